@@ -1,0 +1,73 @@
+/*
+ * struct cgroup: the control group of one machine, on cgroup v2, v1, or a hybrid of both.
+ *
+ * The interface speaks cgroup v2's words and formats; v1 values are translated (weight to
+ * shares, cpu.max to cfs quota and period, memory.current from usage_in_bytes ...). The daemon
+ * makes, limits, reads and removes groups; processes enter through descriptors that
+ * cgroup_open_procs() gives, so that whoever enters needs no authority of its own.
+ *
+ * Groups live at PARENT/NAME of each hierarchy, where PARENT is given to cgroup_host_new()
+ * ("machinefs"), below the cgroup the daemon itself runs in where that is a delegated one.
+ * A controller that is used but absent makes its setter refuse with ENXIO and a sentence, but
+ * only when the value is not the default.
+ */
+#ifndef BACKENDS_CGROUP_H
+#define BACKENDS_CGROUP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "backends/config.h"
+#include "backends/err.h"
+#include "backends/text.h"
+
+struct cgroup_host; /* which hierarchies this host has; one for the daemon */
+struct cgroup;
+
+enum cgroup_limit {
+	CGROUP_CPU_WEIGHT, /* 1..10000 */
+	CGROUP_MEMORY_MAX, /* bytes or LIMIT_MAX */
+	CGROUP_PIDS_MAX,   /* or LIMIT_MAX */
+};
+
+/* Files of cgroup v2 that can be read on either version. */
+enum cgroup_file {
+	CGROUP_MEMORY_CURRENT,
+	CGROUP_MEMORY_STAT,
+	CGROUP_MEMORY_PRESSURE,
+	CGROUP_CPU_STAT,
+	CGROUP_CPU_PRESSURE,
+	CGROUP_PIDS_CURRENT,
+};
+
+/* Finds the hierarchies in /proc/self/mountinfo; ENXIO where there is no usable cgroup. */
+int cgroup_host_new(const char *parent, struct cgroup_host **ret, struct err *e);
+void cgroup_host_free(struct cgroup_host *h);
+
+/* Makes the group NAME (already there: taken over). */
+int cgroup_new(struct cgroup_host *h, const char *name, struct cgroup **ret, struct err *e);
+/* Opens NAME if it exists; ENOENT if not. */
+int cgroup_open(struct cgroup_host *h, const char *name, struct cgroup **ret, struct err *e);
+/* Frees the handle; the group stays. */
+void cgroup_free(struct cgroup *g);
+
+int cgroup_set(struct cgroup *g, enum cgroup_limit limit, uint64_t value, struct err *e);
+int cgroup_set_cpu_max(struct cgroup *g, struct cpu_max max, struct err *e);
+
+/* Appends the file's text as cgroup v2 prints it. ENXIO where this host has no such figure. */
+int cgroup_read(struct cgroup *g, enum cgroup_file file, struct text *out, struct err *e);
+
+/* Write-only cgroup.procs descriptors, O_CLOEXEC, one a hierarchy in use; returns the count. */
+int cgroup_open_procs(struct cgroup *g, int *fds, int max, struct err *e);
+
+/* *ret_freezer is written to freeze, *ret_frozen (or -1) tells completion; see freezer_set. */
+int cgroup_open_freezer(struct cgroup *g, int *ret_freezer, int *ret_frozen, struct err *e);
+/* Freezes or thaws; returns when every task is frozen (or EIO after one second). */
+int freezer_set(int freezer, int frozen, bool freeze, struct err *e);
+
+/* SIGKILLs every process of the group and of groups below it; does not wait. */
+int cgroup_kill(struct cgroup *g, struct err *e);
+/* Removes the group and those below it; EBUSY while processes are left. Gone already: 0. */
+int cgroup_remove(struct cgroup_host *h, const char *name, struct err *e);
+
+#endif

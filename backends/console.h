@@ -1,0 +1,47 @@
+/*
+ * struct console: what a machine prints and what is typed to it.
+ *
+ * Output goes to a bounded log on disk (the `console` file) and to a pty (the `tty` link) for
+ * screen and picocom; what is typed on the pty goes to the machine. The last CONSOLE_LOG_MAX
+ * bytes at least are kept, in two files: when `log` reaches CONSOLE_LOG_MAX its content replaces
+ * that of `old` and `log` is emptied, so the console is `old` followed by `log`. Both are open
+ * descriptors, so the writer needs no authority over their directory. The monitor writes them
+ * itself: nothing is lost while the daemon is away.
+ */
+#ifndef BACKENDS_CONSOLE_H
+#define BACKENDS_CONSOLE_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "backends/err.h"
+
+struct console;
+struct event_base;
+
+#define CONSOLE_LOG_MAX (1u << 20)
+
+struct console_ops {
+	/* Something was printed (coalesced); loop thread. */
+	void (*grew)(void *arg);
+	/* Typed on the pty; loop thread. */
+	void (*typed)(void *arg, const void *data, size_t len);
+};
+
+/*
+ * Takes over the descriptors log and old (read-write regular files; `log` is appended to) and
+ * opens a pty whose slave belongs to uid. Loop thread, as console_free(). On failure the
+ * descriptors stay the caller's.
+ */
+int console_new(struct event_base *loop, int log, int old, uid_t uid, const struct console_ops *ops,
+		void *arg, struct console **ret, struct err *e);
+
+/* The machine printed len bytes. Any thread; never blocks on a reader of the pty. */
+void console_output(struct console *c, const void *data, size_t len);
+
+/* The slave's path, "/dev/pts/N"; "" if there could be none. */
+const char *console_tty(const struct console *c);
+
+void console_free(struct console *c);
+
+#endif

@@ -1,0 +1,108 @@
+/* struct text: see text.h. */
+#include "backends/text.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define TEXT_FILE_MAX (1u << 20)
+
+static bool text_reserve(struct text *t, size_t more)
+{
+	size_t cap = t->cap ? t->cap : 64;
+	char *data;
+
+	if (t->failed)
+		return false;
+	while (cap - t->len <= more)
+		cap *= 2;
+	if (cap == t->cap)
+		return true;
+	data = realloc(t->data, cap);
+	if (!data) {
+		t->failed = true;
+		return false;
+	}
+	t->data = data;
+	t->cap = cap;
+	return true;
+}
+
+void text_add_bytes(struct text *t, const void *data, size_t len)
+{
+	if (!text_reserve(t, len))
+		return;
+	memcpy(t->data + t->len, data, len);
+	t->len += len;
+	t->data[t->len] = '\0';
+}
+
+void text_add(struct text *t, const char *s)
+{
+	text_add_bytes(t, s, strlen(s));
+}
+
+void text_addf(struct text *t, const char *fmt, ...)
+{
+	va_list ap, again;
+	int n;
+
+	va_start(ap, fmt);
+	va_copy(again, ap);
+	n = vsnprintf(NULL, 0, fmt, ap);
+	if (n >= 0 && text_reserve(t, (size_t)n)) {
+		vsnprintf(t->data + t->len, (size_t)n + 1, fmt, again);
+		t->len += (size_t)n;
+	}
+	va_end(again);
+	va_end(ap);
+}
+
+const char *text_str(const struct text *t)
+{
+	return t->data ? t->data : "";
+}
+
+bool text_failed(const struct text *t)
+{
+	return t->failed;
+}
+
+void text_clear(struct text *t)
+{
+	t->len = 0;
+	t->failed = false;
+	if (t->data)
+		t->data[0] = '\0';
+}
+
+void text_free(struct text *t)
+{
+	free(t->data);
+	*t = (struct text)TEXT_INIT;
+}
+
+int text_read_fd(struct text *t, int fd)
+{
+	size_t total = 0;
+	ssize_t n;
+
+	while (total < TEXT_FILE_MAX) {
+		if (!text_reserve(t, 4096))
+			return -ENOMEM;
+		n = read(fd, t->data + t->len, 4096);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			return 0;
+		t->len += (size_t)n;
+		t->data[t->len] = '\0';
+		total += (size_t)n;
+	}
+	return -EFBIG;
+}
