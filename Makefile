@@ -33,11 +33,8 @@ SRCS := $(wildcard fs/*.c vmm/*.c backends/*.c backends/container/*.c)
 OBJS := $(SRCS:%.c=$(B)/%.o)
 LIB_OBJS := $(filter-out $(B)/fs/main.o,$(OBJS))
 
-UNIT_SRCS := $(wildcard tests/unit/*.c)
-UNIT_BINS := $(UNIT_SRCS:tests/unit/%.c=$(B)/tests/unit/%)
-
 .DEFAULT_GOAL := all
-.PHONY: all clean
+.PHONY: all clean install
 all: $(B)/machinefs
 
 $(B)/machinefs: $(OBJS)
@@ -49,14 +46,12 @@ $(B)/%.o: %.c | $(DEPS_STAMP)
 	@echo "  CC    $<"
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
 
-# A unit test is one C file that prints TAP; it links against everything but main().
-$(B)/tests/unit/%: $(B)/tests/unit/%.o $(LIB_OBJS)
-	@echo "  LD    $@"
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+install: $(B)/machinefs
+	install -D -m 755 $(B)/machinefs $(DESTDIR)$(PREFIX)/bin/machinefs
 
-.PRECIOUS: $(B)/tests/unit/%.o
+include tests/tests.mk
 
 clean:
 	rm -rf $(B)
 
--include $(OBJS:.o=.d) $(UNIT_SRCS:%.c=$(B)/%.d)
+-include $(OBJS:.o=.d)
