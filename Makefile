@@ -1,8 +1,4 @@
 # machinefs: one binary, one Makefile. `make help` lists the targets.
-#
-# make            build build/machinefs        make check      all tests
-# make demo       show the main job            make bench      figures beside the peers
-# Variables: V=1 shows commands; B=DIR builds elsewhere; SAN=1 builds with ASan and UBSan.
 
 B       ?= build
 PREFIX  ?= /usr/local
@@ -34,7 +30,7 @@ OBJS := $(SRCS:%.c=$(B)/%.o)
 LIB_OBJS := $(filter-out $(B)/fs/main.o,$(OBJS))
 
 .DEFAULT_GOAL := all
-.PHONY: all clean install
+.PHONY: all clean help install
 all: $(B)/machinefs
 
 $(B)/machinefs: $(OBJS)
@@ -52,6 +48,18 @@ install: $(B)/machinefs
 include tests/tests.mk
 
 clean:
-	rm -rf $(B)
+	rm -rf $(B) $(B)-asan
+
+help:
+	@echo 'make              build $(B)/machinefs'
+	@echo 'make demo         show the main job, command by command (root)'
+	@echo 'make check        all tests; TESTS="tests/fs/a.sh ..." only these; JOBS=2; V=1 every result'
+	@echo 'make check-asan   all tests with address and undefined-behaviour sanitizers'
+	@echo 'make lab-check    the tests that run inside the lab; tests/lab/run TEST runs one'
+	@echo 'make bench        figures beside the peers, as ratios (root)'
+	@echo 'make lint         formatting, include directions, static checks'
+	@echo 'make install      to DESTDIR and PREFIX ($(PREFIX))'
+	@echo 'Variables: V=1 shows commands; B=DIR builds elsewhere; SAN=1 with sanitizers.'
+	@echo 'What is missing is installed with apt-get when root runs make.'
 
 -include $(OBJS:.o=.d)

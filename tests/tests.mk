@@ -5,7 +5,9 @@
 
 UNIT_SRCS := $(wildcard tests/unit/*.c)
 UNIT_BINS := $(UNIT_SRCS:tests/unit/%.c=$(B)/tests/unit/%)
-NPROC     := $(shell nproc)
+# A make below this one: on all CPUs unless told otherwise, saying only what it builds.
+SUBMAKE = $(MAKE) --no-print-directory $(if $(V),,-s) \
+          $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 
 HOST_TESTS := $(UNIT_SRCS) $(wildcard tests/fs/*.sh tests/container/*.sh tests/vm/*.sh \
               tests/fault/*.sh tests/fuzz/*.sh)
@@ -20,15 +22,14 @@ CHECK_UNITS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,\
                $(filter tests/unit/%.c,$(TESTS:lab:%=%)))
 CHECK_BUILDS += $(B)/tests/box $(B)/tests/rootfs $(if $(wildcard fs/main.c),$(B)/machinefs)
 
-.PHONY: check check-build check-asan lab-check kernel
+.PHONY: check check-build check-asan lab-check lint
 .PRECIOUS: $(B)/tests/unit/%.o
 
 # Everything apt can bring comes first, in one go; the lab's part is optional.
 check:
 	@tests/deps.sh build check
 	@tests/deps.sh --optional lab kernel
-	@$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(NPROC)) \
-		check-build TESTS="$(TESTS)"
+	@$(SUBMAKE) check-build TESTS="$(TESTS)"
 	@B=$(B) V=$(V) JOBS=$(or $(JOBS),1) tests/run $(TESTS)
 
 lab-check:
@@ -39,7 +40,13 @@ check-asan:
 
 # $(CHECK_BUILDS) again, late: what rooms added after this file was read counts as well.
 check-build: $(CHECK_UNITS)
-	@$(MAKE) $(if $(V),,-s) --no-print-directory $(CHECK_BUILDS)
+	@$(SUBMAKE) $(CHECK_BUILDS)
+
+# Objects are built first: warnings are errors, and some rules look at them.
+lint:
+	@tests/deps.sh build lint
+	@$(SUBMAKE) $(OBJS)
+	@B=$(B) tests/lint
 
 # A unit test is one C file that prints TAP; it links against everything but main().
 $(UNIT_BINS): $(B)/tests/unit/%: $(B)/tests/unit/%.o $(LIB_OBJS)
