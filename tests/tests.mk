@@ -29,7 +29,7 @@ CHECK_BUILDS += $(B)/tests/box $(B)/tests/rootfs $(if $(wildcard fs/main.c),$(B)
 check:
 	@tests/deps.sh build check
 	@tests/deps.sh --optional lab kernel
-	@$(SUBMAKE) check-build TESTS="$(TESTS)"
+	+@$(SUBMAKE) check-build TESTS="$(TESTS)"
 	@B=$(B) V=$(V) JOBS=$(or $(JOBS),1) tests/run $(TESTS)
 
 lab-check:
@@ -40,12 +40,12 @@ check-asan:
 
 # $(CHECK_BUILDS) again, late: what rooms added after this file was read counts as well.
 check-build: $(CHECK_UNITS)
-	@$(SUBMAKE) $(CHECK_BUILDS)
+	+@$(SUBMAKE) $(CHECK_BUILDS)
 
 # Objects are built first: warnings are errors, and some rules look at them.
 lint:
 	@tests/deps.sh build lint
-	@$(SUBMAKE) $(OBJS)
+	+@$(SUBMAKE) $(OBJS)
 	@B=$(B) tests/lint
 
 # A unit test is one C file that prints TAP; it links against everything but main().
