@@ -22,7 +22,7 @@ CHECK_UNITS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,\
                $(filter tests/unit/%.c,$(TESTS:lab:%=%)))
 CHECK_BUILDS += $(B)/tests/box $(B)/tests/rootfs $(if $(wildcard fs/main.c),$(B)/machinefs)
 
-.PHONY: check check-build check-asan lab-check lint
+.PHONY: check check-build check-asan lab-check lint bench
 .PRECIOUS: $(B)/tests/unit/%.o
 
 # Everything apt can bring comes first, in one go; the lab's part is optional.
@@ -41,6 +41,14 @@ check-asan:
 # $(CHECK_BUILDS) again, late: what rooms added after this file was read counts as well.
 check-build: $(CHECK_UNITS)
 	+@$(SUBMAKE) $(CHECK_BUILDS)
+
+# Figures, never a verdict; tests/bench/run says what is measured. The guest is optional.
+BENCHES := $(patsubst tests/bench/%.c,$(B)/tests/bench/%,$(wildcard tests/bench/*.c))
+bench:
+	@tests/deps.sh build check
+	@tests/deps.sh --optional bench
+	+@$(SUBMAKE) check-build $(BENCHES) CHECK_UNITS=
+	@B=$(B) tests/bench/run
 
 # Objects are built first: warnings are errors, and some rules look at them.
 lint:
