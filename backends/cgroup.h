@@ -57,7 +57,20 @@ int cgroup_set_cpu_max(struct cgroup *g, struct cpu_max max, struct err *e);
 /* Appends the file's text as cgroup v2 prints it. ENXIO where this host has no such figure. */
 int cgroup_read(struct cgroup *g, enum cgroup_file file, struct text *out, struct err *e);
 
-/* Write-only cgroup.procs descriptors, O_CLOEXEC, one a hierarchy in use; returns the count. */
+/*
+ * Lets the group's processes open only the device nodes that the common runtimes allow: null,
+ * zero, full, random, urandom, tty, console, ptmx, pts. For containers, before the first process
+ * joins, once for each group. Without it CAP_MKNOD would be the host's disks: ENXIO where neither
+ * the devices controller nor BPF can do it. As an ordinary user there is nothing to do: 0.
+ */
+int cgroup_restrict_devices(struct cgroup *g, struct err *e);
+
+/*
+ * Descriptors through which a process joins the group by writing "0" to each, read-write,
+ * O_CLOEXEC, one a hierarchy in use; returns the count. On v1 they are `tasks` files, which
+ * move only the calling thread (and are much faster): join before making threads. Reading one
+ * from its start gives the group's pids (v1: thread ids).
+ */
 int cgroup_open_procs(struct cgroup *g, int *fds, int max, struct err *e);
 
 /* *ret_freezer is written to freeze, *ret_frozen (or -1) tells completion; see freezer_set. */
