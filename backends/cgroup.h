@@ -78,6 +78,13 @@ int cgroup_open_freezer(struct cgroup *g, int *ret_freezer, int *ret_frozen, str
 /* Freezes or thaws; returns when every task is frozen (or EIO after one second). */
 int freezer_set(int freezer, int frozen, bool freeze, struct err *e);
 
+/*
+ * SIGKILLs all that a descriptor of cgroup_open_procs() lists, but for the caller's own process,
+ * and thaws it: for whoever has no more than the descriptors of the group. freezer may be -1.
+ * Returns when nothing is listed, or EIO after one second.
+ */
+int cgroup_kill_listed(int procs, int freezer, int frozen, struct err *e);
+
 /* SIGKILLs every process of the group and of groups below it; does not wait. */
 int cgroup_kill(struct cgroup *g, struct err *e);
 /* Removes the group and those below it; EBUSY while processes are left. Gone already: 0. */

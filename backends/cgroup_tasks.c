@@ -142,7 +142,7 @@ static int kill_list(const char *list, struct pid_set *seen)
 		if (end == list)
 			break;
 		/* 0 is a process that this pid namespace cannot name: not ours to kill. */
-		if (pid > 0) {
+		if (pid > 0 && pid != getpid()) {
 			found += pid_set_add(seen, (pid_t)pid);
 			kill((pid_t)pid, SIGKILL);
 		}
@@ -203,6 +203,33 @@ static int kill_by_lists(struct cgroup *g, struct err *e)
 		close(frozen);
 	free(seen.pids);
 	return found > 0 ? err_set(e, -EIO, "processes fork faster than they can be killed") : 0;
+}
+
+int cgroup_kill_listed(int procs, int freezer, int frozen, struct err *e)
+{
+	int64_t end = now_ms() + FREEZE_WAIT_MS;
+
+	for (;;) {
+		struct pid_set seen = { 0 };
+		struct text list = TEXT_INIT;
+		int found;
+
+		/* Frozen it cannot fork away while the list is read. */
+		if (freezer >= 0)
+			freezer_set(freezer, frozen, true, NULL);
+		if (lseek(procs, 0, SEEK_SET) == 0)
+			text_read_fd(&list, procs);
+		found = kill_list(text_str(&list), &seen);
+		if (freezer >= 0)
+			freezer_set(freezer, frozen, false, NULL);
+		free(seen.pids);
+		text_free(&list);
+		if (!found)
+			return 0;
+		if (now_ms() >= end)
+			return err_set(e, -EIO, "%d processes do not die", found);
+		usleep(1000);
+	}
 }
 
 int cgroup_kill(struct cgroup *g, struct err *e)
