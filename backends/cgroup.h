@@ -57,13 +57,33 @@ int cgroup_set_cpu_max(struct cgroup *g, struct cpu_max max, struct err *e);
 /* Appends the file's text as cgroup v2 prints it. ENXIO where this host has no such figure. */
 int cgroup_read(struct cgroup *g, enum cgroup_file file, struct text *out, struct err *e);
 
-/* Write-only cgroup.procs descriptors, O_CLOEXEC, one a hierarchy in use; returns the count. */
+/*
+ * Lets the group's processes open only the device nodes that the common runtimes allow: null,
+ * zero, full, random, urandom, tty, console, ptmx, pts. For containers, before the first process
+ * joins, once for each group. Without it CAP_MKNOD would be the host's disks: ENXIO where neither
+ * the devices controller nor BPF can do it. As an ordinary user there is nothing to do: 0.
+ */
+int cgroup_restrict_devices(struct cgroup *g, struct err *e);
+
+/*
+ * Descriptors through which a process joins the group by writing "0" to each, read-write,
+ * O_CLOEXEC, one a hierarchy in use; returns the count. On v1 they are `tasks` files, which
+ * move only the calling thread (and are much faster): join before making threads. Reading one
+ * from its start gives the group's pids (v1: thread ids).
+ */
 int cgroup_open_procs(struct cgroup *g, int *fds, int max, struct err *e);
 
 /* *ret_freezer is written to freeze, *ret_frozen (or -1) tells completion; see freezer_set. */
 int cgroup_open_freezer(struct cgroup *g, int *ret_freezer, int *ret_frozen, struct err *e);
 /* Freezes or thaws; returns when every task is frozen (or EIO after one second). */
 int freezer_set(int freezer, int frozen, bool freeze, struct err *e);
+
+/*
+ * SIGKILLs all that a descriptor of cgroup_open_procs() lists, but for the caller's own process,
+ * and thaws it: for whoever has no more than the descriptors of the group. freezer may be -1.
+ * Returns when nothing is listed, or EIO after one second.
+ */
+int cgroup_kill_listed(int procs, int freezer, int frozen, struct err *e);
 
 /* SIGKILLs every process of the group and of groups below it; does not wait. */
 int cgroup_kill(struct cgroup *g, struct err *e);

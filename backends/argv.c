@@ -1,0 +1,126 @@
+/* argv_split: see argv.h. A word is never longer than its source, so one pool holds them all. */
+#include "backends/argv.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Where reading stands: in is the rest of the line, out the next free byte of the pool. */
+struct splitter {
+	const char *in;
+	char *out;
+};
+
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\n';
+}
+
+/* in is behind the opening quote; leaves it behind the closing one. */
+static int take_single(struct splitter *s, struct err *e)
+{
+	for (; *s->in && *s->in != '\''; s->in++)
+		*s->out++ = *s->in;
+	if (!*s->in)
+		return err_set(e, -EINVAL, "a single quote has no end");
+	s->in++;
+	return 0;
+}
+
+static int take_double(struct splitter *s, struct err *e)
+{
+	while (*s->in && *s->in != '"') {
+		if (s->in[0] == '\\' && s->in[1] && strchr("\"\\$`", s->in[1]))
+			s->in++;
+		*s->out++ = *s->in++;
+	}
+	if (!*s->in)
+		return err_set(e, -EINVAL, "a double quote has no end");
+	s->in++;
+	return 0;
+}
+
+static int take_backslash(struct splitter *s, struct err *e)
+{
+	if (!*s->in)
+		return err_set(e, -EINVAL, "a backslash at the end quotes nothing");
+	*s->out++ = *s->in++;
+	return 0;
+}
+
+/* in is at the first character of a word; leaves it behind the last. */
+static int take_word(struct splitter *s, struct err *e)
+{
+	int r = 0;
+
+	while (r == 0 && *s->in && !is_blank(*s->in)) {
+		char c = *s->in++;
+
+		if (c == '\'')
+			r = take_single(s, e);
+		else if (c == '"')
+			r = take_double(s, e);
+		else if (c == '\\')
+			r = take_backslash(s, e);
+		else
+			*s->out++ = c;
+	}
+	*s->out++ = '\0';
+	return r;
+}
+
+static int take_words(struct splitter *s, char **argv, struct err *e)
+{
+	size_t n = 0;
+	int r;
+
+	for (;;) {
+		while (is_blank(*s->in))
+			s->in++;
+		if (!*s->in)
+			break;
+		if (n == ARGV_WORDS_MAX)
+			return err_set(e, -EINVAL, "more than %d words", ARGV_WORDS_MAX);
+		argv[n++] = s->out;
+		r = take_word(s, e);
+		if (r < 0)
+			return r;
+	}
+	argv[n] = NULL;
+	if (n == 0 || !argv[0][0])
+		return err_set(e, -EINVAL, "no command");
+	return 0;
+}
+
+/*
+ * Words need a separator between them, so n characters make at most (n + 1) / 2 words; and a
+ * word with its NUL takes at most its source and the separator, or the line's own NUL.
+ */
+int argv_split(const char *line, char ***ret_argv, struct err *e)
+{
+	size_t len = strlen(line);
+	size_t slots = (len + 1) / 2 + 1;
+	struct splitter s = { .in = line };
+	char **argv;
+	int r;
+
+	if (len > ARGV_LINE_MAX)
+		return err_set(e, -EINVAL, "longer than %d bytes", ARGV_LINE_MAX);
+	argv = malloc(slots * sizeof(*argv) + len + 1);
+	if (!argv)
+		return err_sys(e, ENOMEM, "cannot split a command");
+	s.out = (char *)(argv + slots);
+	r = take_words(&s, argv, e);
+	if (r < 0) {
+		argv_free(argv);
+		return r;
+	}
+	*ret_argv = argv;
+	return 0;
+}
+
+void argv_free(char **argv)
+{
+	free(argv);
+}

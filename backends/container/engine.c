@@ -1,0 +1,227 @@
+/*
+ * container_engine: a container's life as its monitor sees it. See engine.h.
+ *
+ * start() clones init (launch.c), then two events remain: the console's pty and init's pidfd.
+ * The container ends when init does. In a pid namespace the kernel then kills the rest; without
+ * one the rest is killed here, by the list of the machine's control group. Processes that lose
+ * their parent there become children of the host's init, not of the monitor: it may be a thread
+ * of the daemon, where reaping strangers would be wrong.
+ */
+#include "backends/engine.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "backends/cgroup.h"
+#include "backends/console.h"
+#include "backends/container/launch.h"
+#include "backends/container/terminal.h"
+
+struct container {
+	struct engine_host *host;
+	struct terminal *terminal;
+	struct event *exited;
+	pid_t pid;
+	int pidfd;
+	int stop_signal;
+	bool own_pids; /* it has a pid namespace */
+	bool over;     /* init was reaped */
+};
+
+static void on_output(void *arg, const void *data, size_t len)
+{
+	struct container *c = arg;
+
+	atomic_fetch_add_explicit(&c->host->counters[COUNTER_CONSOLE_BYTES], len,
+				  memory_order_relaxed);
+	console_output(c->host->console, data, len);
+}
+
+static void kill_rest(struct container *c)
+{
+	const int *fd = c->host->fd;
+
+	if (!c->own_pids && fd[ENGINE_FD_CGROUP] >= 0)
+		cgroup_kill_listed(fd[ENGINE_FD_CGROUP], fd[ENGINE_FD_FREEZER],
+				   fd[ENGINE_FD_FROZEN], NULL);
+}
+
+static void on_exited(evutil_socket_t fd, short what, void *arg)
+{
+	struct container *c = arg;
+	struct ending ending = { .kind = ENDING_EXITED };
+	siginfo_t info = { 0 };
+
+	if (waitid(P_PIDFD, (id_t)c->pidfd, &info, WEXITED) < 0) {
+		if (errno == EINTR)
+			return;
+		ending.kind = ENDING_FAILED;
+		strcpy(ending.why, "init was reaped by somebody else");
+	} else {
+		ending.code = info.si_status;
+		if (info.si_code != CLD_EXITED)
+			ending.kind = ENDING_SIGNALED;
+	}
+	c->over = true;
+	event_del(c->exited);
+	kill_rest(c);
+	terminal_drain(c->terminal);
+	c->host->ended(c->host, &ending); // may have freed c
+}
+
+/* systemd takes SIGTERM for something else; podman's rule for which init is systemd. */
+static int stop_signal(const char *program)
+{
+	static const char *const paths[] = { "/sbin/init", "/usr/sbin/init",
+					     "/usr/local/sbin/init" };
+	const char *name = strrchr(program, '/');
+
+	if (!strcmp(name ? name + 1 : program, "systemd"))
+		return SIGRTMIN + 3;
+	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
+		if (!strcmp(program, paths[i]))
+			return SIGRTMIN + 3;
+	return SIGTERM;
+}
+
+static void container_free(void *self)
+{
+	struct container *c = self;
+	siginfo_t info;
+
+	if (!c)
+		return;
+	if (c->exited)
+		event_free(c->exited);
+	if (c->pidfd >= 0 && !c->over) {
+		syscall(SYS_pidfd_send_signal, c->pidfd, SIGKILL, NULL, 0);
+		waitid(P_PIDFD, (id_t)c->pidfd, &info, WEXITED);
+		kill_rest(c);
+	}
+	if (c->pidfd >= 0)
+		close(c->pidfd);
+	terminal_free(c->terminal);
+	free(c);
+}
+
+/* Takes over what was launched, also when it fails. */
+static int watch(struct container *c, const struct launched *init, struct err *e)
+{
+	c->pid = init->pid;
+	c->pidfd = init->pidfd;
+	c->exited = event_new(c->host->loop, init->pidfd, EV_READ | EV_PERSIST, on_exited, c);
+	if (!c->exited || event_add(c->exited, NULL) < 0) {
+		close(init->master);
+		close(init->slave);
+		return err_sys(e, ENOMEM, "starting the container");
+	}
+	return terminal_new(c->host->loop, init->master, init->slave, on_output, c, &c->terminal,
+			    e);
+}
+
+static int container_start(struct engine_host *host, void **ret_self, struct err *e)
+{
+	struct container *c = calloc(1, sizeof(*c));
+	struct launched init;
+	struct plan plan;
+	int r;
+
+	if (!c)
+		return err_sys(e, ENOMEM, "starting the container");
+	c->host = host;
+	c->pidfd = -1;
+	r = plan_init(&plan, host, e);
+	if (r < 0)
+		goto fail;
+	c->own_pids = plan.namespaces & NS_PID;
+	c->stop_signal = stop_signal(plan.argv[0]);
+	r = container_launch(&plan, &init, e);
+	plan_free(&plan);
+	if (r == 0)
+		r = watch(c, &init, e);
+	if (r < 0)
+		goto fail;
+	*ret_self = c;
+	return 0;
+fail:
+	container_free(c);
+	return r;
+}
+
+static pid_t container_pid(void *self)
+{
+	return ((struct container *)self)->pid;
+}
+
+/* A pidfd never means another process, however long init has been gone. */
+static int container_signal(void *self, int signo, struct err *e)
+{
+	struct container *c = self;
+
+	if (signo < 1 || signo >= NSIG)
+		return err_set(e, -EINVAL, "signal: %d is outside 1..%d", signo, NSIG - 1);
+	if (syscall(SYS_pidfd_send_signal, c->pidfd, signo, NULL, 0) == 0)
+		return 0;
+	if (errno == ESRCH)
+		return err_set(e, -EBUSY, "init has ended");
+	return err_sys(e, errno, "signal %d", signo);
+}
+
+static int container_stop(void *self, struct err *e)
+{
+	return container_signal(self, ((struct container *)self)->stop_signal, e);
+}
+
+static int set_frozen(struct container *c, bool freeze, struct err *e)
+{
+	if (c->host->fd[ENGINE_FD_FREEZER] < 0)
+		return err_set(e, -ENXIO, "this host's control groups have no freezer");
+	return freezer_set(c->host->fd[ENGINE_FD_FREEZER], c->host->fd[ENGINE_FD_FROZEN], freeze,
+			   e);
+}
+
+/* v1 delivers no signal to what is frozen, so it is thawed with death already pending. */
+static int container_kill(void *self, struct err *e)
+{
+	struct container *c = self;
+	int r = container_signal(c, SIGKILL, e);
+
+	if (c->host->fd[ENGINE_FD_FREEZER] >= 0)
+		set_frozen(c, false, NULL);
+	return r;
+}
+
+static int container_pause(void *self, struct err *e)
+{
+	return set_frozen(self, true, e);
+}
+
+static int container_resume(void *self, struct err *e)
+{
+	return set_frozen(self, false, e);
+}
+
+static size_t container_input(void *self, const void *data, size_t len)
+{
+	return terminal_input(((struct container *)self)->terminal, data, len);
+}
+
+const struct engine container_engine = {
+	.name = "container",
+	.start = container_start,
+	.pid = container_pid,
+	.stop = container_stop,
+	.kill = container_kill,
+	.pause = container_pause,
+	.resume = container_resume,
+	.signal = container_signal,
+	.input = container_input,
+	.free = container_free,
+};

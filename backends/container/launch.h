@@ -1,0 +1,24 @@
+/*
+ * container_launch: clones the first process and sees it through to execve; parent's side.
+ */
+#ifndef BACKENDS_CONTAINER_LAUNCH_H
+#define BACKENDS_CONTAINER_LAUNCH_H
+
+#include <sys/types.h>
+
+#include "backends/container/plan.h"
+
+struct launched {
+	pid_t pid;
+	int pidfd;
+	int master; /* the console's pty */
+	int slave;
+};
+
+/*
+ * Returns 0 when execve has succeeded. On failure the process is gone and reaped, and *ret is
+ * untouched. The process dies with the calling thread (PR_SET_PDEATHSIG).
+ */
+int container_launch(const struct plan *p, struct launched *ret, struct err *e);
+
+#endif

@@ -1,0 +1,438 @@
+/*
+ * The container's mounts: see mounts.h; the OCI runtime specification, Linux, "Default
+ * Filesystems", "Default Devices", "Dev symbolic links", masked and read-only paths.
+ *
+ * The root directory is hostile: its /proc may be a link to anywhere. So a mount is made without
+ * a place (fsopen, fsmount), its place is opened without following links, and it is moved from
+ * descriptor to descriptor. Below /proc, /sys and /dev all is the kernel's or ours.
+ */
+#include "backends/container/mounts.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/mount.h>
+#include <linux/openat2.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <termios.h>
+#include <unistd.h>
+
+/* Not from sys/mount.h, whose names clash with those of linux/mount.h in this C library. */
+#define UMOUNT_LAZY 2
+
+#define ATTR_SYSTEM (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)
+
+struct mount_option {
+	const char *key;
+	const char *value; /* NULL: a flag */
+};
+
+/* A new instance of a filesystem, mounted nowhere yet; -1 with errno. */
+static int filesystem_new(const char *type, const struct mount_option *options, int count,
+			  unsigned int attributes)
+{
+	int context = (int)syscall(SYS_fsopen, type, FSOPEN_CLOEXEC), mnt = -1, saved;
+
+	if (context < 0)
+		return -1;
+	/* What mount(8) shows in its first column. */
+	if (syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "source", type, 0) < 0)
+		goto out;
+	for (int i = 0; i < count; i++)
+		if (syscall(SYS_fsconfig, context,
+			    options[i].value ? FSCONFIG_SET_STRING : FSCONFIG_SET_FLAG,
+			    options[i].key, options[i].value, 0) < 0)
+			goto out;
+	if (syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		goto out;
+	mnt = (int)syscall(SYS_fsmount, context, FSMOUNT_CLOEXEC, attributes);
+out:
+	saved = errno;
+	close(context);
+	errno = saved;
+	return mnt;
+}
+
+/* A copy of the mount at path, or of the file there, mounted nowhere yet; -1 with errno. */
+static int mount_copy(int dir, const char *path, bool recursive)
+{
+	return (int)syscall(SYS_open_tree, dir, path,
+			    OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (recursive ? AT_RECURSIVE : 0) |
+				    (path[0] ? AT_SYMLINK_NOFOLLOW : AT_EMPTY_PATH));
+}
+
+static int mount_restrict(int mnt, unsigned int attributes, bool recursive)
+{
+	struct mount_attr attr = { .attr_set = attributes };
+
+	return (int)syscall(SYS_mount_setattr, mnt, "",
+			    AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0), &attr, sizeof(attr));
+}
+
+static int mount_place(int mnt, int place)
+{
+	return (int)syscall(SYS_move_mount, mnt, "", place, "",
+			    MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+}
+
+static int open_beneath(int dir, const char *path, unsigned long long resolve)
+{
+	struct open_how how = { .flags = O_PATH | O_CLOEXEC,
+				.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH | resolve };
+
+	return (int)syscall(SYS_openat2, dir, path, &how, sizeof(how));
+}
+
+/* Opens path below dir, to mount on it, by way of no link at all; -1 with errno. */
+static int place_open(int dir, const char *path)
+{
+	return open_beneath(dir, path, 0);
+}
+
+/*
+ * The three places in the root directory are made if they are missing, as docker and podman do;
+ * root_place() says so when that was not possible.
+ */
+static void make_root_places(struct child *c)
+{
+	static const char *const names[] = { "proc", "sys", "dev" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (mkdirat(c->tree, names[i], 0755) < 0 && errno != EEXIST && errno != EROFS &&
+		    errno != EACCES && errno != EPERM)
+			child_fail(c, errno, "root: making /", names[i]);
+}
+
+static int root_place(struct child *c, const char *name)
+{
+	int place = openat(c->tree, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (place < 0 && errno == ENOENT)
+		child_refuse(c, ENOENT, "root: this directory is missing, and cannot be made: /",
+			     name);
+	if (place < 0)
+		child_refuse(c, EINVAL, "root: not a directory: /", name);
+	return place;
+}
+
+/* Mounts mnt there and lets go of place; mnt stays open, as the root of what is mounted. */
+static void put(struct child *c, int mnt, int place, const char *name)
+{
+	if (mnt < 0 || place < 0 || mount_place(mnt, place) < 0)
+		child_fail(c, errno, "mounting /", name);
+	close(place);
+}
+
+/*
+ * A user namespace that does not own the pid or net namespace may not mount these anew; it has
+ * the host's view anyway, so it gets a copy of the host's mount.
+ */
+static int system_filesystem(const char *type, const char *host_path, unsigned int attributes)
+{
+	int mnt = filesystem_new(type, NULL, 0, attributes);
+
+	if (mnt >= 0 || errno != EPERM)
+		return mnt;
+	mnt = mount_copy(AT_FDCWD, host_path, true);
+	if (mnt >= 0 && mount_restrict(mnt, attributes, true) < 0) {
+		close(mnt);
+		return -1;
+	}
+	return mnt;
+}
+
+static void make_node(struct child *c, const char *name, unsigned int major, unsigned int minor)
+{
+	char host[32] = "/dev/";
+	int fd;
+
+	if (mknodat(c->dev, name, S_IFCHR | 0666, makedev(major, minor)) == 0) {
+		if (fchmodat(c->dev, name, 0666, 0) < 0)
+			child_fail(c, errno, "making /dev/", name);
+		return;
+	}
+	if (errno != EPERM)
+		child_fail(c, errno, "making /dev/", name);
+	/* No nodes in a user namespace: the host's own, then. */
+	strcpy(host + 5, name);
+	fd = openat(c->dev, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+	if (fd >= 0)
+		close(fd);
+	fd = mount_copy(AT_FDCWD, host, false);
+	put(c, fd, place_open(c->dev, name), host + 1);
+	close(fd);
+}
+
+static void make_nodes(struct child *c)
+{
+	static const struct {
+		const char *name;
+		unsigned int major, minor;
+	} nodes[] = {
+		{ "null", 1, 3 },   { "zero", 1, 5 },	 { "full", 1, 7 },
+		{ "random", 1, 8 }, { "urandom", 1, 9 }, { "tty", 5, 0 },
+	};
+	static const struct {
+		const char *name, *to;
+	} links[] = {
+		{ "fd", "/proc/self/fd" },	 { "stdin", "/proc/self/fd/0" },
+		{ "stdout", "/proc/self/fd/1" }, { "stderr", "/proc/self/fd/2" },
+		{ "ptmx", "pts/ptmx" },
+	};
+
+	for (size_t i = 0; i < sizeof(nodes) / sizeof(nodes[0]); i++)
+		make_node(c, nodes[i].name, nodes[i].major, nodes[i].minor);
+	for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++)
+		if (symlinkat(links[i].to, c->dev, links[i].name) < 0)
+			child_fail(c, errno, "making /dev/", links[i].name);
+}
+
+/* A directory in /dev to mount on. */
+static int dev_place(struct child *c, const char *name)
+{
+	if (mkdirat(c->dev, name, 0755) < 0)
+		child_fail(c, errno, "making /dev/", name);
+	return place_open(c->dev, name);
+}
+
+/*
+ * The slave is an ordinary terminal but for ONLCR: what is printed goes to a log that people
+ * read with cat and grep, and every line would end in \r\n.
+ */
+static void open_console(struct child *c, int dir, const char *ptmx)
+{
+	struct termios t;
+	int unlock = 0;
+
+	c->master = openat(dir, ptmx, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+	if (c->master < 0 || ioctl(c->master, TIOCSPTLCK, &unlock) < 0)
+		child_fail(c, errno, "console: no pty", NULL);
+	c->slave = ioctl(c->master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (c->slave < 0 || tcgetattr(c->slave, &t) < 0)
+		child_fail(c, errno, "console: no pty", NULL);
+	t.c_oflag &= ~(tcflag_t)ONLCR;
+	if (tcsetattr(c->slave, TCSANOW, &t) < 0)
+		child_fail(c, errno, "console: terminal settings", NULL);
+	if (fchown(c->slave, c->plan->config->user.uid, (gid_t)-1) < 0)
+		child_fail(c, errno, "init.user: console", NULL);
+}
+
+static void mount_console(struct child *c)
+{
+	int fd = openat(c->dev, "console", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	if (fd >= 0)
+		close(fd);
+	fd = mount_copy(c->slave, "", false);
+	put(c, fd, place_open(c->dev, "console"), "dev/console");
+	close(fd);
+}
+
+static void mount_pts(struct child *c)
+{
+	/* 5 is the group tty everywhere; a user namespace may not know it. */
+	static const struct mount_option options[] = { { "ptmxmode", "0666" },
+						       { "mode", "0620" },
+						       { "gid", "5" } };
+	int count = c->plan->namespaces & NS_USER ? 2 : 3;
+	int pts = filesystem_new("devpts", options, count, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+
+	put(c, pts, dev_place(c, "pts"), "dev/pts");
+	open_console(c, pts, "ptmx");
+	mount_console(c);
+	close(pts);
+}
+
+static void mount_dev(struct child *c)
+{
+	static const struct mount_option dev[] = { { "mode", "0755" }, { "size", "65536k" } };
+	static const struct mount_option shm[] = { { "mode", "1777" }, { "size", "65536k" } };
+	int mnt;
+
+	c->dev = filesystem_new("tmpfs", dev, 2, MOUNT_ATTR_NOSUID);
+	put(c, c->dev, root_place(c, "dev"), "dev");
+	make_nodes(c);
+	mount_pts(c);
+	mnt = filesystem_new("tmpfs", shm, 2, ATTR_SYSTEM);
+	put(c, mnt, dev_place(c, "shm"), "dev/shm");
+	close(mnt);
+	/* The queues are the ipc namespace's: without one of its own they would be the host's. */
+	if (!(c->plan->namespaces & NS_IPC))
+		return;
+	mnt = filesystem_new("mqueue", NULL, 0, ATTR_SYSTEM);
+	if (mnt < 0 && errno == ENODEV)
+		return;
+	put(c, mnt, dev_place(c, "mqueue"), "dev/mqueue");
+	close(mnt);
+}
+
+/* Mounts one v1 hierarchy, given as "cpu,cpuacct", in the tmpfs dir. */
+static void mount_cgroup_v1(struct child *c, int dir, const char *controllers)
+{
+	struct mount_option options[8];
+	char words[64];
+	int count = 0, mnt;
+
+	if (strlen(controllers) >= sizeof(words))
+		return;
+	strcpy(words, controllers);
+	for (char *p = words; p && count < 8;) {
+		char *comma = strchr(p, ',');
+
+		if (comma)
+			*comma = '\0';
+		options[count++] = (struct mount_option){ p, NULL };
+		/* "cpu" for "cpu,cpuacct": where programs look. */
+		if ((comma || count > 1) && symlinkat(controllers, dir, p) < 0)
+			child_fail(c, errno, "making /sys/fs/cgroup/", p);
+		p = comma ? comma + 1 : NULL;
+	}
+	mnt = filesystem_new("cgroup", options, count, ATTR_SYSTEM | MOUNT_ATTR_RDONLY);
+	if (mkdirat(dir, controllers, 0755) < 0)
+		child_fail(c, errno, "making /sys/fs/cgroup/", controllers);
+	put(c, mnt, place_open(dir, controllers), "sys/fs/cgroup");
+	close(mnt);
+}
+
+/*
+ * The machine's own group, read-only, as the whole of what there is. Without a cgroup namespace
+ * it would be the host's tree, so then nothing is mounted.
+ */
+static void mount_cgroups(struct child *c, int sys)
+{
+	static const struct mount_option options[] = { { "mode", "0755" }, { "size", "64k" } };
+	int place, mnt;
+
+	if (!(c->plan->namespaces & NS_CGROUP) || !c->plan->cgroup_count)
+		return;
+	place = place_open(sys, "fs/cgroup");
+	if (c->plan->cgroup_v2) {
+		mnt = filesystem_new("cgroup2", NULL, 0, ATTR_SYSTEM | MOUNT_ATTR_RDONLY);
+		put(c, mnt, place, "sys/fs/cgroup");
+		close(mnt);
+		return;
+	}
+	mnt = filesystem_new("tmpfs", options, 2, ATTR_SYSTEM);
+	put(c, mnt, place, "sys/fs/cgroup");
+	for (char *const *p = c->plan->hierarchies; *p; p++)
+		mount_cgroup_v1(c, mnt, *p);
+	if (mount_restrict(mnt, ATTR_SYSTEM | MOUNT_ATTR_RDONLY, false) < 0)
+		child_fail(c, errno, "sys/fs/cgroup", NULL);
+	close(mnt);
+}
+
+/*
+ * An empty read-only directory, mounted nowhere. sysfs keeps /sys/fs/cgroup empty for ever, and
+ * a copy of it spares a tmpfs; sys may be the host's, with something mounted there (NO_XDEV).
+ */
+static int empty_directory(int sys)
+{
+	static const struct mount_option options[] = { { "mode", "0555" } };
+	int dir = open_beneath(sys, "fs/cgroup", RESOLVE_NO_XDEV), mnt;
+
+	if (dir < 0)
+		return filesystem_new("tmpfs", options, 1, ATTR_SYSTEM | MOUNT_ATTR_RDONLY);
+	mnt = mount_copy(dir, "", false);
+	close(dir);
+	if (mnt >= 0 && mount_restrict(mnt, ATTR_SYSTEM | MOUNT_ATTR_RDONLY, false) < 0) {
+		close(mnt);
+		return -1;
+	}
+	return mnt;
+}
+
+/* Hides path below dir: a file behind /dev/null, a directory behind an empty one. */
+static void mask(struct child *c, int dir, const char *path, int sys)
+{
+	int place = place_open(dir, path), mnt;
+	struct stat st;
+
+	if (place < 0) // not on this kernel
+		return;
+	if (fstat(place, &st) < 0)
+		child_fail(c, errno, "masking ", path);
+	mnt = S_ISDIR(st.st_mode) ? empty_directory(sys) : mount_copy(c->dev, "null", false);
+	put(c, mnt, place, path);
+	close(mnt);
+}
+
+static void make_read_only(struct child *c, int dir, const char *path)
+{
+	int place = place_open(dir, path), mnt;
+
+	if (place < 0)
+		return;
+	mnt = mount_copy(place, "", true);
+	if (mnt >= 0 && mount_restrict(mnt, ATTR_SYSTEM | MOUNT_ATTR_RDONLY, true) < 0)
+		child_fail(c, errno, "making read-only ", path);
+	put(c, mnt, place, path);
+	close(mnt);
+}
+
+/* What the common runtimes hide and protect: state of the host that has no namespace. */
+static void protect_proc(struct child *c, int proc, int sys)
+{
+	static const char *const masked[] = {
+		"acpi",	       "asound", "kcore",      "keys",	      "latency_stats",
+		"sched_debug", "scsi",	 "timer_list", "timer_stats",
+	};
+	static const char *const masked_sys[] = { "firmware", "devices/virtual/powercap" };
+	static const char *const read_only[] = { "bus", "fs", "irq", "sys", "sysrq-trigger" };
+
+	for (size_t i = 0; i < sizeof(masked) / sizeof(masked[0]); i++)
+		mask(c, proc, masked[i], sys);
+	for (size_t i = 0; i < sizeof(masked_sys) / sizeof(masked_sys[0]); i++)
+		mask(c, sys, masked_sys[i], sys);
+	for (size_t i = 0; i < sizeof(read_only) / sizeof(read_only[0]); i++)
+		make_read_only(c, proc, read_only[i]);
+}
+
+static void mount_root(struct child *c)
+{
+	if (syscall(SYS_mount, NULL, "/", NULL, 1 << 14 | 1 << 18, NULL) < 0) // REC | PRIVATE
+		child_fail(c, errno, "namespaces: private mounts", NULL);
+	c->tree = mount_copy(AT_FDCWD, "", true);
+	if (c->tree < 0)
+		child_fail(c, errno, "root: not in the monitor's mount namespace", NULL);
+	make_root_places(c);
+	if (c->plan->config->root_writable == ROOT_NONE &&
+	    mount_restrict(c->tree, MOUNT_ATTR_RDONLY, true) < 0)
+		child_fail(c, errno, "root.writable", NULL);
+	if (mount_place(c->tree, AT_FDCWD) < 0 || fchdir(c->tree) < 0)
+		child_fail(c, errno, "root", NULL);
+}
+
+void mounts_build(struct child *c)
+{
+	int proc, sys;
+
+	mount_root(c);
+	proc = system_filesystem("proc", "/proc", ATTR_SYSTEM);
+	put(c, proc, root_place(c, "proc"), "proc");
+	sys = system_filesystem("sysfs", "/sys", ATTR_SYSTEM | MOUNT_ATTR_RDONLY);
+	put(c, sys, root_place(c, "sys"), "sys");
+	mount_dev(c);
+	protect_proc(c, proc, sys);
+	mount_cgroups(c, sys);
+	close(proc);
+	close(sys);
+}
+
+/* pivot_root(2), "pivot_root(".", ".")": the old root lands on top of the new one, and goes. */
+void mounts_enter(struct child *c)
+{
+	if (syscall(SYS_pivot_root, ".", ".") < 0)
+		child_fail(c, errno, "root: pivot_root", NULL);
+	if (syscall(SYS_umount2, ".", UMOUNT_LAZY) < 0 || chdir("/") < 0)
+		child_fail(c, errno, "root: leaving the host's", NULL);
+}
+
+void mounts_chroot(struct child *c)
+{
+	open_console(c, AT_FDCWD, "/dev/ptmx");
+	if (chroot(".") < 0 || chdir("/") < 0)
+		child_fail(c, errno, "root", NULL);
+}

@@ -1,0 +1,250 @@
+/* struct plan: from a machine's configuration to what the child needs. See plan.h. */
+#include "backends/container/plan.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "backends/argv.h"
+#include "backends/container/usermap.h"
+#include "backends/seccomp.h"
+
+#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+/* Turns a pool of NUL-terminated strings into a vector; pool must not grow after this. */
+static int pool_to_vector(const struct text *pool, char ***ret, struct err *e)
+{
+	size_t n = 0;
+	char **vector;
+
+	if (text_failed(pool))
+		return err_sys(e, ENOMEM, "init");
+	for (size_t i = 0; i < pool->len; i += strlen(pool->data + i) + 1)
+		n++;
+	vector = calloc(n + 1, sizeof(*vector));
+	if (!vector)
+		return err_sys(e, ENOMEM, "init");
+	n = 0;
+	for (size_t i = 0; i < pool->len; i += strlen(pool->data + i) + 1)
+		vector[n++] = pool->data + i;
+	*ret = vector;
+	return 0;
+}
+
+static void pool_add(struct text *pool, const char *key, const char *separator, const char *value)
+{
+	text_add(pool, key);
+	text_add(pool, separator);
+	text_add_bytes(pool, value, strlen(value) + 1);
+}
+
+static const char *env_value(const struct keyed *env, const char *key)
+{
+	for (size_t i = 0; i < env->n; i++)
+		if (!strcmp(env->entries[i].key, key))
+			return env->entries[i].value;
+	return NULL;
+}
+
+/*
+ * The environment: init.env, and where it does not say otherwise PATH (the usual six
+ * directories), HOME (/root for uid 0, else /), TERM=xterm (init has a terminal), HOSTNAME, and
+ * container=machinefs, by which programs such as systemd see that they are in one.
+ */
+static int make_env(struct plan *p, struct err *e)
+{
+	const struct keyed *env = &p->config->env;
+	const struct {
+		const char *key, *value;
+	} defaults[] = {
+		{ "PATH", DEFAULT_PATH },     { "HOME", p->config->user.uid == 0 ? "/root" : "/" },
+		{ "TERM", "xterm" },	      { "HOSTNAME", p->hostname },
+		{ "container", "machinefs" },
+	};
+
+	for (size_t i = 0; i < sizeof(defaults) / sizeof(defaults[0]); i++)
+		if (!env_value(env, defaults[i].key))
+			pool_add(&p->env_pool, defaults[i].key, "=", defaults[i].value);
+	for (size_t i = 0; i < env->n; i++)
+		pool_add(&p->env_pool, env->entries[i].key, "=", env->entries[i].value);
+	return pool_to_vector(&p->env_pool, &p->env, e);
+}
+
+/* Where to find argv[0]: a name with a slash as it is, any other in each directory of PATH. */
+static int make_paths(struct plan *p, struct err *e)
+{
+	const char *dirs = env_value(&p->config->env, "PATH");
+
+	if (strchr(p->argv[0], '/')) {
+		pool_add(&p->path_pool, "", "", p->argv[0]);
+		return pool_to_vector(&p->path_pool, &p->paths, e);
+	}
+	dirs = dirs ? dirs : DEFAULT_PATH;
+	for (;;) {
+		size_t len = strcspn(dirs, ":");
+
+		/* An empty entry is the working directory, as for execvp(3). */
+		text_add_bytes(&p->path_pool, len ? dirs : ".", len ? len : 1);
+		pool_add(&p->path_pool, "", "/", p->argv[0]);
+		if (!dirs[len])
+			break;
+		dirs += len + 1;
+	}
+	return pool_to_vector(&p->path_pool, &p->paths, e);
+}
+
+static int make_argv(struct plan *p, struct err *e)
+{
+	const char *init = p->config->init;
+	int r;
+
+	if (!init || !init[0])
+		return err_set(e, -EINVAL, "init: no command is set");
+	r = argv_split(init, &p->argv, e);
+	return r < 0 ? err_prefix(e, "init: ") : 0;
+}
+
+static int make_filter(struct plan *p, const struct engine_host *host, struct err *e)
+{
+	if (p->config->seccomp == SECCOMP_PROFILE_NONE)
+		return 0;
+	if (host->fd[ENGINE_FD_SECCOMP] < 0)
+		return err_set(e, -EINVAL, "seccomp: the profile is missing");
+	return seccomp_profile_load(host->fd[ENGINE_FD_SECCOMP], &p->filter, &p->filter_count, e);
+}
+
+static int take_descriptors(struct plan *p, const struct engine_host *host, struct err *e)
+{
+	p->root = host->fd[ENGINE_FD_ROOT];
+	if (p->root < 0)
+		return err_set(e, -EINVAL, "root: no directory is set");
+	for (int i = 0; i < ENGINE_CGROUP_MAX; i++)
+		if (host->fd[ENGINE_FD_CGROUP + i] >= 0)
+			p->cgroups[p->cgroup_count++] = host->fd[ENGINE_FD_CGROUP + i];
+	return 0;
+}
+
+/* Which hierarchies a v1 host has of those that cgroup.h joins; /proc/self/cgroup, cgroups(7). */
+static void list_hierarchies(struct text *pool, char *lines)
+{
+	static const char *const joined[] = { "cpu",  "cpuacct", "memory",
+					      "pids", "freezer", "devices" };
+	char *save = NULL;
+
+	for (char *line = strtok_r(lines, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		char *list = strchr(line, ':'), *end = list ? strchr(++list, ':') : NULL;
+		bool wanted = false;
+
+		if (!end)
+			continue;
+		*end = '\0';
+		for (size_t i = 0; i < sizeof(joined) / sizeof(joined[0]); i++) {
+			const char *at = strstr(list, joined[i]);
+			size_t len = strlen(joined[i]);
+
+			wanted |=
+				at && (at == list || at[-1] == ',') && (!at[len] || at[len] == ',');
+		}
+		if (wanted)
+			pool_add(pool, "", "", list);
+	}
+}
+
+static int find_hierarchies(struct plan *p, struct err *e)
+{
+	struct text self = TEXT_INIT;
+	struct statfs fs;
+	int fd;
+
+	if (!p->cgroup_count)
+		return 0;
+	p->cgroup_v2 = fstatfs(p->cgroups[0], &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC;
+	if (p->cgroup_v2)
+		return 0;
+	fd = open("/proc/self/cgroup", O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return err_sys(e, errno, "/proc/self/cgroup");
+	if (text_read_fd(&self, fd) == 0 && self.data)
+		list_hierarchies(&p->hierarchy_pool, self.data);
+	close(fd);
+	text_free(&self);
+	return pool_to_vector(&p->hierarchy_pool, &p->hierarchies, e);
+}
+
+static bool oom_protected(void)
+{
+	char text[16] = "";
+	int fd = open("/proc/self/oom_score_adj", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return false;
+	if (read(fd, text, sizeof(text) - 1) < 0)
+		text[0] = '\0';
+	close(fd);
+	return text[0] == '-';
+}
+
+static int check(const struct plan *p, struct err *e)
+{
+	const struct container_config *config = p->config;
+
+	if (config->root_writable == ROOT_NONE && !(p->namespaces & NS_MOUNT))
+		return err_set(e, -EINVAL,
+			       "root.writable: none needs a mount namespace, see namespaces");
+	if (config->cwd && config->cwd[0] && config->cwd[0] != '/')
+		return err_set(e, -EINVAL, "init.cwd: not an absolute path");
+	return 0;
+}
+
+int plan_init(struct plan *p, const struct engine_host *host, struct err *e)
+{
+	int r;
+
+	*p = (struct plan){ .config = &host->config->container };
+	p->namespaces = p->config->namespaces;
+	/* Nobody but root is root in a container without being somebody else outside. */
+	if (host->uid != 0)
+		p->namespaces |= NS_USER;
+	p->hostname =
+		p->config->hostname && p->config->hostname[0] ? p->config->hostname : host->name;
+	p->reset_oom = oom_protected();
+	r = check(p, e);
+	if (r == 0)
+		r = take_descriptors(p, host, e);
+	if (r == 0)
+		r = find_hierarchies(p, e);
+	if (r == 0)
+		r = make_argv(p, e);
+	if (r == 0)
+		r = make_env(p, e);
+	if (r == 0)
+		r = make_paths(p, e);
+	if (r == 0)
+		r = make_filter(p, host, e);
+	if (r == 0 && (p->namespaces & NS_USER))
+		r = usermap_make(&p->config->user_map, host->uid, host->gid, &p->uid_map,
+				 &p->gid_map, &p->deny_setgroups, e);
+	if (r < 0)
+		plan_free(p);
+	return r;
+}
+
+void plan_free(struct plan *p)
+{
+	argv_free(p->argv);
+	free(p->env);
+	free(p->paths);
+	free(p->hierarchies);
+	free(p->filter);
+	text_free(&p->uid_map);
+	text_free(&p->gid_map);
+	text_free(&p->env_pool);
+	text_free(&p->path_pool);
+	text_free(&p->hierarchy_pool);
+	*p = (struct plan){ 0 };
+}

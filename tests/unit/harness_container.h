@@ -1,0 +1,185 @@
+/*
+ * A monitor as small as can be, to run containers in unit tests: a loop, an engine_host, the
+ * machine's control group, and a console that is kept in memory.
+ */
+#ifndef TESTS_UNIT_HARNESS_CONTAINER_H
+#define TESTS_UNIT_HARNESS_CONTAINER_H
+
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "backends/cgroup.h"
+#include "backends/console.h"
+#include "backends/container/capabilities.h"
+#include "backends/engine.h"
+#include "backends/seccomp.h"
+#include "backends/text.h"
+
+#define HARNESS_PARENT "machinefs-unit"
+
+struct harness {
+	struct machine_config config;
+	struct engine_host host; /* .console is this harness, see console_output() */
+	_Atomic uint64_t counters[COUNTER_MAX];
+	struct text output;
+	struct cgroup_host *groups;
+	struct cgroup *group;
+	int filter; /* the default profile for default capabilities */
+	void *self;
+	bool ended;
+	struct ending ending;
+	struct err err;
+};
+
+/* Stands in for backends/console.c: struct console is the harness. */
+void console_output(struct console *console, const void *data, size_t len);
+void console_output(struct console *console, const void *data, size_t len)
+{
+	text_add_bytes(&((struct harness *)(void *)console)->output, data, len);
+}
+
+static void harness_ended(struct engine_host *host, const struct ending *ending)
+{
+	struct harness *h = (struct harness *)((char *)host - offsetof(struct harness, host));
+
+	h->ended = true;
+	h->ending = *ending;
+	event_base_loopbreak(host->loop);
+}
+
+/* Defaults of the attribute tables, as a newcomer has them. */
+static void harness_defaults(struct harness *h, const char *root)
+{
+	h->config = (struct machine_config){
+		.kind = KIND_CONTAINER,
+		.cpu_weight = 100,
+		.cpu_max = { LIMIT_MAX, 100000 },
+		.memory_size = LIMIT_MAX,
+		.pids_max = LIMIT_MAX,
+		.container = {
+			.root = (char *)(uintptr_t)root,
+			.root_writable = ROOT_DIRECT,
+			.cwd = (char *)(uintptr_t)"/",
+			.hostname = (char *)(uintptr_t)"",
+			.namespaces = NS_PID | NS_MOUNT | NS_NET | NS_UTS | NS_IPC | NS_CGROUP,
+			.capabilities = CAPABILITIES_DEFAULT,
+			.no_new_privs = true,
+		},
+	};
+}
+
+static int harness_new(struct harness *h, const char *root)
+{
+	int r;
+
+	memset(h, 0, sizeof(*h));
+	harness_defaults(h, root);
+	h->host.loop = event_base_new();
+	h->host.config = &h->config;
+	h->host.name = "unit";
+	h->host.console = (struct console *)(void *)h;
+	h->host.counters = h->counters;
+	h->host.ended = harness_ended;
+	for (int i = 0; i < ENGINE_FD_COUNT; i++)
+		h->host.fd[i] = -1;
+	h->filter = -1;
+	r = cgroup_host_new(HARNESS_PARENT, &h->groups, &h->err);
+	return r < 0 ? r : seccomp_profile_export(CAPABILITIES_DEFAULT, &h->filter, &h->err);
+}
+
+/* Makes the group and starts the container; on failure all is as before. */
+static int harness_start(struct harness *h)
+{
+	int *fd = h->host.fd, r;
+
+	h->ended = false;
+	h->err = (struct err){ 0 };
+	text_clear(&h->output);
+	r = cgroup_new(h->groups, h->host.name, &h->group, &h->err);
+	if (r < 0)
+		return r;
+	cgroup_restrict_devices(h->group, &h->err);
+	cgroup_set(h->group, CGROUP_PIDS_MAX, h->config.pids_max, &h->err);
+	cgroup_set(h->group, CGROUP_MEMORY_MAX, h->config.memory_size, &h->err);
+	cgroup_open_procs(h->group, fd + ENGINE_FD_CGROUP, ENGINE_CGROUP_MAX, &h->err);
+	cgroup_open_freezer(h->group, &fd[ENGINE_FD_FREEZER], &fd[ENGINE_FD_FROZEN], &h->err);
+	fd[ENGINE_FD_ROOT] = open(h->config.container.root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	fd[ENGINE_FD_SECCOMP] = fcntl(h->filter, F_DUPFD_CLOEXEC, 3);
+	return container_engine.start(&h->host, &h->self, &h->err);
+}
+
+/* True when the group could be removed: nothing runs in it any more. */
+static bool harness_clean(struct harness *h)
+{
+	bool removed = false;
+
+	for (int i = 0; i < ENGINE_FD_COUNT; i++) {
+		if (h->host.fd[i] >= 0)
+			close(h->host.fd[i]);
+		h->host.fd[i] = -1;
+	}
+	cgroup_free(h->group);
+	h->group = NULL;
+	for (int i = 0; i < 2000 && !removed; i++) {
+		removed = cgroup_remove(h->groups, h->host.name, &h->err) == 0;
+		if (!removed)
+			usleep(i < 10 ? 100 : 1000);
+	}
+	return removed;
+}
+
+/* Runs the loop for so long, or until the container has ended. */
+static bool harness_loop(struct harness *h, int ms)
+{
+	struct timeval t = { ms / 1000, ms % 1000 * 1000 };
+
+	if (!h->ended) {
+		event_base_loopexit(h->host.loop, &t);
+		event_base_dispatch(h->host.loop);
+	}
+	return h->ended;
+}
+
+/* Waits for the end, killing it after ten seconds; true when all is clean. */
+static bool harness_finish(struct harness *h)
+{
+	if (!harness_loop(h, 10000)) {
+		container_engine.kill(h->self, &h->err);
+		harness_loop(h, 5000);
+	}
+	container_engine.free(h->self);
+	h->self = NULL;
+	return harness_clean(h);
+}
+
+/* Starts, waits, frees: the output, or NULL with h->err. */
+static const char *harness_run(struct harness *h, const char *init)
+{
+	h->config.container.init = (char *)(uintptr_t)init;
+	if (harness_start(h) < 0) {
+		struct err why = h->err;
+
+		harness_clean(h);
+		h->err = why;
+		return NULL;
+	}
+	if (!harness_finish(h))
+		return NULL;
+	return text_str(&h->output);
+}
+
+static void harness_free(struct harness *h)
+{
+	text_free(&h->output);
+	if (h->filter >= 0)
+		close(h->filter);
+	cgroup_host_free(h->groups);
+	event_base_free(h->host.loop);
+}
+
+#endif

@@ -1,0 +1,143 @@
+/* The filter's meaning: a child installs it and tries calls; and what may be loaded. */
+#include "backends/container/capabilities.h"
+#include "backends/seccomp.h"
+#include "tests/unit/tap.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static struct sock_filter *program;
+static unsigned short count;
+
+/* errno of a call under the filter, 0 when it succeeded, 255 when the child died. */
+static int try(long nr, long a, long b, long c)
+{
+	struct sock_fprog prog = { .len = count, .filter = program };
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		long r;
+
+		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+		    syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog) < 0)
+			_exit(254);
+		r = syscall(nr, a, b, c, 0, 0, 0);
+		_exit(r < 0 ? errno : 0);
+	}
+	waitpid(pid, &status, 0);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 255;
+}
+
+static void use(uint64_t capabilities)
+{
+	struct err e = { 0 };
+	int fd = -1;
+
+	free(program);
+	program = NULL;
+	ok(seccomp_profile_export(capabilities, &fd, &e) == 0, "exported %s", e.text);
+	ok(seccomp_profile_load(fd, &program, &count, &e) == 0 && count > 10, "%d instructions",
+	   count);
+	ok(write(fd, "x", 1) < 0 && ftruncate(fd, 0) < 0, "sealed");
+	close(fd);
+}
+
+static void test_default(void)
+{
+	static const struct {
+		const char *name;
+		long nr, a, b, c;
+		int want;
+	} calls[] = {
+		{ "getppid", SYS_getppid, 0, 0, 0, 0 },
+		{ "keyctl", SYS_keyctl, 0, 0, 0, EPERM },
+		{ "add_key", SYS_add_key, 0, 0, 0, EPERM },
+		{ "mount", SYS_mount, 0, 0, 0, EPERM },
+		{ "umount2", SYS_umount2, 0, 0, 0, EPERM },
+		{ "open_tree", SYS_open_tree, 0, 0, 0, EPERM },
+		{ "bpf", SYS_bpf, 0, 0, 0, EPERM },
+		{ "reboot", SYS_reboot, 0, 0, 0, EPERM },
+		{ "io_uring_setup", SYS_io_uring_setup, 0, 0, 0, EPERM },
+		{ "userfaultfd", SYS_userfaultfd, 0, 0, 0, EPERM },
+		{ "unshare", SYS_unshare, CLONE_NEWUSER, 0, 0, EPERM },
+		{ "clone with a user namespace", SYS_clone, CLONE_NEWUSER | 17, 0, 0, EPERM },
+		{ "clone with a net namespace", SYS_clone, CLONE_NEWNET | 17, 0, 0, EPERM },
+		{ "clone3", SYS_clone3, 0, 0, 0, ENOSYS },
+		{ "a call of the future", 460, 0, 0, 0, ENOSYS },
+		{ "a call that never was", 100000, 0, 0, 0, ENOSYS },
+		{ "socket AF_UNIX", SYS_socket, AF_UNIX, SOCK_STREAM, 0, 0 },
+		{ "socket AF_VSOCK", SYS_socket, AF_VSOCK, SOCK_STREAM, 0, EPERM },
+		{ "personality asked", SYS_personality, 0xffffffff, 0, 0, 0 },
+		{ "personality ADDR_NO_RANDOMIZE", SYS_personality, 0x0040000, 0, 0, EPERM },
+		{ "chroot without its capability", SYS_chroot, 0, 0, 0, EPERM },
+	};
+
+	use(0);
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+		int got = try(calls[i].nr, calls[i].a, calls[i].b, calls[i].c);
+
+		ok(got == calls[i].want, "%s: %s", calls[i].name, strerror(got));
+	}
+}
+
+static void test_capable(void)
+{
+	use(capabilities_all());
+	ok(try(SYS_mount, 0, 0, 0) == EFAULT, "mount reaches the kernel with CAP_SYS_ADMIN");
+	ok(try(SYS_clone3, 0, 0, 0) == EINVAL, "clone3 too");
+	ok(try(SYS_chroot, 0, 0, 0) == EFAULT, "chroot with CAP_SYS_CHROOT");
+	ok(try(SYS_keyctl, 0, 0, 0) == EPERM, "keyctl never");
+}
+
+static void test_load(void)
+{
+	static char junk[BPF_MAXINSNS * 8 + 8];
+	int fd = memfd_create("junk", MFD_CLOEXEC);
+	struct sock_filter *got = NULL;
+	unsigned short n;
+	struct err e = { 0 };
+
+	ok(seccomp_profile_load(fd, &got, &n, &e) == -EINVAL, "empty: %s", e.text);
+	ok(write(fd, junk, 12) == 12 && seccomp_profile_load(fd, &got, &n, &e) == -EINVAL,
+	   "not whole instructions");
+	ok(write(fd, junk, sizeof(junk) - 12) > 0 &&
+		   seccomp_profile_load(fd, &got, &n, &e) == -EINVAL && !got,
+	   "too large");
+	close(fd);
+}
+
+static void test_names(void)
+{
+	ok(capability_number("CAP_SYS_ADMIN") == CAP_SYS_ADMIN &&
+		   capability_number("chown") == CAP_CHOWN && capability_number("Mknod") == 27,
+	   "capabilities by name");
+	ok(capability_number("") == -1 && capability_number("cap_") == -1 &&
+		   capability_number("root") == -1 && !capability_name(-1) && !capability_name(64),
+	   "no such capability");
+	for (int i = 0; capability_name(i); i++)
+		if (capability_number(capability_name(i)) != i)
+			ok(false, "capability %d", i);
+	ok(capabilities_all() == UINT64_C(0x1ffffffffff), "all forty-one");
+}
+
+int main(void)
+{
+	test_default();
+	test_capable();
+	test_load();
+	test_names();
+	free(program);
+	return tap_done();
+}
