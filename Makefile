@@ -56,6 +56,20 @@ $(B)/tests/unit/%: $(B)/tests/unit/%.o $(LIB_OBJS)
 
 .PRECIOUS: $(B)/tests/unit/%.o
 
+# ---- the tiny guest: tests/guest/tiny.c says what it can ----
+GUEST_CFLAGS := -std=gnu17 -O2 -Wall -Wextra -Werror -Wno-unused-parameter -ffreestanding -fno-pic \
+                -mno-red-zone -mgeneral-regs-only -fno-stack-protector -fcf-protection=none \
+                -fno-asynchronous-unwind-tables -nostdlib -static -no-pie \
+                -Wl,--build-id=none,-z,noexecstack,--no-warn-rwx-segments,-T,tests/guest/tiny.ld
+
+$(B)/tests/guest/tiny.elf: GUEST_VARIANT :=
+$(B)/tests/guest/tiny-pvh.elf: GUEST_VARIANT := -DPVH
+$(B)/tests/guest/tiny.elf $(B)/tests/guest/tiny-pvh.elf: $(addprefix tests/guest/,tiny.c start.S tiny.ld)
+	@mkdir -p $(@D)
+	@echo "  GUEST $@"
+	$(Q)$(CC) $(GUEST_CFLAGS) $(GUEST_VARIANT) -o $@ tests/guest/start.S tests/guest/tiny.c
+# ---- end of the tiny guest ----
+
 clean:
 	rm -rf $(B)
 
