@@ -27,7 +27,7 @@ ALL_CFLAGS = -std=gnu17 $(CFLAGS) $(WARN) $(HARDEN) $(SANFLAGS) -MMD -MP
 # The libraries are linked in, libc is not: a monitor is exec'd for every start, and resolving
 # five shared libraries took a third of a container's start.
 LDFLAGS += -pie -Wl,-z,relro,-z,now $(SANFLAGS)
-LIBS := -Wl,-Bstatic -lfuse3 -levent_core -lyaml -lseccomp -lzstd -llzma -lz -Wl,-Bdynamic -lpthread
+LIBS := -Wl,-Bstatic -lfuse3 -levent_core -lyaml -lseccomp -lzstd -llzma -llz4 -lz -Wl,-Bdynamic -lpthread
 
 SRCS := $(wildcard fs/*.c vmm/*.c backends/*.c backends/container/*.c)
 OBJS := $(SRCS:%.c=$(B)/%.o)

@@ -14,7 +14,7 @@
 
 #define UNPACK_MAGIC 6 /* bytes that unpack_detect() looks at */
 
-enum unpack_format { UNPACK_UNKNOWN, UNPACK_GZIP, UNPACK_XZ, UNPACK_ZSTD };
+enum unpack_format { UNPACK_UNKNOWN, UNPACK_GZIP, UNPACK_XZ, UNPACK_ZSTD, UNPACK_LZ4 };
 
 enum unpack_format unpack_detect(const unsigned char magic[UNPACK_MAGIC]);
 

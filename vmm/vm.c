@@ -158,15 +158,17 @@ static int kvm_make_vm(struct vm *vm, struct err *e)
 	// Only Intel needs these; a KVM that has no use for them refuses.
 	(void)ioctl(vm->fd, KVM_SET_TSS_ADDR, (unsigned long)TSS_ADDR);
 	(void)ioctl(vm->fd, KVM_SET_IDENTITY_MAP_ADDR, &identity);
-	if (ioctl(vm->fd, KVM_CREATE_IRQCHIP, 0) < 0)
-		return err_sys(e, errno, "KVM_CREATE_IRQCHIP");
-	r = kvm_mask_pic(vm, KVM_IRQCHIP_PIC_MASTER, e);
-	if (r == 0)
-		r = kvm_mask_pic(vm, KVM_IRQCHIP_PIC_SLAVE, e);
-	if (r == 0)
-		r = kvm_add_slot(vm, 0, 0, vm->mem.low, vm->mem.host, e);
+	// Slots first: the irqchip leaves a lazy SRCU callback behind, for whose grace period (some
+	// milliseconds) a slot that came after it would wait.
+	r = kvm_add_slot(vm, 0, 0, vm->mem.low, vm->mem.host, e);
 	if (r == 0)
 		r = kvm_add_slot(vm, 1, GUESTMEM_HIGH, vm->mem.high, vm->mem.host + vm->mem.low, e);
+	if (r == 0 && ioctl(vm->fd, KVM_CREATE_IRQCHIP, 0) < 0)
+		return err_sys(e, errno, "KVM_CREATE_IRQCHIP");
+	if (r == 0)
+		r = kvm_mask_pic(vm, KVM_IRQCHIP_PIC_MASTER, e);
+	if (r == 0)
+		r = kvm_mask_pic(vm, KVM_IRQCHIP_PIC_SLAVE, e);
 	return r;
 }
 

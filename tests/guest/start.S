@@ -30,19 +30,19 @@ pvh_start:
 	movl	$stack_top, %esp
 	movl	$pd, %edi
 	movl	$0x83, %eax
-	movl	$512, %ecx
+	movl	$2048, %ecx
 1:	movl	%eax, (%edi)
 	movl	$0, 4(%edi)
 	addl	$0x200000, %eax
 	addl	$8, %edi
 	loop	1b
-	movl	$pd, %eax	/* every gigabyte maps the first but the last, for the APICs */
-	orl	$3, %eax
-	movl	%eax, pdpt
-	movl	$pd_devices + 3, %eax
-	movl	%eax, pdpt + 24
-	movl	$0xfec00083, pd_devices + 8 * 502
-	movl	$0xfee00083, pd_devices + 8 * 503
+	movl	$pd + 3, %eax
+	movl	$pdpt, %edi
+	movl	$4, %ecx
+2:	movl	%eax, (%edi)
+	addl	$0x1000, %eax
+	addl	$8, %edi
+	loop	2b
 	movl	$pdpt + 3, %eax
 	movl	%eax, pml4
 	movl	$0x20, %eax
@@ -77,9 +77,7 @@ gdt_pointer:
 	.align	4096
 pml4:	.skip	4096
 pdpt:	.skip	4096
-pd:	.skip	4096
-pd_devices:
-	.skip	4096
+pd:	.skip	4 * 4096	/* 4 GiB, 1:1 */
 #endif
 
 	.section .rodata
