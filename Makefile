@@ -23,7 +23,7 @@ ALL_CFLAGS = -std=gnu17 $(CFLAGS) $(WARN) $(HARDEN) $(SANFLAGS) -MMD -MP
 # The libraries are linked in, libc is not: a monitor is exec'd for every start, and resolving
 # five shared libraries took a third of a container's start.
 LDFLAGS += -pie -Wl,-z,relro,-z,now $(SANFLAGS)
-LIBS := -Wl,-Bstatic -lfuse3 -levent_core -lyaml -lseccomp -lzstd -llzma -lz -Wl,-Bdynamic -lpthread
+LIBS := -Wl,-Bstatic -lfuse3 -levent_core -lyaml -lseccomp -lzstd -llzma -llz4 -lz -Wl,-Bdynamic -lpthread
 
 SRCS := $(wildcard fs/*.c vmm/*.c backends/*.c backends/container/*.c)
 OBJS := $(SRCS:%.c=$(B)/%.o)
@@ -46,6 +46,20 @@ install: $(B)/machinefs
 	install -D -m 755 $(B)/machinefs $(DESTDIR)$(PREFIX)/bin/machinefs
 
 include tests/tests.mk
+
+# ---- the tiny guest: tests/guest/tiny.c says what it can ----
+GUEST_CFLAGS := -std=gnu17 -O2 -Wall -Wextra -Werror -Wno-unused-parameter -ffreestanding -fno-pic \
+                -mno-red-zone -mgeneral-regs-only -fno-stack-protector -fcf-protection=none \
+                -fno-asynchronous-unwind-tables -nostdlib -static -no-pie \
+                -Wl,--build-id=none,-z,noexecstack,--no-warn-rwx-segments,-T,tests/guest/tiny.ld
+
+$(B)/tests/guest/tiny.elf: GUEST_VARIANT :=
+$(B)/tests/guest/tiny-pvh.elf: GUEST_VARIANT := -DPVH
+$(B)/tests/guest/tiny.elf $(B)/tests/guest/tiny-pvh.elf: $(addprefix tests/guest/,tiny.c start.S tiny.ld)
+	@mkdir -p $(@D)
+	@echo "  GUEST $@"
+	$(Q)$(CC) $(GUEST_CFLAGS) $(GUEST_VARIANT) -o $@ tests/guest/start.S tests/guest/tiny.c
+# ---- end of the tiny guest ----
 
 clean:
 	rm -rf $(B) $(B)-asan
