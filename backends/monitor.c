@@ -305,6 +305,19 @@ static int monitor_map_counters(struct monitor *m, struct err *e)
 	return 0;
 }
 
+/* A VM is its monitor, so the monitor enters the machine's control group; a container's does not.
+ */
+static int monitor_join_cgroup(struct monitor *m, struct err *e)
+{
+	for (int i = 0; i < ENGINE_CGROUP_MAX; i++) {
+		int fd = m->host.fd[ENGINE_FD_CGROUP + i];
+
+		if (fd >= 0 && write(fd, "0", 1) != 1)
+			return err_sys(e, errno, "start: cannot enter the control group");
+	}
+	return 0;
+}
+
 /* Becomes the owner, with nothing: what the engine needs is open already. */
 static int monitor_narrow(struct monitor *m, struct err *e)
 {
@@ -316,6 +329,8 @@ static int monitor_narrow(struct monitor *m, struct err *e)
 	prctl(PR_SET_NAME, m->name);
 	if (m->engine->keeps_root)
 		return 0;
+	if (monitor_join_cgroup(m, e) < 0)
+		return e->code;
 	if (geteuid() == 0 && m->host.uid != 0 &&
 	    (setgroups(0, NULL) < 0 || setresgid(m->host.gid, m->host.gid, m->host.gid) < 0 ||
 	     setresuid(m->host.uid, m->host.uid, m->host.uid) < 0))
