@@ -223,12 +223,13 @@ busybox_root() {
 # --- the daemon --------------------------------------------------------------------------
 
 # machinefs_start [OPTION...]: starts $MACHINEFS on $M, $STATE_DIR and $RUN_DIR (made below $T
-# the first time, kept for the next start) and returns when the mount answers.
+# the first time, kept for the next start) and returns when the mount answers. The words of the
+# array MACHINEFS_UNDER go before it: MACHINEFS_UNDER=("$B/tests/fault/failcall" fsync EIO 3)
 machinefs_start() {
 	M=${M:-$T/machines} STATE_DIR=${STATE_DIR:-$T/state} RUN_DIR=${RUN_DIR:-$T/run}
 	[ -x "$MACHINEFS" ] || skip_all "$MACHINEFS is not built"
 	mkdir -p "$M" "$STATE_DIR" "$RUN_DIR"
-	"$MACHINEFS" -f --state-dir "$STATE_DIR" --run-dir "$RUN_DIR" "$@" "$M" \
+	${MACHINEFS_UNDER[@]+"${MACHINEFS_UNDER[@]}"} "$MACHINEFS" -f --state-dir "$STATE_DIR" --run-dir "$RUN_DIR" "$@" "$M" \
 		</dev/null >>"$T/machinefs.log" 2>&1 &
 	MACHINEFS_PID=$!
 	poll 10 machinefs_answers_or_died

@@ -20,7 +20,7 @@ TESTS      ?= $(HOST_TESTS) $(LAB_TESTS)
 # With TESTS given, only the unit tests among them are built.
 CHECK_UNITS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,\
                $(filter tests/unit/%.c,$(TESTS:lab:%=%)))
-CHECK_BUILDS += $(B)/tests/box $(B)/tests/rootfs $(if $(wildcard fs/main.c),$(B)/machinefs)
+CHECK_BUILDS += $(B)/tests/box $(B)/tests/fault/failcall $(B)/tests/rootfs $(if $(wildcard fs/main.c),$(B)/machinefs)
 
 .PHONY: check check-build check-asan lab-check lint bench
 .PRECIOUS: $(B)/tests/unit/%.o
@@ -65,7 +65,9 @@ $(UNIT_BINS): $(B)/tests/unit/%: $(B)/tests/unit/%.o $(LIB_OBJS)
 $(B)/tests/%: tests/%.c | $(DEPS_STAMP)
 	@mkdir -p $(@D)
 	@echo "  CC    $@"
-	$(Q)$(CC) -D_GNU_SOURCE -std=gnu17 $(CFLAGS) $(WARN) -o $@ $<
+	$(Q)$(CC) -D_GNU_SOURCE -std=gnu17 $(CFLAGS) $(WARN) -o $@ $< $(TEST_LIBS)
+
+$(B)/tests/fault/failcall: TEST_LIBS := -lseccomp
 
 # A root directory for containers: busybox under all its names.
 $(B)/tests/rootfs: tests/busybox-root
