@@ -45,7 +45,7 @@ check-asan:
 check-build: $(CHECK_UNITS)
 	+@$(SUBMAKE) $(CHECK_BUILDS)
 
-# Figures, never a verdict; tests/bench/run says what is measured. 
+# Figures, never a verdict; tests/bench/run says what is measured.
 BENCHES := $(patsubst tests/bench/%.c,$(B)/tests/bench/%,$(wildcard tests/bench/*.c))
 bench:
 	@tests/deps.sh build check
