@@ -41,6 +41,14 @@ struct alias {
 	uint64_t ino;
 };
 
+/*
+ * How long the kernel may keep what it was told, in seconds. Entries, and all that a directory
+ * has, change only by operations of the kernel's own, which knows what they change; so it keeps
+ * them. What a file has, its length above all, changes by itself: that is asked for each time.
+ */
+#define KEPT	   1e9
+#define KEPT_OF(n) ((n).file ? 0 : KEPT)
+
 #define ALIAS_BIT (1ULL << 63)
 
 struct fuse_request {
@@ -117,13 +125,15 @@ static int front_dir(struct fuse_front *f, fuse_ino_t id, struct object **ret)
 /* What LOOKUP and READDIRPLUS tell; the kernel then knows the node until it forgets it. */
 static int front_entry(struct fuse_front *f, struct node n, struct fuse_entry_param *ret)
 {
-	*ret = (struct fuse_entry_param){ 0 };
+	*ret = (struct fuse_entry_param){ .entry_timeout = KEPT, .attr_timeout = KEPT_OF(n) };
 	node_stat(n, &ret->attr);
 	ret->ino = ret->attr.st_ino;
 	if (n.object == f->daemon->root && !n.file)
 		ret->ino = FUSE_ROOT_ID;
-	if (n.file && n.file->parks)
+	if (n.file && n.file->parks) {
 		ret->ino = alias_new(f, ret->attr.st_ino);
+		ret->entry_timeout = 0;
+	}
 	if (!ret->ino)
 		return -ENOSPC;
 	if (n.file && n.file->event_index >= 0)
@@ -194,7 +204,7 @@ static void reply_stat(fuse_req_t req, int rc, struct node n)
 		return;
 	}
 	node_stat(n, &st);
-	fuse_reply_attr(req, &st, 0);
+	fuse_reply_attr(req, &st, KEPT_OF(n));
 }
 
 static void op_getattr(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)

@@ -50,10 +50,9 @@ static int launch_add_engine(struct launch *l, enum engine_fd role, int fd, stru
 	return launch_add(l, WIRE_ROLE_ENGINE + role, fd, e);
 }
 
-static int launch_state_file(struct launch *l, const char *name, unsigned role, int flags,
-			     struct err *e)
+static int launch_state_file(struct launch *l, const char *name, unsigned role, struct err *e)
 {
-	int fd = openat(l->m->dirfd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
+	int fd = openat(l->m->dirfd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
 	if (fd < 0)
 		return err_sys(e, errno, "start: %s in the state directory", name);
@@ -319,11 +318,11 @@ static int launch_gather(struct launch *l, struct err *e)
 	if (rc == 0)
 		rc = m->kind == KIND_VM ? launch_open_vm(l, e) : launch_open_container(l, e);
 	if (rc == 0)
-		rc = launch_state_file(l, "console", WIRE_ROLE_LOG, O_TRUNC, e);
+		rc = launch_state_file(l, "console", WIRE_ROLE_LOG, e);
 	if (rc == 0)
-		rc = launch_state_file(l, "console.old", WIRE_ROLE_OLD, O_TRUNC, e);
+		rc = launch_state_file(l, "console.old", WIRE_ROLE_OLD, e);
 	if (rc == 0)
-		rc = launch_state_file(l, "exit", WIRE_ROLE_EXIT, 0, e);
+		rc = launch_state_file(l, "exit", WIRE_ROLE_EXIT, e);
 	if (rc == 0)
 		rc = launch_counters(l, e);
 	return rc;

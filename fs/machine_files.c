@@ -393,7 +393,7 @@ static const struct machine_file machine_rows[] = {
 	    .log_size = console_size,
 	    .log_read = console_read,
 	    .write = write_console,
-	    .doc = "Reading: what the machine has printed since its last start; the last 1 MiB at "
+	    .doc = "Reading: what the machine has printed, run after run; the last 1 MiB at "
 		   "least is kept, also after its end. Writing: typed to it." },
 	  ATTR_BOTH },
 	{ { .name = "tty",

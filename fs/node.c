@@ -107,6 +107,12 @@ static void children_remove(struct object *parent, struct object *o)
 		(--parent->nchildren - i) * sizeof(*parent->children));
 }
 
+/* The directory's entries have changed. */
+static void object_list(struct object *o)
+{
+	o->listed = daemon_now(o->daemon);
+}
+
 int object_init(struct object *o, struct daemon *d, const struct class *c, struct object *parent,
 		uint64_t id, const char *name, struct err *e)
 {
@@ -115,7 +121,7 @@ int object_init(struct object *o, struct daemon *d, const struct class *c, struc
 	o->parent = parent;
 	o->id = id;
 	o->owner.mode = c->mode;
-	o->changed = daemon_now(d);
+	o->changed = o->listed = daemon_now(d);
 	o->refs = 1;
 	LIST_INIT(&o->handles);
 	o->name = strdup(name);
@@ -126,7 +132,7 @@ int object_init(struct object *o, struct daemon *d, const struct class *c, struc
 		goto fail;
 	}
 	if (parent)
-		object_touch(parent);
+		object_list(parent);
 	return 0;
 fail:
 	free(o->name);
@@ -152,7 +158,7 @@ void object_remove(struct object *o)
 	tdelete(o, &o->daemon->by_id, compare_ids);
 	if (o->parent) {
 		children_remove(o->parent, o);
-		object_touch(o->parent);
+		object_list(o->parent);
 	}
 	o->gone = true;
 	LIST_FOREACH(h, &o->handles, link)
@@ -172,8 +178,8 @@ int object_set_name(struct object *o, const char *name, struct err *e)
 	o->name = copy;
 	/* tdelete has just freed a node of the same size. */
 	tsearch(o, &o->parent->by_name, compare_names);
-	object_touch(o);
-	object_touch(o->parent);
+	object_list(o);
+	object_list(o->parent);
 	return 0;
 }
 
@@ -307,6 +313,7 @@ static off_t node_size(struct node n)
 void node_stat(struct node n, struct stat *st)
 {
 	struct owner own = node_owner(n);
+	struct timespec time = n.file ? n.object->changed : n.object->listed;
 
 	*st = (struct stat){
 		.st_ino = node_ino(n),
@@ -315,9 +322,9 @@ void node_stat(struct node n, struct stat *st)
 		.st_gid = own.gid,
 		.st_nlink = 1,
 		.st_blksize = 4096,
-		.st_atim = n.object->changed,
-		.st_mtim = n.object->changed,
-		.st_ctim = n.object->changed,
+		.st_atim = time,
+		.st_mtim = time,
+		.st_ctim = time,
 	};
 	if (!n.file) {
 		st->st_mode |= S_IFDIR;
@@ -366,8 +373,10 @@ int node_chown(struct node n, int what, const struct owner *owner, struct err *e
 	rc = n.object->class->chown ? n.object->class->chown(n.object, e) : 0;
 	if (rc < 0)
 		*own = old;
-	else
+	else if (n.file)
 		object_touch(n.object);
+	else
+		object_list(n.object);
 	return rc;
 }
 

@@ -108,6 +108,7 @@ struct object {
 	struct owner_override *overrides; /* owned */
 	size_t noverrides;
 	struct timespec changed;  /* mtime and ctime of all its files; always moves forward */
+	struct timespec listed;	  /* likewise of the directory: moves when its entries change */
 	struct object **children; /* owned; in the order of their ids */
 	size_t nchildren;
 	void *by_name;	     /* tsearch tree of children */
@@ -177,7 +178,7 @@ bool object_name_valid(const char *name);
 /* "vm/web"; "" for the root. */
 void object_path(const struct object *o, struct text *out);
 
-/* Moves mtime and ctime. */
+/* Moves mtime and ctime of the files. */
 void object_touch(struct object *o);
 /* The daemon has changed this file's content by itself: wakes poll and inotify. */
 void object_changed(struct object *o, const char *file);
