@@ -19,6 +19,7 @@ static void test_endings(void)
 		{ "poweroff", ENDING_POWEROFF, "" },
 		{ "reboot", ENDING_RESET, "" },
 		{ "reboot=kbd", ENDING_RESET, "" },
+		{ "reboot=bios", ENDING_RESET, "" },
 		{ "triple", ENDING_FAILED, "triple fault at rip 0x" },
 		{ "badinsn", ENDING_FAILED, "KVM internal error: " },
 	};
