@@ -112,6 +112,7 @@ static void test_pause(void)
 		double t = now_ms();
 
 		still &= vm_engine.pause(m.self, &m.err) == 0;
+		still &= ((struct vm *)m.self)->parked == 2;
 		t = now_ms() - t;
 		sum += t;
 		worst = t > worst ? t : worst;
