@@ -390,7 +390,8 @@ static void test_memory(void)
 		   !guestmem_range(&m, 4 * gib - 1, 2) && !guestmem_range(&m, 4 * gib, gib + 1) &&
 		   !guestmem_range(&m, 5 * gib, 1) && !guestmem_range(&m, 1, UINT64_MAX) &&
 		   !guestmem_range(&m, UINT64_MAX, 1) &&
-		   !guestmem_range(&m, UINT64_MAX, UINT64_MAX),
+		   !guestmem_range(&m, UINT64_MAX, UINT64_MAX) &&
+		   !guestmem_range(&m, 4 * gib + 8, UINT64_MAX - 4),
 	   "memory: nothing beyond");
 	ok(guestmem_write(&m, 3 * gib - 1, "x", 1) == 0 &&
 		   guestmem_read(&m, 3 * gib - 1, &c, 1) == 0 && c == 'x',

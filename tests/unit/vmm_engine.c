@@ -19,6 +19,7 @@ static void test_endings(void)
 		{ "poweroff", ENDING_POWEROFF, "" },
 		{ "reboot", ENDING_RESET, "" },
 		{ "reboot=kbd", ENDING_RESET, "" },
+		{ "reboot=bios", ENDING_RESET, "" },
 		{ "triple", ENDING_FAILED, "triple fault at rip 0x" },
 		{ "badinsn", ENDING_FAILED, "KVM internal error: " },
 	};
@@ -111,6 +112,7 @@ static void test_pause(void)
 		double t = now_ms();
 
 		still &= vm_engine.pause(m.self, &m.err) == 0;
+		still &= ((struct vm *)m.self)->parked == 2;
 		t = now_ms() - t;
 		sum += t;
 		worst = t > worst ? t : worst;
