@@ -1,8 +1,4 @@
 # machinefs: one binary, one Makefile. `make help` lists the targets.
-#
-# make            build build/machinefs        make check      all tests
-# make demo       show the main job            make bench      figures beside the peers
-# Variables: V=1 shows commands; B=DIR builds elsewhere; SAN=1 builds with ASan and UBSan.
 
 B       ?= build
 PREFIX  ?= /usr/local
@@ -27,17 +23,14 @@ ALL_CFLAGS = -std=gnu17 $(CFLAGS) $(WARN) $(HARDEN) $(SANFLAGS) -MMD -MP
 # The libraries are linked in, libc is not: a monitor is exec'd for every start, and resolving
 # five shared libraries took a third of a container's start.
 LDFLAGS += -pie -Wl,-z,relro,-z,now $(SANFLAGS)
-LIBS := -Wl,-Bstatic -lfuse3 -levent_core -lyaml -lseccomp -lzstd -llzma -lz -Wl,-Bdynamic -lpthread
+LIBS := -Wl,-Bstatic -lfuse3 -levent_core -lyaml -lseccomp -lzstd -llzma -llz4 -lz -Wl,-Bdynamic -lpthread
 
 SRCS := $(wildcard fs/*.c vmm/*.c backends/*.c backends/container/*.c)
 OBJS := $(SRCS:%.c=$(B)/%.o)
 LIB_OBJS := $(filter-out $(B)/fs/main.o,$(OBJS))
 
-UNIT_SRCS := $(wildcard tests/unit/*.c)
-UNIT_BINS := $(UNIT_SRCS:tests/unit/%.c=$(B)/tests/unit/%)
-
 .DEFAULT_GOAL := all
-.PHONY: all clean
+.PHONY: all clean help install
 all: $(B)/machinefs
 
 $(B)/machinefs: $(OBJS)
@@ -49,14 +42,38 @@ $(B)/%.o: %.c | $(DEPS_STAMP)
 	@echo "  CC    $<"
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
 
-# A unit test is one C file that prints TAP; it links against everything but main().
-$(B)/tests/unit/%: $(B)/tests/unit/%.o $(LIB_OBJS)
-	@echo "  LD    $@"
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+install: $(B)/machinefs
+	install -D -m 755 $(B)/machinefs $(DESTDIR)$(PREFIX)/bin/machinefs
 
-.PRECIOUS: $(B)/tests/unit/%.o
+include tests/tests.mk
+
+# ---- the tiny guest: tests/guest/tiny.c says what it can ----
+GUEST_CFLAGS := -std=gnu17 -O2 -Wall -Wextra -Werror -Wno-unused-parameter -ffreestanding -fno-pic \
+                -mno-red-zone -mgeneral-regs-only -fno-stack-protector -fcf-protection=none \
+                -fno-asynchronous-unwind-tables -nostdlib -static -no-pie \
+                -Wl,--build-id=none,-z,noexecstack,--no-warn-rwx-segments,-T,tests/guest/tiny.ld
+
+$(B)/tests/guest/tiny.elf: GUEST_VARIANT :=
+$(B)/tests/guest/tiny-pvh.elf: GUEST_VARIANT := -DPVH
+$(B)/tests/guest/tiny.elf $(B)/tests/guest/tiny-pvh.elf: $(addprefix tests/guest/,tiny.c start.S tiny.ld)
+	@mkdir -p $(@D)
+	@echo "  GUEST $@"
+	$(Q)$(CC) $(GUEST_CFLAGS) $(GUEST_VARIANT) -o $@ tests/guest/start.S tests/guest/tiny.c
+# ---- end of the tiny guest ----
 
 clean:
-	rm -rf $(B)
+	rm -rf $(B) $(B)-asan
 
--include $(OBJS:.o=.d) $(UNIT_SRCS:%.c=$(B)/%.d)
+help:
+	@echo 'make              build $(B)/machinefs'
+	@echo 'make demo         show the main job, command by command (root)'
+	@echo 'make check        all tests; TESTS="tests/fs/a.sh ..." only these; JOBS=2; V=1 every result'
+	@echo 'make check-asan   all tests with address and undefined-behaviour sanitizers'
+	@echo 'make lab-check    the tests that run inside the lab; tests/lab/run TEST runs one'
+	@echo 'make bench        figures beside the peers, as ratios (root)'
+	@echo 'make lint         formatting, include directions, static checks'
+	@echo 'make install      to DESTDIR and PREFIX ($(PREFIX))'
+	@echo 'Variables: V=1 shows commands; B=DIR builds elsewhere; SAN=1 with sanitizers.'
+	@echo 'What is missing is installed with apt-get when root runs make.'
+
+-include $(OBJS:.o=.d)

@@ -14,6 +14,7 @@
 #ifndef BACKENDS_ENGINE_H
 #define BACKENDS_ENGINE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -84,6 +85,12 @@ struct engine_host {
 
 struct engine {
 	const char *name; /* "vm", "container" */
+
+	/*
+	 * The monitor stays root when it is (mounts, cgroups, namespaces of other users); otherwise
+	 * it becomes the machine's owner, without capabilities, before start().
+	 */
+	bool keeps_root;
 
 	/*
 	 * Builds the machine and lets it run. On return 0 its code runs (a container's init has

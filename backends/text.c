@@ -31,6 +31,11 @@ static bool text_reserve(struct text *t, size_t more)
 	return true;
 }
 
+char *text_room(struct text *t, size_t size)
+{
+	return text_reserve(t, size) ? t->data + t->len : NULL;
+}
+
 void text_add_bytes(struct text *t, const void *data, size_t len)
 {
 	if (!text_reserve(t, len))

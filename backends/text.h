@@ -24,6 +24,8 @@ struct text {
 void text_add(struct text *t, const char *s);
 void text_add_bytes(struct text *t, const void *data, size_t len);
 void text_addf(struct text *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Room for size more bytes at the end, for the caller to fill and add to len; NULL: no memory. */
+char *text_room(struct text *t, size_t size);
 /* The string so far, never NULL. */
 const char *text_str(const struct text *t);
 bool text_failed(const struct text *t);

@@ -214,6 +214,7 @@ static size_t container_input(void *self, const void *data, size_t len)
 }
 
 const struct engine container_engine = {
+	.keeps_root = true,
 	.name = "container",
 	.start = container_start,
 	.pid = container_pid,

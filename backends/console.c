@@ -1,0 +1,216 @@
+/* struct console: a bounded log and a pty; see console.h. */
+#include "backends/console.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <termios.h>
+#include <unistd.h>
+
+/* At most one `grew` in this time, so that a chatty machine does not flood the daemon. */
+static const struct timeval grew_interval = { .tv_usec = 20000 };
+
+struct console {
+	const struct console_ops *ops;
+	void *arg;
+	pthread_mutex_t lock; /* guards log, old, size: output comes from any thread */
+	int log, old;
+	off_t size;   /* of log */
+	int master;   /* pty; -1 when there could be none */
+	int slave;    /* kept open: without it the master reads EIO when nobody has it open */
+	int wake;     /* eventfd: output has come */
+	bool quiet;   /* within grew_interval of the last `grew`; loop thread */
+	bool pending; /* output came while quiet; loop thread */
+	struct event *wake_event, *typed_event, *timer;
+	char tty[64];
+};
+
+/* Moves the content of the full log to `old`, and empties the log. */
+static void console_rotate(struct console *c)
+{
+	off_t from = 0;
+
+	if (ftruncate(c->old, 0) < 0 || lseek(c->old, 0, SEEK_SET) < 0)
+		return;
+	while (from < c->size)
+		if (copy_file_range(c->log, &from, c->old, NULL, (size_t)(c->size - from), 0) <= 0)
+			break;
+	if (ftruncate(c->log, 0) == 0)
+		c->size = 0;
+}
+
+static void console_log(struct console *c, const char *data, size_t len)
+{
+	while (len > 0) {
+		size_t room, n;
+		ssize_t done;
+
+		if (c->size >= CONSOLE_LOG_MAX)
+			console_rotate(c);
+		if (c->size >= CONSOLE_LOG_MAX)
+			return; /* the disk is full or gone: the machine goes on, its text is lost
+				 */
+		room = CONSOLE_LOG_MAX - (size_t)c->size;
+		n = len < room ? len : room;
+		done = pwrite(c->log, data, n, c->size);
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done <= 0)
+			return;
+		c->size += done;
+		data += done;
+		len -= (size_t)done;
+	}
+}
+
+void console_output(struct console *c, const void *data, size_t len)
+{
+	const uint64_t one = 1;
+
+	if (len == 0)
+		return;
+	pthread_mutex_lock(&c->lock);
+	console_log(c, data, len);
+	pthread_mutex_unlock(&c->lock);
+	/* Non-blocking: when nobody reads the pty, its buffer fills and the rest is dropped. */
+	if (c->master >= 0 && write(c->master, data, len) < 0 && errno == EIO)
+		return;
+	if (write(c->wake, &one, sizeof(one)) < 0)
+		return; /* the counter is full: the loop is awake already */
+}
+
+static void console_tell(struct console *c)
+{
+	c->pending = false;
+	c->quiet = true;
+	event_add(c->timer, &grew_interval);
+	c->ops->grew(c->arg);
+}
+
+static void on_wake(int fd, short what, void *arg)
+{
+	struct console *c = arg;
+	uint64_t n;
+
+	if (read(fd, &n, sizeof(n)) < 0)
+		return;
+	if (c->quiet)
+		c->pending = true;
+	else
+		console_tell(c);
+}
+
+static void on_quiet_over(int fd, short what, void *arg)
+{
+	struct console *c = arg;
+
+	c->quiet = false;
+	if (c->pending)
+		console_tell(c);
+}
+
+static void on_typed(int fd, short what, void *arg)
+{
+	struct console *c = arg;
+	char buf[1024];
+	ssize_t n = read(fd, buf, sizeof(buf));
+
+	if (n > 0)
+		c->ops->typed(c->arg, buf, (size_t)n);
+}
+
+/* A machine without a tty still runs: no pty is not a failure. */
+static void console_open_pty(struct console *c, uid_t uid)
+{
+	struct termios t;
+
+	c->master = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+	if (c->master < 0)
+		return;
+	if (unlockpt(c->master) == 0 && ptsname_r(c->master, c->tty, sizeof(c->tty)) == 0)
+		c->slave = ioctl(c->master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (c->slave < 0 || tcgetattr(c->slave, &t) < 0)
+		goto fail;
+	/* Raw: the machine's own terminal layer echoes, and our output must not come back. */
+	cfmakeraw(&t);
+	if (tcsetattr(c->slave, TCSANOW, &t) < 0 || fchown(c->slave, uid, (gid_t)-1) < 0)
+		goto fail;
+	return;
+fail:
+	close(c->master);
+	if (c->slave >= 0)
+		close(c->slave);
+	c->master = c->slave = -1;
+	c->tty[0] = '\0';
+}
+
+int console_new(struct event_base *loop, int log, int old, uid_t uid, const struct console_ops *ops,
+		void *arg, struct console **ret, struct err *e)
+{
+	struct console *c = calloc(1, sizeof(*c));
+	struct stat st;
+
+	if (!c)
+		return err_sys(e, ENOMEM, "console");
+	*c = (struct console){ .ops = ops, .arg = arg, .log = -1, .old = -1 };
+	pthread_mutex_init(&c->lock, NULL);
+	c->master = c->slave = c->wake = -1;
+	if (fstat(log, &st) < 0) {
+		err_sys(e, errno, "console: the log");
+		goto fail;
+	}
+	c->size = st.st_size;
+	console_open_pty(c, uid);
+	c->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (c->wake < 0) {
+		err_sys(e, errno, "console: eventfd");
+		goto fail;
+	}
+	c->wake_event = event_new(loop, c->wake, EV_READ | EV_PERSIST, on_wake, c);
+	c->timer = evtimer_new(loop, on_quiet_over, c);
+	if (c->master >= 0)
+		c->typed_event = event_new(loop, c->master, EV_READ | EV_PERSIST, on_typed, c);
+	if (!c->wake_event || !c->timer || (c->master >= 0 && !c->typed_event)) {
+		err_sys(e, ENOMEM, "console");
+		goto fail;
+	}
+	event_add(c->wake_event, NULL);
+	if (c->typed_event)
+		event_add(c->typed_event, NULL);
+	c->log = log;
+	c->old = old;
+	*ret = c;
+	return 0;
+fail:
+	console_free(c);
+	return e ? e->code : -EIO;
+}
+
+const char *console_tty(const struct console *c)
+{
+	return c->tty;
+}
+
+void console_free(struct console *c)
+{
+	if (!c)
+		return;
+	struct event *events[] = { c->wake_event, c->typed_event, c->timer };
+	int fds[] = { c->log, c->old, c->master, c->slave, c->wake };
+
+	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
+		if (events[i])
+			event_free(events[i]);
+	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+	pthread_mutex_destroy(&c->lock);
+	free(c);
+}

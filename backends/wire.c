@@ -1,0 +1,195 @@
+/* Messages between daemon and monitor: see wire.h. */
+#include "backends/wire.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static const struct wire_format {
+	enum wire_side from;
+	size_t body;  /* fixed part, always there */
+	size_t extra; /* most free bytes after it */
+	int fds;      /* most descriptors */
+} formats[WIRE_TYPE_END] = {
+	[WIRE_START] = { WIRE_DAEMON, sizeof(struct wire_start), WIRE_CONFIG_MAX, WIRE_FDS_MAX },
+	[WIRE_VERB] = { WIRE_DAEMON, sizeof(struct wire_verb), 0, 0 },
+	[WIRE_INPUT] = { WIRE_DAEMON, 0, WIRE_CONFIG_MAX, 0 },
+	[WIRE_HELLO] = { WIRE_MONITOR, sizeof(struct wire_hello), 0, 1 },
+	[WIRE_REPLY] = { WIRE_MONITOR, sizeof(struct wire_reply), 0, 0 },
+	[WIRE_STATE] = { WIRE_MONITOR, sizeof(struct wire_state), 0, 0 },
+	[WIRE_GREW] = { WIRE_MONITOR, 0, 0, 0 },
+};
+
+int wire_send(int fd, enum wire_type type, uint32_t seq, const void *body, size_t len,
+	      const void *extra, size_t extra_len, const int *fds, int nfds)
+{
+	struct wire_header header = { .version = WIRE_VERSION, .type = (uint16_t)type, .seq = seq };
+	struct iovec iov[3] = {
+		{ &header, sizeof(header) },
+		{ (void *)body, len },
+		{ (void *)extra, extra_len },
+	};
+	union {
+		struct cmsghdr align;
+		char space[CMSG_SPACE(sizeof(int) * WIRE_FDS_MAX)];
+	} control = { 0 };
+	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 3 };
+
+	if (nfds < 0 || nfds > WIRE_FDS_MAX)
+		return -EINVAL;
+	if (nfds > 0) {
+		struct cmsghdr *c = &control.align;
+
+		msg.msg_control = &control;
+		msg.msg_controllen = CMSG_SPACE(sizeof(int) * (size_t)nfds);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(int) * (size_t)nfds);
+		memcpy(CMSG_DATA(c), fds, sizeof(int) * (size_t)nfds);
+	}
+	for (;;) {
+		if (sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0)
+			return 0;
+		if (errno == EINTR)
+			continue;
+		if (errno == EAGAIN || errno == ENOBUFS)
+			return -EAGAIN;
+		return errno == ECONNRESET || errno == ENOTCONN ? -EPIPE : -errno;
+	}
+}
+
+static void wire_take_control(struct msghdr *msg, struct wire_message *m)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+		if (c->cmsg_level != SOL_SOCKET)
+			continue;
+		if (c->cmsg_type == SCM_RIGHTS) {
+			m->nfds = (int)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+			memcpy(m->fds, CMSG_DATA(c), sizeof(int) * (size_t)m->nfds);
+		} else if (c->cmsg_type == SCM_CREDENTIALS) {
+			struct ucred cred;
+
+			memcpy(&cred, CMSG_DATA(c), sizeof(cred));
+			m->pid = cred.pid;
+		}
+	}
+}
+
+static bool wire_message_valid(const struct wire_message *m, enum wire_side from, int flags)
+{
+	const struct wire_format *f;
+
+	if (flags & (MSG_TRUNC | MSG_CTRUNC))
+		return false;
+	if (m->header.version != WIRE_VERSION || !m->header.type || m->header.type >= WIRE_TYPE_END)
+		return false;
+	f = &formats[m->header.type];
+	return f->from == from && m->len >= f->body && m->len - f->body <= f->extra &&
+	       m->nfds <= f->fds;
+}
+
+int wire_recv(int fd, enum wire_side from, struct wire_message *m)
+{
+	union {
+		struct cmsghdr align;
+		char space[CMSG_SPACE(sizeof(int) * WIRE_FDS_MAX) +
+			   CMSG_SPACE(sizeof(struct ucred))];
+	} control;
+	struct iovec iov[2] = { { &m->header, sizeof(m->header) }, { m->body, WIRE_MAX } };
+	struct msghdr msg = {
+		.msg_iov = iov,
+		.msg_iovlen = 2,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+	};
+	ssize_t n;
+
+	m->nfds = 0;
+	m->pid = 0;
+	do
+		n = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return errno == EAGAIN ? -EAGAIN : errno == ECONNRESET ? 0 : -errno;
+	wire_take_control(&msg, m);
+	if (n == 0 && m->nfds == 0)
+		return 0;
+	m->len = (size_t)n < sizeof(m->header) ? 0 : (size_t)n - sizeof(m->header);
+	if ((size_t)n < sizeof(m->header) || !wire_message_valid(m, from, msg.msg_flags)) {
+		wire_message_close(m);
+		return -EPROTO;
+	}
+	m->extra = m->len - formats[m->header.type].body;
+	m->body[m->len] = '\0';
+	return 1;
+}
+
+void wire_message_close(struct wire_message *m)
+{
+	for (int i = 0; i < m->nfds; i++)
+		if (m->fds[i] >= 0)
+			close(m->fds[i]);
+	m->nfds = 0;
+}
+
+void ending_print(const struct ending *ending, char *buf, size_t size)
+{
+	switch (ending->kind) {
+	case ENDING_EXITED:
+		snprintf(buf, size, "exited %d", ending->code);
+		break;
+	case ENDING_SIGNALED:
+		snprintf(buf, size, "signaled %d", ending->code);
+		break;
+	case ENDING_POWEROFF:
+		snprintf(buf, size, "poweroff");
+		break;
+	case ENDING_RESET:
+		snprintf(buf, size, "reset");
+		break;
+	case ENDING_FAILED:
+		snprintf(buf, size, "failed: %s", ending->why);
+		break;
+	}
+}
+
+int ending_parse(const char *text, struct ending *ret)
+{
+	struct ending e = { .kind = ENDING_FAILED };
+
+	if (sscanf(text, "exited %d", &e.code) == 1)
+		e.kind = ENDING_EXITED;
+	else if (sscanf(text, "signaled %d", &e.code) == 1)
+		e.kind = ENDING_SIGNALED;
+	else if (!strncmp(text, "poweroff", 8))
+		e.kind = ENDING_POWEROFF;
+	else if (!strncmp(text, "reset", 5))
+		e.kind = ENDING_RESET;
+	else if (!strncmp(text, "failed: ", 8))
+		snprintf(e.why, sizeof(e.why), "%.*s", (int)strcspn(text + 8, "\n"), text + 8);
+	else
+		return -EINVAL;
+	*ret = e;
+	return 0;
+}
+
+void wire_ending_from(struct wire_ending *w, const struct ending *e)
+{
+	w->kind = e->kind;
+	w->code = e->code;
+	memcpy(w->why, e->why, sizeof(w->why));
+}
+
+void wire_ending_to(const struct wire_ending *w, struct ending *e)
+{
+	e->kind = w->kind <= ENDING_FAILED ? (enum ending_kind)w->kind : ENDING_FAILED;
+	e->code = w->code;
+	memcpy(e->why, w->why, sizeof(e->why));
+	e->why[sizeof(e->why) - 1] = '\0';
+	for (char *p = e->why; *p; p++)
+		if ((unsigned char)*p < ' ')
+			*p = '?';
+}

@@ -1,0 +1,152 @@
+/*
+ * The wire between the daemon and a monitor: messages on a SOCK_SEQPACKET socket.
+ *
+ * Each message is one packet: a struct wire_header, then the body that its type says, then for
+ * some types free bytes, then descriptors by SCM_RIGHTS. Nothing holds a pointer. Either side
+ * treats what it receives as hostile: wire_recv() checks header, version, direction, length
+ * and number of descriptors against one table before anybody looks at the body, and every
+ * string in a body is cut at its array's end.
+ *
+ * A connection begins with the monitor's HELLO. The daemon sends START once in a monitor's
+ * life, as the first message; every VERB and START is answered by exactly one REPLY with its
+ * sequence number; STATE comes unasked whenever the state changes.
+ */
+#ifndef BACKENDS_WIRE_H
+#define BACKENDS_WIRE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "backends/engine.h"
+#include "backends/err.h"
+
+#define WIRE_VERSION	1
+#define WIRE_MAX	(128u * 1024) /* bytes in one message */
+#define WIRE_CONFIG_MAX (WIRE_MAX - 1024)
+#define WIRE_FDS_MAX	32
+
+enum wire_type {
+	WIRE_START = 1, /* daemon: struct wire_start, config text; descriptors as roles say */
+	WIRE_VERB,	/* daemon: struct wire_verb */
+	WIRE_INPUT,	/* daemon: bytes typed on the console */
+	WIRE_HELLO,	/* monitor: struct wire_hello */
+	WIRE_REPLY,	/* monitor: struct wire_reply */
+	WIRE_STATE,	/* monitor: struct wire_state */
+	WIRE_GREW,	/* monitor: the console's log has grown */
+	WIRE_TYPE_END,
+};
+
+struct wire_header {
+	uint16_t version;
+	uint16_t type;
+	uint32_t seq; /* chosen by the daemon, repeated in REPLY; 0 in what is unasked */
+};
+
+/* Roles of descriptors in START, one byte each: those of the monitor, then enum engine_fd. */
+enum wire_role {
+	WIRE_ROLE_LOG, /* console log, see console.h */
+	WIRE_ROLE_OLD,
+	WIRE_ROLE_EXIT,	    /* file that gets the ending's text, kept while no daemon listens */
+	WIRE_ROLE_COUNTERS, /* memfd of COUNTER_MAX uint64_t, sealed against resizing */
+	WIRE_ROLE_ENGINE,   /* the first of ENGINE_FD_COUNT */
+	WIRE_ROLE_END = WIRE_ROLE_ENGINE + ENGINE_FD_COUNT,
+};
+
+struct wire_start {
+	char name[64];
+	uint32_t kind; /* enum machine_kind */
+	uint32_t uid;
+	uint32_t gid;
+	uint32_t nfds;
+	uint8_t roles[WIRE_FDS_MAX];
+};
+
+enum wire_verb_code {
+	VERB_STOP = 1, /* arg: seconds until it is killed */
+	VERB_KILL,
+	VERB_PAUSE,
+	VERB_RESUME,
+	VERB_RESET,
+	VERB_SIGNAL, /* arg: signal number */
+	VERB_END,
+};
+
+struct wire_verb {
+	uint32_t verb;
+	uint32_t reserved;
+	int64_t arg;
+};
+
+/* A machine's state as the monitor knows it; the daemon's `stopped` has no monitor. */
+enum wire_run {
+	RUN_NEW,
+	RUN_RUNNING,
+	RUN_PAUSED,
+	RUN_STOPPING,
+	RUN_ENDED,
+	RUN_END,
+};
+
+struct wire_ending {
+	uint32_t kind; /* enum ending_kind */
+	int32_t code;
+	char why[256];
+};
+
+struct wire_state {
+	uint32_t run; /* enum wire_run */
+	int32_t pid;  /* a container's init, else 0 */
+	struct wire_ending ending;
+};
+
+struct wire_hello {
+	struct wire_state state;
+	char tty[64];
+	uint32_t has_counters; /* 1: one descriptor follows */
+};
+
+struct wire_reply {
+	int32_t code; /* 0 or a negative errno */
+	char text[400];
+};
+
+/* One received message. body is aligned and NUL-terminated after len bytes. */
+struct wire_message {
+	struct wire_header header;
+	size_t len;   /* of the body and the free bytes */
+	size_t extra; /* how many of them are free bytes, after the fixed body */
+	int nfds;
+	int fds[WIRE_FDS_MAX]; /* the receiver's: takes those it wants, sets -1 */
+	pid_t pid;	       /* sender, by the kernel's word; 0 if SO_PASSCRED is off */
+	_Alignas(8) char body[WIRE_MAX + 1];
+};
+
+enum wire_side { WIRE_DAEMON, WIRE_MONITOR };
+
+/*
+ * Sends one message without blocking. Returns 0; -EPIPE when the peer is gone; -EAGAIN when
+ * its queue is full.
+ */
+int wire_send(int fd, enum wire_type type, uint32_t seq, const void *body, size_t len,
+	      const void *extra, size_t extra_len, const int *fds, int nfds);
+
+/*
+ * Receives one message that `from` may send. Returns 1; 0 at the end of the connection;
+ * -EAGAIN when there is none; -EPROTO for one that is not well formed (its descriptors are
+ * closed; the connection should be, too).
+ */
+int wire_recv(int fd, enum wire_side from, struct wire_message *m);
+
+/* Closes the descriptors that were not taken. */
+void wire_message_close(struct wire_message *m);
+
+/* "poweroff", "exited 0", ...: the text of the `exit` file, without a newline. */
+void ending_print(const struct ending *ending, char *buf, size_t size);
+int ending_parse(const char *text, struct ending *ret);
+
+void wire_ending_from(struct wire_ending *w, const struct ending *e);
+/* Checks kind and cuts the sentence. */
+void wire_ending_to(const struct wire_ending *w, struct ending *e);
+
+#endif

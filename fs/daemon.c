@@ -1,0 +1,401 @@
+/* struct daemon: making, finding machines again, shutting down; see daemon.h. */
+#include "fs/daemon.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <search.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "backends/wire.h"
+#include "fs/event_log.h"
+#include "fs/link.h"
+#include "fs/log.h"
+#include "fs/machine.h"
+#include "fs/machine_files.h"
+#include "fs/poker.h"
+#include "fs/root_files.h"
+#include "fs/store.h"
+#include "fs/waiter.h"
+
+#define EVENTS_MAX	 (1u << 20) /* bytes */
+#define IDS_STEP	 1024	    /* ids set aside by one write */
+#define CGROUP_PARENT	 "machinefs"
+#define SHUTDOWN_SECONDS 10
+
+/* Ids of what is always there; machines come after them. */
+enum { ID_ROOT = 1, ID_HOST, ID_VMS, ID_CONTAINERS, ID_FIRST = 16 };
+
+static const char *const kind_names[2] = { [KIND_VM] = "vm", [KIND_CONTAINER] = "container" };
+
+struct timespec daemon_now(struct daemon *d)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	if (now.tv_sec < d->clock.tv_sec ||
+	    (now.tv_sec == d->clock.tv_sec && now.tv_nsec <= d->clock.tv_nsec)) {
+		now = d->clock;
+		if (++now.tv_nsec == 1000000000) {
+			now.tv_nsec = 0;
+			now.tv_sec++;
+		}
+	}
+	return d->clock = now;
+}
+
+/* ---- ids ---- */
+
+static int ids_reserve(struct daemon *d, uint64_t limit, struct err *e)
+{
+	char text[32];
+	int n = snprintf(text, sizeof(text), "%llu\n", (unsigned long long)limit);
+	int rc = store_write(d->state_fd, "ids", text, (size_t)n, e);
+
+	if (rc == 0)
+		d->id_limit = limit;
+	return rc;
+}
+
+uint64_t daemon_new_id(struct daemon *d, struct err *e)
+{
+	if (d->next_id == d->id_limit && ids_reserve(d, d->id_limit + IDS_STEP, e) < 0)
+		return 0;
+	return d->next_id++;
+}
+
+/* The file may be lost or behind: no id of a machine that is there may come again. */
+static void ids_read(struct daemon *d)
+{
+	struct text text = TEXT_INIT;
+	unsigned long long limit;
+
+	d->next_id = ID_FIRST;
+	if (store_read(d->state_fd, "ids", &text) == 0 &&
+	    sscanf(text_str(&text), "%llu", &limit) == 1 && limit > d->next_id &&
+	    limit < 1ULL << 39)
+		d->next_id = limit;
+	d->id_limit = d->next_id;
+	text_free(&text);
+}
+
+/* ---- owners of what is always there ---- */
+
+static int fixed_chown(struct object *o, struct err *e)
+{
+	struct daemon *d = o->daemon;
+	struct object *fixed[] = { d->root, d->host, d->machines[0], d->machines[1] };
+	struct text text = TEXT_INIT;
+	int rc;
+
+	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++) {
+		const struct object *x = fixed[i];
+
+		text_addf(&text, "%llu . %u %u %o\n", (unsigned long long)x->id, x->owner.uid,
+			  x->owner.gid, x->owner.mode);
+		for (size_t j = 0; j < x->noverrides; j++)
+			text_addf(&text, "%llu %s %u %u %o\n", (unsigned long long)x->id,
+				  x->overrides[j].file->name, x->overrides[j].owner.uid,
+				  x->overrides[j].owner.gid, x->overrides[j].owner.mode);
+	}
+	rc = text_failed(&text) ? err_sys(e, ENOMEM, "owners")
+				: store_write(d->state_fd, "owners", text.data, text.len, e);
+	text_free(&text);
+	return rc;
+}
+
+static void fixed_read(struct daemon *d)
+{
+	struct text text = TEXT_INIT;
+	unsigned long long id;
+	struct owner own;
+	char name[64];
+	unsigned mode;
+
+	if (store_read(d->state_fd, "owners", &text) == 0)
+		for (const char *p = text_str(&text);
+		     sscanf(p, "%llu %63s %u %u %o", &id, name, &own.uid, &own.gid, &mode) == 5;
+		     p += strcspn(p, "\n") + 1) {
+			struct node n;
+
+			own.mode = mode;
+			if (node_find(d, id << 24, &n) < 0)
+				continue;
+			if (strcmp(name, "."))
+				n.file = class_file(n.object->class, name);
+			if (n.file || !strcmp(name, "."))
+				node_set_owner(n, &own);
+		}
+	text_free(&text);
+}
+
+/* ---- the tree ---- */
+
+static void fixed_free(struct object *o)
+{
+	free(o);
+}
+
+static int classes_init(struct daemon *d, struct err *e)
+{
+	struct class *c = d->classes;
+	int rc;
+
+	for (int i = 0; i < CLASS_COUNT; i++) {
+		c[i].mode = 0755;
+		c[i].chown = fixed_chown;
+		c[i].free = fixed_free;
+	}
+	c[CLASS_ROOT].name = "root";
+	c[CLASS_HOST].name = "host";
+	c[CLASS_VMS].name = "vms";
+	c[CLASS_CONTAINERS].name = "containers";
+	c[CLASS_VMS].mkdir = c[CLASS_CONTAINERS].mkdir = machine_mkdir;
+	c[CLASS_VM].name = "vm";
+	c[CLASS_CONTAINER].name = "container";
+	for (int i = CLASS_VM; i <= CLASS_CONTAINER; i++) {
+		c[i].rmdir = machine_rmdir;
+		c[i].rename = machine_rename;
+		c[i].chown = machine_save_meta;
+		c[i].free = machine_free;
+	}
+	rc = root_files(&c[CLASS_ROOT], e);
+	if (rc == 0)
+		rc = host_files(&c[CLASS_HOST], e);
+	if (rc == 0)
+		rc = machine_files(KIND_VM, &c[CLASS_VM], e);
+	if (rc == 0)
+		rc = machine_files(KIND_CONTAINER, &c[CLASS_CONTAINER], e);
+	for (int i = 0; rc == 0 && i < CLASS_COUNT; i++)
+		if (class_finish(&c[i]) < 0)
+			rc = err_set(e, -EINVAL, "two files of class %s have one inode number",
+				     c[i].name);
+	return rc;
+}
+
+static int fixed_new(struct daemon *d, enum daemon_class c, struct object *parent, uint64_t id,
+		     const char *name, struct object **ret, struct err *e)
+{
+	struct object *o = calloc(1, sizeof(*o));
+	int rc;
+
+	if (!o)
+		return err_sys(e, ENOMEM, "%s", name);
+	rc = object_init(o, d, &d->classes[c], parent, id, name, e);
+	if (rc < 0) {
+		free(o);
+		return rc;
+	}
+	o->owner.uid = geteuid();
+	o->owner.gid = getegid();
+	*ret = o;
+	return 0;
+}
+
+static int tree_init(struct daemon *d, struct err *e)
+{
+	int rc = fixed_new(d, CLASS_ROOT, NULL, ID_ROOT, "", &d->root, e);
+
+	if (rc == 0)
+		rc = fixed_new(d, CLASS_HOST, d->root, ID_HOST, "host", &d->host, e);
+	if (rc == 0)
+		rc = fixed_new(d, CLASS_VMS, d->root, ID_VMS, "vm", &d->machines[KIND_VM], e);
+	if (rc == 0)
+		rc = fixed_new(d, CLASS_CONTAINERS, d->root, ID_CONTAINERS, "container",
+			       &d->machines[KIND_CONTAINER], e);
+	if (rc == 0)
+		fixed_read(d);
+	return rc;
+}
+
+/* ---- finding machines ---- */
+
+static int load_kind(struct daemon *d, enum machine_kind kind, struct err *e)
+{
+	int copy = openat(d->kind_fd[kind], ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+	struct dirent *entry;
+	int rc = 0;
+
+	if (!dir) {
+		if (copy >= 0)
+			close(copy);
+		return err_sys(e, errno, "state directory: %s", kind_names[kind]);
+	}
+	while (rc == 0 && (entry = readdir(dir))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		if (object_name_valid(entry->d_name))
+			rc = machine_load(d, kind, entry->d_name, e);
+		else
+			log_line(LOG_LEVEL_ERROR, "state directory: %s/%s is not a machine",
+				 kind_names[kind], entry->d_name);
+	}
+	closedir(dir);
+	return rc;
+}
+
+static bool recovering(const struct daemon *d)
+{
+	for (int kind = 0; kind < 2; kind++)
+		for (size_t i = 0; i < d->machines[kind]->nchildren; i++) {
+			struct machine *m = object_machine(d->machines[kind]->children[i]);
+
+			if (m->link && !link_pid(m->link))
+				return true;
+		}
+	return false;
+}
+
+static void on_recover_timeout(int fd, short what, void *arg)
+{
+	*(bool *)arg = true;
+}
+
+/* The first reader shall see what is so: running monitors answer within milliseconds. */
+static void recover_all(struct daemon *d)
+{
+	const struct timeval limit = { .tv_sec = 2 };
+	bool over = false;
+	struct event *timer = evtimer_new(d->loop, on_recover_timeout, &over);
+
+	for (int kind = 0; kind < 2; kind++)
+		for (size_t i = 0; i < d->machines[kind]->nchildren; i++)
+			machine_recover(object_machine(d->machines[kind]->children[i]));
+	if (!timer)
+		return;
+	evtimer_add(timer, &limit);
+	while (!over && recovering(d))
+		event_base_loop(d->loop, EVLOOP_ONCE);
+	event_free(timer);
+}
+
+static int load_all(struct daemon *d, struct err *e)
+{
+	int rc = 0;
+
+	for (int kind = 0; rc == 0 && kind < 2; kind++) {
+		rc = store_open_kind(d->state_fd, kind_names[kind], &d->kind_fd[kind], e);
+		if (rc == 0)
+			rc = load_kind(d, (enum machine_kind)kind, e);
+	}
+	for (int kind = 0; kind < 2; kind++)
+		for (size_t i = 0; i < d->machines[kind]->nchildren; i++)
+			if (d->machines[kind]->children[i]->id >= d->next_id)
+				d->next_id = d->id_limit = d->machines[kind]->children[i]->id + 1;
+	if (rc == 0)
+		rc = ids_reserve(d, d->next_id + IDS_STEP, e);
+	if (rc == 0)
+		recover_all(d);
+	return rc;
+}
+
+/* ---- life ---- */
+
+static int open_run_dir(const char *path, int *ret_fd, struct err *e)
+{
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		return err_sys(e, errno, "%s", path);
+	*ret_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (*ret_fd < 0)
+		return err_sys(e, errno, "%s", path);
+	/* Who can open a monitor's socket commands the machine. */
+	if (fchmod(*ret_fd, 0700) < 0)
+		return err_sys(e, errno, "%s", path);
+	return 0;
+}
+
+int daemon_new(const struct daemon_options *options, struct daemon **ret, struct err *e)
+{
+	struct daemon *d = calloc(1, sizeof(*d));
+	int rc = 0;
+
+	if (!d)
+		return err_sys(e, ENOMEM, "daemon");
+	d->state_fd = d->run_fd = d->kind_fd[0] = d->kind_fd[1] = d->seccomp_fd = -1;
+	LIST_INIT(&d->retired);
+	d->message = malloc(sizeof(*d->message));
+	d->loop = event_base_new();
+	d->events = event_log_new(EVENTS_MAX);
+	if (!d->loop || !d->events || !d->message)
+		rc = err_sys(e, ENOMEM, "daemon");
+	if (rc == 0)
+		rc = store_open(options->state_dir, &d->state_fd, e);
+	if (rc == 0)
+		rc = open_run_dir(options->run_dir, &d->run_fd, e);
+	if (rc == 0 && cgroup_host_new(CGROUP_PARENT, &d->cgroups, &d->cgroups_why) < 0)
+		log_line(LOG_LEVEL_NOTICE, "no limits are possible: %s", d->cgroups_why.text);
+	if (rc == 0)
+		ids_read(d);
+	if (rc == 0)
+		rc = classes_init(d, e);
+	if (rc == 0)
+		rc = tree_init(d, e);
+	if (rc == 0)
+		rc = load_all(d, e);
+	if (rc < 0) {
+		daemon_free(d);
+		return rc;
+	}
+	*ret = d;
+	return 0;
+}
+
+void daemon_free(struct daemon *d)
+{
+	if (!d)
+		return;
+	for (int kind = 0; kind < 2; kind++) {
+		while (d->machines[kind] && d->machines[kind]->nchildren)
+			object_remove(d->machines[kind]->children[0]);
+		if (d->machines[kind])
+			object_remove(d->machines[kind]);
+	}
+	if (d->host)
+		object_remove(d->host);
+	if (d->root)
+		object_remove(d->root);
+	links_free_retired(d);
+	for (int i = 0; i < CLASS_COUNT; i++)
+		free(d->classes[i].files);
+	cgroup_host_free(d->cgroups);
+	event_log_free(d->events);
+	free(d->message);
+	if (d->loop)
+		event_base_free(d->loop);
+	int fds[] = { d->state_fd, d->run_fd, d->kind_fd[0], d->kind_fd[1], d->seccomp_fd };
+	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+	free(d);
+}
+
+void daemon_shutdown(struct daemon *d)
+{
+	d->shutting_down = true;
+	for (int kind = 0; kind < 2; kind++)
+		for (size_t i = 0; i < d->machines[kind]->nchildren; i++) {
+			struct machine *m = object_machine(d->machines[kind]->children[i]);
+
+			if (m->link)
+				link_verb(m->link, NULL, VERB_STOP, SHUTDOWN_SECONDS, NULL);
+		}
+	daemon_machine_ended(d);
+}
+
+void daemon_machine_ended(struct daemon *d)
+{
+	if (d->shutting_down && d->running == 0)
+		event_base_loopexit(d->loop, NULL);
+}
+
+void daemon_release_waiters(struct daemon *d)
+{
+	for (int kind = 0; kind < 2; kind++)
+		for (size_t i = 0; i < d->machines[kind]->nchildren; i++)
+			waiters_fail(object_machine(d->machines[kind]->children[i]));
+}

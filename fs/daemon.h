@@ -1,0 +1,79 @@
+/* struct daemon: everything the daemon owns. One thread, one loop. */
+#ifndef FS_DAEMON_H
+#define FS_DAEMON_H
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "backends/cgroup.h"
+#include "backends/err.h"
+#include "fs/node.h"
+
+struct event_log;
+struct link;
+struct machine;
+struct poker;
+struct wire_message;
+
+struct daemon_options {
+	const char *mountpoint;
+	const char *state_dir;
+	const char *run_dir;
+	const char *mount_options; /* for -o, or NULL */
+	bool foreground;
+};
+
+enum daemon_class {
+	CLASS_ROOT,
+	CLASS_HOST,
+	CLASS_VMS,
+	CLASS_CONTAINERS,
+	CLASS_VM,
+	CLASS_CONTAINER,
+	CLASS_COUNT
+};
+
+struct daemon_stats {
+	uint64_t requests, starts, parked;
+};
+
+struct daemon {
+	struct event_base *loop;
+	const struct front *front;
+	int state_fd;	/* --state-dir; flock'd */
+	int run_fd;	/* --run-dir: monitors' sockets */
+	int kind_fd[2]; /* state_dir/vm, state_dir/container */
+	struct class classes[CLASS_COUNT];
+	struct object *root, *host, *machines[2];
+	void *by_id; /* tsearch tree of all objects */
+	uint64_t next_id, id_limit;
+	struct cgroup_host *cgroups; /* NULL where there are none; then why says why */
+	struct err cgroups_why;
+	struct event_log *events;
+	struct poker *poker; /* NULL until mounted */
+	int seccomp_fd;	     /* the default profile, compiled at first use; -1 */
+	uint64_t seccomp_capabilities;
+	struct timespec clock; /* the newest time given out */
+	struct daemon_stats stats;
+	unsigned running;	      /* machines with a monitor */
+	LIST_HEAD(, link) retired;    /* monitors that are still to be reaped */
+	struct wire_message *message; /* the one being received, see fs/link.c */
+	bool shutting_down;
+};
+
+int daemon_new(const struct daemon_options *options, struct daemon **ret, struct err *e);
+/* Leaves process-isolated machines running. */
+void daemon_free(struct daemon *d);
+/* A number that no object of this state directory has had; 0 and e when it cannot be recorded. */
+uint64_t daemon_new_id(struct daemon *d, struct err *e);
+/* Now, but later than any time given before: mtime must move with every change. */
+struct timespec daemon_now(struct daemon *d);
+/* Ends the loop when no machine runs any more. */
+void daemon_shutdown(struct daemon *d);
+void daemon_machine_ended(struct daemon *d);
+/* Answers all that wait: the front is about to go. */
+void daemon_release_waiters(struct daemon *d);
+
+#endif

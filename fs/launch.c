@@ -1,0 +1,383 @@
+/* From `start` to a monitor: see launch.h. */
+#include "fs/launch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "backends/cgroup.h"
+#include "backends/monitor.h"
+#include "backends/seccomp.h"
+#include "fs/attr.h"
+#include "fs/config_yaml.h"
+#include "fs/daemon.h"
+#include "fs/link.h"
+
+#define MONITOR_LISTENER 3 /* the only descriptor of a monitor's process at its start */
+
+/* What is gathered for START. */
+struct launch {
+	struct machine *m;
+	struct wire_start start;
+	int fds[WIRE_FDS_MAX];
+	struct text config;
+	int listener;
+};
+
+/* ---- descriptors ---- */
+
+static int launch_add(struct launch *l, unsigned role, int fd, struct err *e)
+{
+	if (l->start.nfds == WIRE_FDS_MAX) {
+		close(fd);
+		return err_set(e, -EIO, "start: too many descriptors");
+	}
+	l->start.roles[l->start.nfds] = (uint8_t)role;
+	l->fds[l->start.nfds++] = fd;
+	return 0;
+}
+
+static int launch_add_engine(struct launch *l, enum engine_fd role, int fd, struct err *e)
+{
+	return launch_add(l, WIRE_ROLE_ENGINE + role, fd, e);
+}
+
+static int launch_state_file(struct launch *l, const char *name, unsigned role, struct err *e)
+{
+	int fd = openat(l->m->dirfd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	if (fd < 0)
+		return err_sys(e, errno, "start: %s in the state directory", name);
+	return launch_add(l, role, fd, e);
+}
+
+/* The page of counters: its size is sealed, so that reading it can never fault. */
+static int launch_counters(struct launch *l, struct err *e)
+{
+	int fd = memfd_create("counters", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0 || ftruncate(fd, COUNTER_MAX * sizeof(uint64_t)) < 0 ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
+		err_sys(e, errno, "start: counters");
+		if (fd >= 0)
+			close(fd);
+		return e->code;
+	}
+	return launch_add(l, WIRE_ROLE_COUNTERS, fd, e);
+}
+
+static int launch_host_path(struct launch *l, const char *path, enum hostpath_kind kind,
+			    const char *attr, enum engine_fd role, struct err *e)
+{
+	int fd, rc;
+
+	if (!path || !*path)
+		return 0;
+	rc = hostpath_open(machine_cred(l->m), path, kind, attr, &fd, e);
+	return rc < 0 ? rc : launch_add_engine(l, role, fd, e);
+}
+
+static int launch_open_vm(struct launch *l, struct err *e)
+{
+	const struct vm_config *c = &l->m->config.vm;
+	int fd, rc;
+
+	if (!c->kernel || !*c->kernel)
+		return err_set(e, -EINVAL, "boot.kernel: not set; there is nothing to boot");
+	rc = launch_host_path(l, c->kernel, HOSTPATH_FILE, "boot.kernel", ENGINE_FD_KERNEL, e);
+	if (rc == 0)
+		rc = launch_host_path(l, c->initrd, HOSTPATH_FILE, "boot.initrd", ENGINE_FD_INITRD,
+				      e);
+	if (rc < 0)
+		return rc;
+	/* Who may make machines here may use KVM: the daemon opens it for all of them. */
+	fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return err_set(e, -ENXIO, "start: /dev/kvm: %s; see host/check", strerror(errno));
+	return launch_add_engine(l, ENGINE_FD_KVM, fd, e);
+}
+
+/* Compiling a filter takes milliseconds, so the last one is kept. */
+static int launch_seccomp(struct launch *l, struct err *e)
+{
+	struct daemon *d = l->m->object.daemon;
+	uint64_t capabilities = l->m->config.container.capabilities;
+	int rc, fd;
+
+	if (d->seccomp_fd < 0 || d->seccomp_capabilities != capabilities) {
+		rc = seccomp_profile_export(capabilities, &fd, e);
+		if (rc < 0)
+			return rc;
+		if (d->seccomp_fd >= 0)
+			close(d->seccomp_fd);
+		d->seccomp_fd = fd;
+		d->seccomp_capabilities = capabilities;
+	}
+	fd = fcntl(d->seccomp_fd, F_DUPFD_CLOEXEC, 3);
+	if (fd < 0)
+		return err_sys(e, errno, "start: seccomp");
+	return launch_add_engine(l, ENGINE_FD_SECCOMP, fd, e);
+}
+
+static int launch_open_container(struct launch *l, struct err *e)
+{
+	const struct container_config *c = &l->m->config.container;
+	int rc;
+
+	if (!c->root || !*c->root)
+		return err_set(e, -EINVAL, "root: not set; there is no file system to run in");
+	rc = launch_host_path(l, c->root, HOSTPATH_DIRECTORY, "root", ENGINE_FD_ROOT, e);
+	if (rc == 0 && c->seccomp == SECCOMP_PROFILE_DEFAULT)
+		rc = launch_seccomp(l, e);
+	return rc;
+}
+
+/* ---- control group ---- */
+
+static int launch_cgroup_fds(struct launch *l, struct err *e)
+{
+	int procs[ENGINE_CGROUP_MAX], freezer = -1, frozen = -1, n, rc = 0;
+
+	n = cgroup_open_procs(l->m->cgroup, procs, ENGINE_CGROUP_MAX, e);
+	if (n < 0)
+		return n;
+	for (int i = 0; i < n; i++) {
+		int added =
+			launch_add_engine(l, (enum engine_fd)(ENGINE_FD_CGROUP + i), procs[i], e);
+
+		rc = rc ? rc : added;
+	}
+	if (rc == 0 && l->m->kind == KIND_CONTAINER)
+		rc = cgroup_open_freezer(l->m->cgroup, &freezer, &frozen, e);
+	if (rc == 0 && freezer >= 0)
+		rc = launch_add_engine(l, ENGINE_FD_FREEZER, freezer, e);
+	if (rc == 0 && frozen >= 0)
+		rc = launch_add_engine(l, ENGINE_FD_FROZEN, frozen, e);
+	return rc;
+}
+
+static bool limits_asked(const struct machine *m)
+{
+	const struct machine_config *c = &m->config;
+
+	return c->cpu_max.quota != LIMIT_MAX || c->cpu_weight != 100 || c->pids_max != LIMIT_MAX ||
+	       (m->kind == KIND_CONTAINER && c->memory_size != LIMIT_MAX);
+}
+
+static int launch_cgroup(struct launch *l, struct err *e)
+{
+	struct machine *m = l->m;
+	struct daemon *d = m->object.daemon;
+	bool on_thread = m->config.isolation == ISOLATION_THREAD && m->kind == KIND_VM;
+	char name[64];
+	int rc;
+
+	if (on_thread && limits_asked(m))
+		return err_set(e, -ENXIO,
+			       "start: a VM with isolation thread has no limits of its own; set "
+			       "cpu.max, cpu.weight and pids.max to their defaults");
+	if (!d->cgroups && limits_asked(m))
+		return err_set(e, -ENXIO, "start: no limits are possible: %s", d->cgroups_why.text);
+	if (on_thread || !d->cgroups)
+		return 0;
+	machine_cgroup_name(m, name);
+	rc = cgroup_new(d->cgroups, name, &m->cgroup, e);
+	if (rc < 0)
+		return rc;
+	rc = machine_limit(m, &m->config, NULL, e);
+	if (rc == 0 && m->kind == KIND_CONTAINER)
+		rc = cgroup_restrict_devices(m->cgroup, e);
+	return rc < 0 ? rc : launch_cgroup_fds(l, e);
+}
+
+static void launch_drop_cgroup(struct machine *m)
+{
+	char name[64];
+
+	if (!m->cgroup)
+		return;
+	machine_cgroup_name(m, name);
+	cgroup_free(m->cgroup);
+	m->cgroup = NULL;
+	cgroup_remove(m->object.daemon->cgroups, name, NULL);
+}
+
+/* ---- the monitor ---- */
+
+static const struct engine *engine_of(enum machine_kind kind)
+{
+	return kind == KIND_VM ? &vm_engine : &container_engine;
+}
+
+static int config_decode(enum machine_kind kind, const char *text, size_t len,
+			 struct machine_config *ret, struct err *e)
+{
+	return config_parse(kind, text, len, ret, NULL, e);
+}
+
+static const struct monitor_hooks process_hooks = { engine_of, config_decode, config_free, true };
+static const struct monitor_hooks thread_hooks = { engine_of, config_decode, config_free, false };
+
+int launch_monitor(void)
+{
+	signal(SIGPIPE, SIG_IGN);
+	if (fcntl(MONITOR_LISTENER, F_SETFD, FD_CLOEXEC) < 0)
+		return 2;
+	return monitor_main(MONITOR_LISTENER, &process_hooks) < 0 ? 1 : 0;
+}
+
+static int launch_process(struct launch *l, pid_t *ret_pid, struct err *e)
+{
+	char title[96];
+	char name[] = "machinefs-monitor", option[] = "--monitor";
+	char *argv[] = { name, option, title, NULL };
+	char *env[] = { NULL };
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attributes;
+	sigset_t none;
+	int rc;
+
+	snprintf(title, sizeof(title), "%s/%s", engine_of(l->m->kind)->name, l->m->object.name);
+	sigemptyset(&none);
+	posix_spawn_file_actions_init(&actions);
+	posix_spawnattr_init(&attributes);
+	posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+	posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
+	posix_spawn_file_actions_adddup2(&actions, l->listener, MONITOR_LISTENER);
+	/* A session of its own: what ends the daemon's terminal or group does not reach it. */
+	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK);
+	posix_spawnattr_setsigmask(&attributes, &none);
+	rc = posix_spawn(ret_pid, "/proc/self/exe", &actions, &attributes, argv, env);
+	posix_spawn_file_actions_destroy(&actions);
+	posix_spawnattr_destroy(&attributes);
+	return rc ? err_sys(e, rc, "start: monitor") : 0;
+}
+
+static void *monitor_thread(void *arg)
+{
+	monitor_main((int)(intptr_t)arg, &thread_hooks);
+	return NULL;
+}
+
+/* The listener is the thread's from here on. */
+static int launch_thread(struct launch *l, struct err *e)
+{
+	sigset_t all, old;
+	pthread_attr_t attributes;
+	pthread_t thread;
+	int rc;
+
+	sigfillset(&all);
+	pthread_attr_init(&attributes);
+	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+	pthread_sigmask(SIG_SETMASK, &all, &old); /* signals are the daemon's loop's */
+	rc = pthread_create(&thread, &attributes, monitor_thread, (void *)(intptr_t)l->listener);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	pthread_attr_destroy(&attributes);
+	if (rc)
+		return err_sys(e, rc, "start: monitor");
+	l->listener = -1;
+	return 0;
+}
+
+static int launch_spawn(struct launch *l, struct err *e)
+{
+	pid_t pid = 0;
+	int rc;
+
+	rc = l->m->config.isolation == ISOLATION_THREAD ? launch_thread(l, e)
+							: launch_process(l, &pid, e);
+	if (rc == 0 && pid > 0)
+		link_own(l->m->link, pid);
+	return rc;
+}
+
+/* ---- all of it ---- */
+
+static int launch_gather(struct launch *l, struct err *e)
+{
+	struct machine *m = l->m;
+	int rc;
+
+	snprintf(l->start.name, sizeof(l->start.name), "%s", m->object.name);
+	l->start.kind = m->kind;
+	l->start.uid = m->object.owner.uid;
+	l->start.gid = m->object.owner.gid;
+	rc = config_print(&m->config, &l->config, e);
+	if (rc == 0 && l->config.len > WIRE_CONFIG_MAX)
+		rc = err_set(e, -EINVAL, "start: the configuration is larger than %u bytes",
+			     WIRE_CONFIG_MAX);
+	if (rc == 0)
+		rc = m->kind == KIND_VM ? launch_open_vm(l, e) : launch_open_container(l, e);
+	if (rc == 0)
+		rc = launch_state_file(l, "console", WIRE_ROLE_LOG, e);
+	if (rc == 0)
+		rc = launch_state_file(l, "console.old", WIRE_ROLE_OLD, e);
+	if (rc == 0)
+		rc = launch_state_file(l, "exit", WIRE_ROLE_EXIT, e);
+	if (rc == 0)
+		rc = launch_counters(l, e);
+	return rc;
+}
+
+/* Until the monitor says better: this is what a daemon finds that comes after a crash. */
+static void launch_mark_running(struct launch *l)
+{
+	for (uint32_t i = 0; i < l->start.nfds; i++)
+		if (l->start.roles[i] == WIRE_ROLE_EXIT &&
+		    (ftruncate(l->fds[i], 0) < 0 || pwrite(l->fds[i], "running\n", 8, 0) < 0))
+			return; /* full disk: the ending is then told, or not, as it is */
+}
+
+int launch_machine(struct machine *m, struct request *r, struct err *e)
+{
+	struct launch l = { .m = m, .listener = -1 };
+	int rc;
+
+	if (m->broken.code)
+		return err_set(e, -EIO, "%s", m->broken.text);
+	rc = launch_gather(&l, e);
+	if (rc == 0)
+		rc = launch_cgroup(&l, e);
+	if (rc == 0)
+		rc = link_listen(m, &l.listener, e);
+	if (rc == 0 && link_connect(m, &m->link) < 0)
+		rc = err_set(e, -EIO, "start: cannot connect to the monitor");
+	if (rc == 0)
+		rc = link_start(m->link, r, &l.start, &l.config, l.fds, e);
+	if (rc == NODE_PARKED) {
+		int spawned = launch_spawn(&l, e);
+
+		if (spawned < 0) {
+			link_forget(m->link, r);
+			rc = spawned;
+		}
+	}
+	if (rc == NODE_PARKED) {
+		launch_mark_running(&l);
+		text_clear(&m->object.refusal);
+		m->before_start = m->state;
+		m->object.daemon->running++;
+		m->object.daemon->stats.starts++;
+		machine_set_state(m, STATE_STARTING, "");
+	} else {
+		link_free(m->link);
+		m->link = NULL;
+		link_unlink(m);
+		launch_drop_cgroup(m);
+	}
+	for (uint32_t i = 0; i < l.start.nfds; i++)
+		close(l.fds[i]);
+	if (l.listener >= 0)
+		close(l.listener);
+	text_free(&l.config);
+	return rc;
+}

@@ -1,0 +1,20 @@
+/*
+ * launch_machine(): from `start` to a monitor that has everything it needs.
+ *
+ * Opens, as the owner, what the machine names; makes its control group and sets the limits;
+ * makes the socket; starts the monitor as a process or a thread; sends START. Nothing is left
+ * of it when it fails.
+ */
+#ifndef FS_LAUNCH_H
+#define FS_LAUNCH_H
+
+#include "backends/err.h"
+#include "fs/machine.h"
+
+/* Returns NODE_PARKED (r is finished when the machine runs or is refused) or -errno. */
+int launch_machine(struct machine *m, struct request *r, struct err *e);
+
+/* What main() runs in a monitor's process: the listening socket is descriptor 3. */
+int launch_monitor(void);
+
+#endif

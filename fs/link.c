@@ -1,0 +1,508 @@
+/* struct link: see link.h. */
+#include "fs/link.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "fs/daemon.h"
+#include "fs/verb.h"
+
+/* A request that the monitor has not answered yet. */
+struct asked {
+	LIST_ENTRY(asked) link;
+	uint32_t seq;
+	bool is_start;
+	struct request *request; /* NULL: its client has gone */
+};
+
+struct link {
+	struct machine *machine; /* NULL: retired, only its process is still to be reaped */
+	LIST_ENTRY(link) retired;
+	int fd;
+	struct event *readable, *dead;
+	pid_t pid;	   /* the monitor, by the kernel's word */
+	int pidfd;	   /* of a monitor in a process of its own, else -1 */
+	pid_t machine_pid; /* the machine's own, as the monitor says */
+	char tty[64];
+	const uint64_t *counters;
+	uint32_t seq;
+	bool ended;	    /* it has said how the machine ended */
+	bool refused;	    /* it has said why the machine could not be started ... */
+	struct err refusal; /* ... namely this */
+	LIST_HEAD(, asked) asked;
+};
+
+/* ---- names ---- */
+
+/* sun_path is short and the run directory may not be: the name goes through its descriptor. */
+static void link_address(const struct machine *m, struct sockaddr_un *sun)
+{
+	*sun = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	snprintf(sun->sun_path, sizeof(sun->sun_path), "/proc/self/fd/%d/%s",
+		 m->object.daemon->run_fd, m->uuid);
+}
+
+void link_unlink(struct machine *m)
+{
+	unlinkat(m->object.daemon->run_fd, m->uuid, 0);
+}
+
+int link_listen(struct machine *m, int *ret_listener, struct err *e)
+{
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct sockaddr_un sun;
+
+	if (fd < 0)
+		return err_sys(e, errno, "start: socket");
+	link_unlink(m);
+	link_address(m, &sun);
+	if (bind(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0 || listen(fd, 4) < 0) {
+		err_sys(e, errno, "start: the run directory");
+		close(fd);
+		return e->code;
+	}
+	*ret_listener = fd;
+	return 0;
+}
+
+/* ---- answers ---- */
+
+static struct asked *asked_find(struct link *l, uint32_t seq)
+{
+	struct asked *a;
+
+	LIST_FOREACH(a, &l->asked, link)
+	if (a->seq == seq)
+		return a;
+	return NULL;
+}
+
+static void asked_answer(struct asked *a, int rc, const struct err *e)
+{
+	struct request *r = a->request;
+
+	LIST_REMOVE(a, link);
+	free(a);
+	if (r) {
+		r->parked = NULL;
+		r->cancel = NULL;
+		ctl_continue(r, rc, e);
+	}
+}
+
+static void asked_cancel(struct request *r)
+{
+	((struct asked *)r->parked)->request = NULL;
+}
+
+static void link_fail_asked(struct link *l, const struct err *e)
+{
+	struct asked *a;
+
+	while ((a = LIST_FIRST(&l->asked)))
+		asked_answer(a, e->code, e);
+}
+
+/* ---- the monitor's end ---- */
+
+/* Died without a last word: by what? */
+static void link_autopsy(struct link *l, struct ending *ending)
+{
+	siginfo_t info = { 0 };
+
+	*ending = (struct ending){ .kind = ENDING_FAILED };
+	snprintf(ending->why, sizeof(ending->why), "its monitor is gone");
+	if (l->pidfd < 0 || waitid(P_PIDFD, (id_t)l->pidfd, &info, WEXITED | WNOHANG) < 0 ||
+	    !info.si_pid)
+		return;
+	if (info.si_code == CLD_EXITED)
+		snprintf(ending->why, sizeof(ending->why), "its monitor exited with status %d",
+			 info.si_status);
+	else
+		snprintf(ending->why, sizeof(ending->why), "its monitor was killed by signal %d",
+			 info.si_status);
+}
+
+/* For the daemon that comes after this one. */
+static void link_record_ending(struct machine *m, const struct ending *ending)
+{
+	char text[320];
+	int fd = openat(m->dirfd, "exit", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
+			0600);
+
+	if (fd < 0)
+		return;
+	ending_print(ending, text, sizeof(text) - 1);
+	strcat(text, "\n");
+	/* If it fails, the next daemon says that the monitor went down, which is true. */
+	(void)!write(fd, text, strlen(text));
+	close(fd);
+}
+
+/* The link leaves its machine; it stays until its process can be reaped. */
+static void link_retire(struct link *l)
+{
+	struct machine *m = l->machine;
+
+	if (m->link == l)
+		m->link = NULL;
+	link_unlink(m);
+	if (l->pidfd < 0) {
+		link_free(l);
+		return;
+	}
+	LIST_INSERT_HEAD(&m->object.daemon->retired, l, retired);
+	l->machine = NULL;
+}
+
+static void link_over(struct link *l)
+{
+	struct machine *m = l->machine;
+	struct err e = { 0 };
+	struct ending ending = m->ending;
+
+	if (l->refused) {
+		e = l->refusal;
+	} else {
+		if (!l->ended) {
+			link_autopsy(l, &ending);
+			link_record_ending(m, &ending);
+		}
+		err_set(&e, -ENXIO, "ctl: %s",
+			ending.why[0] ? ending.why : "the machine has ended");
+	}
+	m->link = NULL;
+	if (l->refused)
+		machine_refused(m);
+	else
+		machine_ended(m, &ending);
+	link_fail_asked(l, &e);
+	link_retire(l);
+}
+
+static void on_dead(int fd, short what, void *arg)
+{
+	struct link *l = arg;
+	siginfo_t info;
+
+	event_del(l->dead);
+	if (l->machine)
+		link_over(l);
+	/* link_over() has put it among the retired: its process is dead, so this is the end. */
+	waitid(P_PIDFD, (id_t)l->pidfd, &info, WEXITED | WNOHANG);
+	LIST_REMOVE(l, retired);
+	link_free(l);
+}
+
+/*
+ * The monitor has closed the connection. A container's end is complete then; otherwise its
+ * process is waited for: it may hold guest memory, it is in the machine's control group, or
+ * how it died is still to be learned. One that has not said why is made to die.
+ */
+static void link_closed(struct link *l)
+{
+	struct machine *m = l->machine;
+
+	event_del(l->readable);
+	if (l->pidfd < 0 || (l->ended && m->kind == KIND_CONTAINER)) {
+		link_over(l);
+		return;
+	}
+	if (!l->ended && !l->refused)
+		syscall(SYS_pidfd_send_signal, l->pidfd, SIGKILL, NULL, 0);
+}
+
+/* ---- messages ---- */
+
+static const enum machine_state run_states[RUN_END] = {
+	[RUN_NEW] = STATE_STARTING,	 [RUN_RUNNING] = STATE_RUNNING, [RUN_PAUSED] = STATE_PAUSED,
+	[RUN_STOPPING] = STATE_STOPPING, [RUN_ENDED] = STATE_STOPPING, /* it rests when the
+									  connection closes */
+};
+
+/* One buffer serves all links: the daemon has one thread, and a handler never receives. */
+static struct wire_message *link_message(struct link *l)
+{
+	return l->machine->object.daemon->message;
+}
+
+static void link_take_state(struct link *l, const struct wire_state *s)
+{
+	struct machine *m = l->machine;
+
+	if (s->run >= RUN_END)
+		return;
+	l->machine_pid = s->pid > 0 ? s->pid : 0;
+	if (s->run == RUN_ENDED) {
+		/* link_closed() acts on it, when the monitor has let go of everything. */
+		wire_ending_to(&s->ending, &m->ending);
+		l->ended = true;
+		return;
+	}
+	if (s->run != RUN_NEW)
+		machine_set_state(m, run_states[s->run], "");
+}
+
+/* The page was made, sized and sealed by a daemon; a monitor may hand over another thing. */
+static void link_map_counters(struct link *l, int fd)
+{
+	size_t size = COUNTER_MAX * sizeof(uint64_t);
+	struct stat st;
+	int seals = fcntl(fd, F_GET_SEALS);
+	void *map;
+
+	if (l->counters || seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(fd, &st) < 0 ||
+	    st.st_size < (off_t)size)
+		return;
+	map = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+	if (map != MAP_FAILED)
+		l->counters = map;
+}
+
+/* Watches the monitor's process; a monitor on a thread of ours has none of its own. */
+static void link_found(struct link *l, pid_t pid)
+{
+	struct event_base *loop = l->machine->object.daemon->loop;
+
+	if (pid <= 0 || l->pid == pid)
+		return;
+	l->pid = pid;
+	if (pid == getpid() || l->pidfd >= 0)
+		return;
+	l->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (l->pidfd < 0)
+		return;
+	l->dead = event_new(loop, l->pidfd, EV_READ, on_dead, l);
+	if (l->dead)
+		event_add(l->dead, NULL);
+}
+
+static void handle_hello(struct link *l)
+{
+	struct wire_hello *h = (struct wire_hello *)link_message(l)->body;
+
+	link_found(l, link_message(l)->pid);
+	h->tty[sizeof(h->tty) - 1] = '\0';
+	/* It becomes a link's target: only a pty's name may. */
+	if (!strncmp(h->tty, "/dev/pts/", 9) &&
+	    strspn(h->tty + 9, "0123456789") == strlen(h->tty) - 9)
+		memcpy(l->tty, h->tty, sizeof(l->tty));
+	if (link_message(l)->nfds == 1)
+		link_map_counters(l, link_message(l)->fds[0]);
+	link_take_state(l, &h->state);
+}
+
+static void handle_state(struct link *l)
+{
+	link_take_state(l, (struct wire_state *)link_message(l)->body);
+}
+
+static void handle_reply(struct link *l)
+{
+	struct wire_reply *reply = (struct wire_reply *)link_message(l)->body;
+	struct asked *a = asked_find(l, link_message(l)->header.seq);
+	struct err e = { 0 };
+
+	if (!a)
+		return;
+	reply->text[sizeof(reply->text) - 1] = '\0';
+	if (reply->code < 0)
+		err_set(&e, -err_public(-reply->code), "%s", reply->text);
+	if (a->is_start && e.code) {
+		/* Answered when the monitor has gone and the machine is as it was before. */
+		l->refused = true;
+		l->refusal = e;
+		return;
+	}
+	asked_answer(a, e.code, &e);
+}
+
+static void handle_grew(struct link *l)
+{
+	object_changed(&l->machine->object, "console");
+}
+
+static void on_readable(int fd, short what, void *arg)
+{
+	static void (*const handlers[WIRE_TYPE_END])(struct link *) = {
+		[WIRE_HELLO] = handle_hello,
+		[WIRE_REPLY] = handle_reply,
+		[WIRE_STATE] = handle_state,
+		[WIRE_GREW] = handle_grew,
+	};
+	struct link *l = arg;
+	struct wire_message *message = link_message(l);
+	int rc;
+
+	while ((rc = wire_recv(l->fd, WIRE_MONITOR, message)) == 1) {
+		handlers[message->header.type](l);
+		wire_message_close(message);
+	}
+	if (rc != -EAGAIN)
+		link_closed(l);
+}
+
+/* ---- asking ---- */
+
+static int link_ask(struct link *l, struct request *r, enum wire_type type, const void *body,
+		    size_t len, const struct text *extra, const int *fds, int nfds, struct err *e)
+{
+	struct asked *a = calloc(1, sizeof(*a));
+	int rc;
+
+	if (!a)
+		return err_sys(e, ENOMEM, "ctl");
+	a->seq = ++l->seq;
+	a->is_start = type == WIRE_START;
+	a->request = r;
+	rc = wire_send(l->fd, type, a->seq, body, len, extra ? text_str(extra) : NULL,
+		       extra ? extra->len : 0, fds, nfds);
+	if (rc < 0) {
+		free(a);
+		return err_set(e, rc == -EAGAIN ? -EBUSY : -ENXIO, "ctl: the monitor %s",
+			       rc == -EAGAIN ? "does not listen" : "is gone");
+	}
+	LIST_INSERT_HEAD(&l->asked, a, link);
+	if (r) {
+		r->parked = a;
+		r->cancel = asked_cancel;
+	}
+	return NODE_PARKED;
+}
+
+void link_forget(struct link *l, struct request *r)
+{
+	struct asked *a = r->parked;
+
+	LIST_REMOVE(a, link);
+	free(a);
+	r->parked = NULL;
+	r->cancel = NULL;
+}
+
+int link_start(struct link *l, struct request *r, const struct wire_start *start,
+	       const struct text *config, const int *fds, struct err *e)
+{
+	return link_ask(l, r, WIRE_START, start, sizeof(*start), config, fds, (int)start->nfds, e);
+}
+
+int link_verb(struct link *l, struct request *r, enum wire_verb_code verb, int64_t arg,
+	      struct err *e)
+{
+	struct wire_verb w = { .verb = verb, .arg = arg };
+
+	return link_ask(l, r, WIRE_VERB, &w, sizeof(w), NULL, NULL, 0, e);
+}
+
+int link_input(struct link *l, const void *data, size_t len, struct err *e)
+{
+	int rc = wire_send(l->fd, WIRE_INPUT, 0, data, len, NULL, 0, NULL, 0);
+
+	if (rc < 0)
+		return err_set(e, rc == -EAGAIN ? -EBUSY : -ENXIO, "console: the monitor %s",
+			       rc == -EAGAIN ? "does not keep up" : "is gone");
+	return 0;
+}
+
+/* ---- life ---- */
+
+int link_connect(struct machine *m, struct link **ret)
+{
+	struct link *l = calloc(1, sizeof(*l));
+	struct sockaddr_un sun;
+	const int on = 1; /* SO_PASSCRED: the kernel says who sends */
+	int rc;
+
+	if (!l)
+		return -ENOMEM;
+	l->machine = m;
+	l->pidfd = l->fd = -1;
+	LIST_INIT(&l->asked);
+	l->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	link_address(m, &sun);
+	if (l->fd < 0 || setsockopt(l->fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0 ||
+	    connect(l->fd, (struct sockaddr *)&sun, sizeof(sun)) < 0) {
+		rc = -errno;
+		goto fail;
+	}
+	l->readable =
+		event_new(m->object.daemon->loop, l->fd, EV_READ | EV_PERSIST, on_readable, l);
+	if (!l->readable || event_add(l->readable, NULL) < 0) {
+		rc = -ENOMEM;
+		goto fail;
+	}
+	*ret = l;
+	return 0;
+fail:
+	link_free(l);
+	return rc;
+}
+
+void link_own(struct link *l, pid_t pid)
+{
+	link_found(l, pid);
+}
+
+pid_t link_pid(const struct link *l)
+{
+	return l->pid;
+}
+
+pid_t link_machine_pid(const struct link *l)
+{
+	return l->machine_pid;
+}
+
+const char *link_tty(const struct link *l)
+{
+	return l->tty;
+}
+
+uint64_t link_counter(const struct link *l, enum engine_counter counter)
+{
+	return l->counters ? __atomic_load_n(&l->counters[counter], __ATOMIC_RELAXED) : 0;
+}
+
+void link_free(struct link *l)
+{
+	struct err e = { 0 };
+
+	if (!l)
+		return;
+	err_set(&e, -ESTALE, "ctl: the machine was removed");
+	link_fail_asked(l, &e);
+	if (l->readable)
+		event_free(l->readable);
+	if (l->dead)
+		event_free(l->dead);
+	if (l->counters)
+		munmap((void *)l->counters, COUNTER_MAX * sizeof(uint64_t));
+	if (l->pidfd >= 0)
+		close(l->pidfd);
+	if (l->fd >= 0)
+		close(l->fd);
+	free(l);
+}
+
+void links_free_retired(struct daemon *d)
+{
+	struct link *l;
+
+	while ((l = LIST_FIRST(&d->retired))) {
+		LIST_REMOVE(l, retired);
+		link_free(l);
+	}
+}

@@ -1,0 +1,661 @@
+/* struct machine: making, keeping, changing and ending; see machine.h. */
+#include "fs/machine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "backends/wire.h"
+#include "fs/attr.h"
+#include "fs/config_yaml.h"
+#include "fs/daemon.h"
+#include "fs/event_log.h"
+#include "fs/link.h"
+#include "fs/store.h"
+#include "fs/waiter.h"
+
+#define EVENTS_MAX    16384 /* bytes of a machine's own log */
+#define CLEANUP_TRIES 200
+
+const char *const state_words[STATE_COUNT] = {
+	[STATE_STOPPED] = "stopped", [STATE_STARTING] = "starting", [STATE_RUNNING] = "running",
+	[STATE_PAUSED] = "paused",   [STATE_STOPPING] = "stopping", [STATE_FAILED] = "failed",
+};
+
+int state_parse(const char *word, size_t len)
+{
+	for (int i = 0; i < STATE_COUNT; i++)
+		if (strlen(state_words[i]) == len && !memcmp(state_words[i], word, len))
+			return i;
+	return -1;
+}
+
+bool machine_active(const struct machine *m)
+{
+	return m->state != STATE_STOPPED && m->state != STATE_FAILED;
+}
+
+struct cred machine_cred(const struct machine *m)
+{
+	return (struct cred){ m->object.owner.uid, m->object.owner.gid };
+}
+
+static int machine_kind_fd(const struct machine *m)
+{
+	return m->object.daemon->kind_fd[m->kind];
+}
+
+/* ---- meta: what is durable but no setting ---- */
+
+static void owner_print(const char *key, const struct owner *own, struct text *out)
+{
+	text_addf(out, "%s %u %u %o\n", key, own->uid, own->gid, own->mode);
+}
+
+static void meta_print(const struct machine *m, struct text *out)
+{
+	const struct object *o = &m->object;
+
+	text_addf(out, "format 1\nid %llu\nuuid %s\ncreated %lld.%09ld\n",
+		  (unsigned long long)o->id, m->uuid, (long long)m->created.tv_sec,
+		  m->created.tv_nsec);
+	owner_print("owner", &o->owner, out);
+	for (size_t i = 0; i < o->noverrides; i++)
+		owner_print(o->overrides[i].file->name, &o->overrides[i].owner, out);
+	text_add(out, "end\n");
+}
+
+struct meta {
+	uint64_t id;
+	char uuid[37];
+	struct timespec created;
+	struct owner owner;
+	const char *files; /* the lines behind `owner` */
+};
+
+static int meta_parse(const char *text, struct meta *ret)
+{
+	unsigned long long id;
+	long long seconds;
+	unsigned mode;
+	int used = 0;
+
+	if (sscanf(text,
+		   "format 1\nid %llu\nuuid %36[0-9a-f-]\ncreated %lld.%ld\nowner %u %u %o\n%n",
+		   &id, ret->uuid, &seconds, &ret->created.tv_nsec, &ret->owner.uid,
+		   &ret->owner.gid, &mode, &used) != 7 ||
+	    !used || id >= 1ULL << 39 || strlen(ret->uuid) != 36 || mode & ~01777u)
+		return -EINVAL;
+	if (strlen(text) < 4 || strcmp(text + strlen(text) - 4, "end\n"))
+		return -EINVAL;
+	ret->id = id;
+	ret->created.tv_sec = seconds;
+	ret->owner.mode = mode;
+	ret->files = text + used;
+	return 0;
+}
+
+/* Overrides for files that this version does not have are forgotten. */
+static void meta_parse_files(struct machine *m, const char *lines)
+{
+	struct owner own;
+	char name[64];
+	unsigned mode;
+
+	for (; sscanf(lines, "%63s %u %u %o", name, &own.uid, &own.gid, &mode) == 4;
+	     lines += strcspn(lines, "\n") + 1) {
+		struct node n = { &m->object, class_file(m->object.class, name) };
+
+		own.mode = mode & 0666;
+		if (n.file)
+			node_set_owner(n, &own);
+	}
+}
+
+int machine_save_meta(struct object *o, struct err *e)
+{
+	struct machine *m = object_machine(o);
+	struct text meta = TEXT_INIT;
+	int rc;
+
+	meta_print(m, &meta);
+	rc = text_failed(&meta) ? err_sys(e, ENOMEM, "meta")
+				: store_write(m->dirfd, "meta", meta.data, meta.len, e);
+	text_free(&meta);
+	return rc;
+}
+
+/* ---- making and removing ---- */
+
+static void uuid_make(char uuid[37])
+{
+	unsigned char b[16];
+
+	if (getrandom(b, sizeof(b), 0) != sizeof(b))
+		memset(b, 0, sizeof(b)); /* does not happen for 16 bytes; the name then clashes */
+	b[6] = (b[6] & 0x0f) | 0x40;	 /* RFC 9562, version 4 */
+	b[8] = (b[8] & 0x3f) | 0x80;
+	snprintf(uuid, 37, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
+		 b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12],
+		 b[13], b[14], b[15]);
+}
+
+static struct machine *machine_new(enum machine_kind kind)
+{
+	struct machine *m = calloc(1, sizeof(*m));
+
+	if (!m)
+		return NULL;
+	m->kind = kind;
+	m->config.kind = kind;
+	m->dirfd = -1;
+	TAILQ_INIT(&m->waiters);
+	m->events = event_log_new(EVENTS_MAX);
+	if (!m->events) {
+		free(m);
+		return NULL;
+	}
+	return m;
+}
+
+void machine_free(struct object *o)
+{
+	struct machine *m = object_machine(o);
+
+	link_free(m->link);
+	cgroup_free(m->cgroup);
+	event_log_free(m->events);
+	config_free(&m->config);
+	if (m->cleanup)
+		event_free(m->cleanup);
+	if (m->dirfd >= 0)
+		close(m->dirfd);
+	free(m);
+}
+
+static int machine_insert(struct machine *m, struct daemon *d, uint64_t id, const char *name,
+			  struct err *e)
+{
+	return object_init(&m->object, d,
+			   &d->classes[m->kind == KIND_VM ? CLASS_VM : CLASS_CONTAINER],
+			   d->machines[m->kind], id, name, e);
+}
+
+static int machine_store(struct machine *m, struct err *e)
+{
+	struct text meta = TEXT_INIT, config = TEXT_INIT;
+	int rc = config_print(&m->config, &config, e);
+
+	meta_print(m, &meta);
+	if (rc == 0 && text_failed(&meta))
+		rc = err_sys(e, ENOMEM, "meta");
+	if (rc == 0)
+		rc = store_make(machine_kind_fd(m), m->object.name, &meta, &config, &m->dirfd, e);
+	text_free(&meta);
+	text_free(&config);
+	return rc;
+}
+
+int machine_mkdir(struct object *parent, const char *name, struct caller who, mode_t mode,
+		  struct object **ret, struct err *e)
+{
+	struct daemon *d = parent->daemon;
+	enum machine_kind kind = parent == d->machines[KIND_VM] ? KIND_VM : KIND_CONTAINER;
+	struct machine *m;
+	uint64_t id;
+	int rc;
+
+	if (d->shutting_down)
+		return err_set(e, -EBUSY, "%s: the daemon is shutting down", name);
+	id = daemon_new_id(d, e);
+	if (!id)
+		return e->code;
+	m = machine_new(kind);
+	if (!m)
+		return err_sys(e, ENOMEM, "%s", name);
+	rc = config_init(kind, &m->config, e);
+	if (rc == 0)
+		rc = machine_insert(m, d, id, name, e);
+	if (rc < 0) {
+		machine_free(&m->object);
+		return rc;
+	}
+	uuid_make(m->uuid);
+	clock_gettime(CLOCK_REALTIME, &m->created);
+	m->object.owner = (struct owner){ who.uid, who.gid, mode & 01777 };
+	rc = machine_store(m, e);
+	if (rc < 0) {
+		object_remove(&m->object);
+		return rc;
+	}
+	machine_event(m, "created", "");
+	*ret = &m->object;
+	return 0;
+}
+
+int machine_rmdir(struct object *o, struct err *e)
+{
+	struct machine *m = object_machine(o);
+	int rc;
+
+	if (machine_active(m))
+		return err_set(e, -EBUSY, "the machine is %s; stop it first",
+			       state_words[m->state]);
+	rc = store_remove(machine_kind_fd(m), o->name, e);
+	if (rc < 0)
+		return rc;
+	link_free(m->link);
+	m->link = NULL;
+	link_unlink(m);
+	waiters_fail(m);
+	machine_event(m, "removed", "");
+	object_remove(o);
+	return 0;
+}
+
+int machine_rename(struct object *o, const char *name, struct err *e)
+{
+	struct machine *m = object_machine(o);
+	struct text old = TEXT_INIT;
+	int rc = store_rename(machine_kind_fd(m), o->name, name, e);
+
+	if (rc < 0)
+		return rc;
+	object_path(o, &old);
+	rc = object_set_name(o, name, e);
+	if (rc == 0)
+		machine_event(m, "renamed", text_str(&old));
+	else
+		store_rename(machine_kind_fd(m), name, o->name, NULL);
+	text_free(&old);
+	return rc;
+}
+
+/* ---- finding them again ---- */
+
+static int machine_read_config(struct machine *m, struct err *e)
+{
+	struct text text = TEXT_INIT;
+	int rc = store_read(m->dirfd, "config.yaml", &text);
+
+	if (rc < 0)
+		rc = err_sys(e, -rc, "config.yaml on disk");
+	else {
+		rc = config_parse(m->kind, text_str(&text), text.len, &m->config, NULL, e);
+		if (rc < 0)
+			err_prefix(e, "config.yaml on disk: ");
+	}
+	text_free(&text);
+	if (rc < 0 && config_init(m->kind, &m->config, NULL) < 0)
+		return -EIO;
+	return rc;
+}
+
+int machine_load(struct daemon *d, enum machine_kind kind, const char *name, struct err *e)
+{
+	struct machine *m = machine_new(kind);
+	struct text text = TEXT_INIT;
+	struct meta meta = { 0 };
+	struct err why = { 0 };
+	int rc;
+
+	if (!m)
+		return err_sys(e, ENOMEM, "%s", name);
+	m->dirfd = openat(d->kind_fd[kind], name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	rc = m->dirfd < 0 ? -errno : store_read(m->dirfd, "meta", &text);
+	if (rc == 0)
+		rc = meta_parse(text_str(&text), &meta);
+	if (rc < 0) {
+		/* Whose it was is unknown: only root may touch it until it is removed. */
+		err_set(&why, -EIO, "meta on disk cannot be read: %s", strerror(-rc));
+		meta = (struct meta){ .owner.mode = 0700 };
+		uuid_make(meta.uuid);
+		meta.id = daemon_new_id(d, e);
+		if (!meta.id) {
+			machine_free(&m->object);
+			text_free(&text);
+			return e->code;
+		}
+	}
+	memcpy(m->uuid, meta.uuid, sizeof(m->uuid));
+	m->created = meta.created;
+	rc = m->dirfd < 0 ? config_init(kind, &m->config, &why)
+			  : machine_read_config(m, why.code ? NULL : &why);
+	if (rc < 0 && !why.code)
+		err_set(&why, rc, "config.yaml on disk cannot be read");
+	rc = machine_insert(m, d, meta.id, name, e);
+	if (rc < 0) {
+		machine_free(&m->object);
+		text_free(&text);
+		return rc;
+	}
+	m->object.owner = meta.owner;
+	if (meta.files)
+		meta_parse_files(m, meta.files);
+	text_free(&text);
+	m->broken = why;
+	return 0;
+}
+
+static void machine_read_ending(struct machine *m)
+{
+	struct text text = TEXT_INIT;
+
+	if (store_read(m->dirfd, "exit", &text) == 0 && text.len) {
+		m->has_ending = true;
+		if (ending_parse(text_str(&text), &m->ending) < 0) {
+			m->ending = (struct ending){ .kind = ENDING_FAILED };
+			snprintf(m->ending.why, sizeof(m->ending.why),
+				 "its monitor or the host went down");
+		}
+	}
+	text_free(&text);
+}
+
+void machine_recover(struct machine *m)
+{
+	struct daemon *d = m->object.daemon;
+	char name[64];
+	int rc;
+
+	if (m->broken.code) {
+		m->broken.code = -EIO;
+		object_refuse(&m->object, &m->broken);
+	}
+	machine_cgroup_name(m, name);
+	rc = link_connect(m, &m->link);
+	if (rc == 0) {
+		m->state = STATE_STARTING; /* HELLO says what it really is */
+		d->running++;
+		if (d->cgroups && cgroup_open(d->cgroups, name, &m->cgroup, NULL) < 0)
+			m->cgroup = NULL;
+		return;
+	}
+	machine_read_ending(m);
+	m->state = m->broken.code || (m->has_ending && m->ending.kind == ENDING_FAILED)
+			   ? STATE_FAILED
+			   : STATE_STOPPED;
+	if (m->has_ending && m->ending.kind == ENDING_FAILED && !m->broken.code) {
+		struct err e = { 0 };
+
+		err_set(&e, -EIO, "%s", m->ending.why);
+		object_refuse(&m->object, &e);
+	}
+	/* A daemon that was killed on the way may have left these. */
+	link_unlink(m);
+	if (d->cgroups && cgroup_open(d->cgroups, name, &m->cgroup, NULL) == 0) {
+		cgroup_kill(m->cgroup, NULL);
+		cgroup_free(m->cgroup);
+		m->cgroup = NULL;
+		cgroup_remove(d->cgroups, name, NULL);
+	}
+}
+
+/* ---- configuration ---- */
+
+static int check_path(const struct machine *m, const struct attr *a, const struct machine_config *c,
+		      struct err *e)
+{
+	const char *path = *(char **)attr_field(a, c);
+	int fd, rc;
+
+	if (!*path)
+		return 0;
+	rc = hostpath_open(machine_cred(m), path,
+			   a->flags & ATTR_DIR_PATH ? HOSTPATH_DIRECTORY : HOSTPATH_FILE, a->name,
+			   &fd, e);
+	if (rc == 0)
+		close(fd);
+	return rc;
+}
+
+/* What only root may ask for, whoever owns the machine. */
+static int check_authority(const struct machine *m, const struct machine_config *c,
+			   struct caller who, struct err *e)
+{
+	if (c->kind != KIND_CONTAINER || (who.uid == 0 && m->object.owner.uid == 0))
+		return 0;
+	if (c->container.seccomp == SECCOMP_PROFILE_NONE &&
+	    m->config.container.seccomp != SECCOMP_PROFILE_NONE)
+		return err_set(e, -EPERM, "seccomp: only root may do without a filter");
+	if (c->container.user_map.n && m->object.owner.uid != 0)
+		for (size_t i = 0; i < c->container.user_map.n; i++) {
+			const struct id_map_range *r = &c->container.user_map.ranges[i];
+
+			if (r->host != m->object.owner.uid || r->count != 1)
+				return err_set(
+					e, -EPERM,
+					"user.map: user %u has no right to id %u of the host",
+					m->object.owner.uid, r->host);
+		}
+	return 0;
+}
+
+static bool config_equal(const struct machine_config *x, const struct machine_config *y)
+{
+	for (size_t i = 0; i < machine_attr_count; i++)
+		if (attr_applies(&machine_attrs[i], x->kind) &&
+		    !attr_equal(&machine_attrs[i], x, y))
+			return false;
+	return true;
+}
+
+static int check_changes(const struct machine *m, const struct machine_config *next, struct err *e)
+{
+	for (size_t i = 0; i < machine_attr_count; i++) {
+		const struct attr *a = &machine_attrs[i];
+		int rc = 0;
+
+		if (!attr_applies(a, m->kind) || attr_equal(a, &m->config, next))
+			continue;
+		if (machine_active(m) && !(a->flags & ATTR_LIVE))
+			return err_set(e, -EBUSY, "%s: cannot change while the machine is %s",
+				       a->name, state_words[m->state]);
+		if (a->flags & (ATTR_FILE_PATH | ATTR_DIR_PATH))
+			rc = check_path(m, a, next, e);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+static int limit_set(struct machine *m, enum cgroup_limit which, uint64_t value, uint64_t old,
+		     const char *name, struct err *e)
+{
+	int rc = value == old ? 0 : cgroup_set(m->cgroup, which, value, e);
+
+	return rc < 0 ? (err_prefix(e, "%s: ", name), rc) : 0;
+}
+
+int machine_limit(struct machine *m, const struct machine_config *c,
+		  const struct machine_config *old, struct err *e)
+{
+	/* A new group has the kernel's defaults: what asks for them need not be written. */
+	static const struct machine_config fresh = {
+		.cpu_weight = 100,
+		.cpu_max = { LIMIT_MAX, 100000 },
+		.memory_size = LIMIT_MAX,
+		.pids_max = LIMIT_MAX,
+	};
+	int rc = 0;
+
+	if (!m->cgroup)
+		return 0;
+	if (!old)
+		old = &fresh;
+	/* A VM's memory is what it has, not a limit. */
+	if (m->kind == KIND_CONTAINER)
+		rc = limit_set(m, CGROUP_MEMORY_MAX, c->memory_size, old->memory_size,
+			       "memory.size", e);
+	if (rc == 0)
+		rc = limit_set(m, CGROUP_PIDS_MAX, c->pids_max, old->pids_max, "pids.max", e);
+	if (rc == 0)
+		rc = limit_set(m, CGROUP_CPU_WEIGHT, c->cpu_weight, old->cpu_weight, "cpu.weight",
+			       e);
+	if (rc == 0 &&
+	    (c->cpu_max.quota != old->cpu_max.quota || c->cpu_max.period != old->cpu_max.period)) {
+		rc = cgroup_set_cpu_max(m->cgroup, c->cpu_max, e);
+		if (rc < 0)
+			err_prefix(e, "cpu.max: ");
+	}
+	return rc;
+}
+
+static int config_save(struct machine *m, const struct machine_config *c, struct err *e)
+{
+	struct text text = TEXT_INIT;
+	int rc = config_print(c, &text, e);
+
+	if (rc == 0)
+		rc = store_write(m->dirfd, "config.yaml", text.data, text.len, e);
+	text_free(&text);
+	return rc;
+}
+
+int machine_configure(struct machine *m, struct machine_config *next, struct caller who,
+		      struct err *e)
+{
+	int rc;
+
+	if (!m->broken.code && config_equal(&m->config, next)) {
+		config_free(next);
+		return 0;
+	}
+	rc = check_authority(m, next, who, e);
+	if (rc == 0)
+		rc = check_changes(m, next, e);
+	if (rc < 0)
+		return rc;
+	if (m->dirfd < 0)
+		return err_set(e, -EIO, "its state directory cannot be read; remove the machine");
+	if (machine_active(m))
+		rc = machine_limit(m, next, &m->config, e);
+	if (rc == 0)
+		rc = config_save(m, next, e);
+	if (rc < 0) {
+		/* Back to what it was; what cannot be set back was not set either. */
+		if (machine_active(m))
+			machine_limit(m, &m->config, next, NULL);
+		return rc;
+	}
+	config_free(&m->config);
+	m->config = *next;
+	object_touch(&m->object);
+	if (m->broken.code) {
+		m->broken = (struct err){ 0 };
+		machine_set_state(m, STATE_STOPPED, "");
+	}
+	return 0;
+}
+
+/* ---- state ---- */
+
+void machine_event(struct machine *m, const char *what, const char *detail)
+{
+	struct daemon *d = m->object.daemon;
+	struct text path = TEXT_INIT;
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	object_path(&m->object, &path);
+	event_log_add(d->events, m->events, now, text_str(&path), what, detail);
+	text_free(&path);
+	object_changed(&m->object, "events");
+	object_changed(d->root, "events");
+}
+
+void machine_set_state(struct machine *m, enum machine_state state, const char *detail)
+{
+	struct text text = TEXT_INIT;
+
+	if (m->state == state)
+		return;
+	m->state = state;
+	text_addf(&text, "%s%s%s", state_words[state], *detail ? " " : "", detail);
+	machine_event(m, "state", text_str(&text));
+	text_free(&text);
+	object_changed(&m->object, "state");
+	waiters_wake(m);
+}
+
+void machine_cgroup_name(const struct machine *m, char buf[64])
+{
+	snprintf(buf, 64, "%s-%s", m->kind == KIND_VM ? "vm" : "container", m->uuid);
+}
+
+/* ---- the end of a run ---- */
+
+static void machine_rest(struct machine *m)
+{
+	char text[320];
+
+	cgroup_free(m->cgroup);
+	m->cgroup = NULL;
+	if (m->refused) {
+		m->refused = false;
+		m->object.daemon->running--;
+		machine_set_state(m, m->before_start, "start refused");
+		daemon_machine_ended(m->object.daemon);
+		return;
+	}
+	ending_print(&m->ending, text, sizeof(text));
+	if (m->ending.kind == ENDING_FAILED) {
+		struct err e = { 0 };
+
+		err_set(&e, -EIO, "%s", m->ending.why);
+		object_refuse(&m->object, &e);
+	}
+	m->has_ending = true;
+	m->object.daemon->running--;
+	machine_set_state(m, m->ending.kind == ENDING_FAILED ? STATE_FAILED : STATE_STOPPED, text);
+	daemon_machine_ended(m->object.daemon);
+}
+
+/* `stopped` means that nothing of the machine is left, so it waits for the last process. */
+static void on_cleanup(int fd, short what, void *arg)
+{
+	struct machine *m = arg;
+	struct daemon *d = m->object.daemon;
+	struct timeval later = { .tv_usec = 500 << (m->cleanup_tries < 6 ? m->cleanup_tries : 6) };
+	char name[64];
+
+	machine_cgroup_name(m, name);
+	if (!m->cgroup || cgroup_remove(d->cgroups, name, NULL) != -EBUSY ||
+	    ++m->cleanup_tries > CLEANUP_TRIES) {
+		machine_rest(m);
+		return;
+	}
+	/* A monitor that has said its last word is given a moment to leave by itself. */
+	if (m->cleanup_tries > 4)
+		cgroup_kill(m->cgroup, NULL);
+	evtimer_add(m->cleanup, &later);
+}
+
+static void machine_clean(struct machine *m)
+{
+	m->cleanup_tries = 0;
+	if (!m->cleanup)
+		m->cleanup = evtimer_new(m->object.daemon->loop, on_cleanup, m);
+	if (m->cleanup)
+		on_cleanup(-1, EV_TIMEOUT, m);
+	else
+		machine_rest(m);
+}
+
+void machine_ended(struct machine *m, const struct ending *ending)
+{
+	m->ending = *ending;
+	machine_clean(m);
+}
+
+void machine_refused(struct machine *m)
+{
+	m->refused = true;
+	machine_clean(m);
+}

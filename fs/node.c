@@ -1,0 +1,642 @@
+/* The node layer: see node.h. */
+#include "fs/node.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <search.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/daemon.h"
+#include "fs/poker.h"
+
+#define INO_HASH_BITS 24
+#define INO_HASH_MASK ((1u << INO_HASH_BITS) - 1)
+#define LOG_READ_MAX  (128u * 1024) /* bytes of a log in one answer */
+
+/* ---- classes ---- */
+
+/* FNV-1a, folded; never 0, which stands for the directory itself. */
+static uint32_t name_hash(const char *name)
+{
+	uint32_t h = 2166136261u;
+
+	for (; *name; name++)
+		h = (h ^ (unsigned char)*name) * 16777619u;
+	h = (h >> INO_HASH_BITS ^ h) & INO_HASH_MASK;
+	return h ? h : 1;
+}
+
+int class_finish(struct class *c)
+{
+	int events = 0;
+
+	for (size_t i = 0; i < c->nfiles; i++) {
+		struct file *f = &c->files[i];
+
+		f->hash = name_hash(f->name);
+		f->event_index = f->event ? events++ : -1;
+		for (size_t j = 0; j < i; j++)
+			if (c->files[j].hash == f->hash)
+				return -EINVAL;
+	}
+	return events <= EVENT_FILES_MAX ? 0 : -EINVAL;
+}
+
+const struct file *class_file(const struct class *c, const char *name)
+{
+	for (size_t i = 0; i < c->nfiles; i++)
+		if (!strcmp(c->files[i].name, name))
+			return &c->files[i];
+	return NULL;
+}
+
+/* ---- objects ---- */
+
+static int compare_names(const void *x, const void *y)
+{
+	return strcmp(((const struct object *)x)->name, ((const struct object *)y)->name);
+}
+
+static int compare_ids(const void *x, const void *y)
+{
+	uint64_t a = ((const struct object *)x)->id, b = ((const struct object *)y)->id;
+
+	return a < b ? -1 : a > b;
+}
+
+bool object_name_valid(const char *name)
+{
+	size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				"0123456789._-");
+
+	return n > 0 && n <= OBJECT_NAME_MAX && !name[n] && !strchr("._-", name[0]);
+}
+
+/* Children are in the order of their ids, which is a directory's order for readdir. */
+static int children_add(struct object *parent, struct object *o)
+{
+	struct object **grown = parent->children;
+	size_t n = parent->nchildren;
+
+	if ((n & (n - 1)) == 0) {
+		grown = realloc(grown, (n ? 2 * n : 1) * sizeof(*grown));
+		if (!grown)
+			return -ENOMEM;
+		parent->children = grown;
+	}
+	if (!tsearch(o, &parent->by_name, compare_names))
+		return -ENOMEM;
+	for (; n > 0 && grown[n - 1]->id > o->id; n--)
+		grown[n] = grown[n - 1];
+	grown[n] = o;
+	parent->nchildren++;
+	return 0;
+}
+
+static void children_remove(struct object *parent, struct object *o)
+{
+	size_t i = 0;
+
+	tdelete(o, &parent->by_name, compare_names);
+	while (parent->children[i] != o)
+		i++;
+	memmove(&parent->children[i], &parent->children[i + 1],
+		(--parent->nchildren - i) * sizeof(*parent->children));
+}
+
+/* The directory's entries have changed. */
+static void object_list(struct object *o)
+{
+	o->listed = daemon_now(o->daemon);
+}
+
+int object_init(struct object *o, struct daemon *d, const struct class *c, struct object *parent,
+		uint64_t id, const char *name, struct err *e)
+{
+	o->daemon = d;
+	o->class = c;
+	o->parent = parent;
+	o->id = id;
+	o->owner.mode = c->mode;
+	o->changed = o->listed = daemon_now(d);
+	o->refs = 1;
+	LIST_INIT(&o->handles);
+	o->name = strdup(name);
+	if (!o->name || !tsearch(o, &d->by_id, compare_ids))
+		goto fail;
+	if (parent && children_add(parent, o) < 0) {
+		tdelete(o, &d->by_id, compare_ids);
+		goto fail;
+	}
+	if (parent)
+		object_list(parent);
+	return 0;
+fail:
+	free(o->name);
+	o->name = NULL;
+	return err_sys(e, ENOMEM, "%s", name);
+}
+
+static void object_unref(struct object *o)
+{
+	if (--o->refs > 0)
+		return;
+	free(o->name);
+	free(o->overrides);
+	free(o->children);
+	text_free(&o->refusal);
+	o->class->free(o);
+}
+
+void object_remove(struct object *o)
+{
+	struct handle *h;
+
+	tdelete(o, &o->daemon->by_id, compare_ids);
+	if (o->parent) {
+		children_remove(o->parent, o);
+		object_list(o->parent);
+	}
+	o->gone = true;
+	LIST_FOREACH(h, &o->handles, link)
+	if (h->poll)
+		o->daemon->front->poll_wake(h->poll);
+	object_unref(o);
+}
+
+int object_set_name(struct object *o, const char *name, struct err *e)
+{
+	char *copy = strdup(name);
+
+	if (!copy)
+		return err_sys(e, ENOMEM, "%s", name);
+	tdelete(o, &o->parent->by_name, compare_names);
+	free(o->name);
+	o->name = copy;
+	/* tdelete has just freed a node of the same size. */
+	tsearch(o, &o->parent->by_name, compare_names);
+	object_list(o);
+	object_list(o->parent);
+	return 0;
+}
+
+struct object *object_child(const struct object *o, const char *name)
+{
+	struct object key = { .name = (char *)name };
+	struct object **found = tfind(&key, &o->by_name, compare_names);
+
+	return found ? *found : NULL;
+}
+
+void object_path(const struct object *o, struct text *out)
+{
+	if (!o->parent)
+		return;
+	object_path(o->parent, out);
+	if (o->parent->parent)
+		text_add(out, "/");
+	text_add(out, o->name);
+}
+
+void object_touch(struct object *o)
+{
+	o->changed = daemon_now(o->daemon);
+}
+
+void object_changed(struct object *o, const char *name)
+{
+	const struct file *f = class_file(o->class, name);
+	struct handle *h;
+
+	object_touch(o);
+	if (!f || f->event_index < 0 || o->gone)
+		return;
+	o->version[f->event_index]++;
+	LIST_FOREACH(h, &o->handles, link)
+	if (h->file == f && h->poll)
+		o->daemon->front->poll_wake(h->poll);
+	/* Nobody can watch a file that the kernel does not know. */
+	if (o->daemon->poker && o->known[f->event_index]) {
+		struct text path = TEXT_INIT;
+
+		object_path(o, &path);
+		text_addf(&path, "/%s", name);
+		poker_poke(o->daemon->poker, text_str(&path));
+		text_free(&path);
+	}
+}
+
+void object_refuse(struct object *o, const struct err *e)
+{
+	text_clear(&o->refusal);
+	text_addf(&o->refusal, "%s %s\n", err_name(e->code), e->text);
+	object_touch(o);
+}
+
+void object_refuse_all(struct object *o, const struct err *e, const char *lines)
+{
+	text_clear(&o->refusal);
+	for (; *lines; lines += strcspn(lines, "\n"), lines += *lines == '\n')
+		text_addf(&o->refusal, "%s config.yaml: %.*s\n", err_name(e->code),
+			  (int)strcspn(lines, "\n"), lines);
+	object_touch(o);
+}
+
+/* ---- nodes ---- */
+
+uint64_t node_ino(struct node n)
+{
+	return n.object->id << INO_HASH_BITS | (n.file ? n.file->hash : 0);
+}
+
+int node_find(struct daemon *d, uint64_t ino, struct node *ret)
+{
+	struct object key = { .id = ino >> INO_HASH_BITS };
+	struct object **found = tfind(&key, &d->by_id, compare_ids);
+	uint32_t hash = ino & INO_HASH_MASK;
+
+	if (!found)
+		return -ESTALE;
+	*ret = (struct node){ .object = *found };
+	for (size_t i = 0; hash && i < (*found)->class->nfiles; i++)
+		if ((*found)->class->files[i].hash == hash)
+			ret->file = &(*found)->class->files[i];
+	return hash && !ret->file ? -ESTALE : 0;
+}
+
+int node_lookup(struct object *dir, const char *name, struct node *ret)
+{
+	struct object *child;
+
+	if (dir->gone)
+		return -ESTALE;
+	child = object_child(dir, name);
+	if (child) {
+		*ret = (struct node){ .object = child };
+		return 0;
+	}
+	*ret = (struct node){ dir, class_file(dir->class, name) };
+	return ret->file ? 0 : -ENOENT;
+}
+
+static struct owner node_owner(struct node n)
+{
+	struct owner own = n.object->owner;
+
+	if (!n.file)
+		return own;
+	for (size_t i = 0; i < n.object->noverrides; i++)
+		if (n.object->overrides[i].file == n.file)
+			return n.object->overrides[i].owner;
+	own.mode = n.file->mode;
+	return own;
+}
+
+static off_t node_size(struct node n)
+{
+	struct text t = TEXT_INIT;
+	off_t size;
+
+	if (n.file->kind == FILE_LOG)
+		return n.file->log_size(n.object, n.file);
+	if (!n.file->show)
+		return 0;
+	n.file->show(n.object, n.file, &t);
+	size = (off_t)t.len;
+	text_free(&t);
+	return size;
+}
+
+void node_stat(struct node n, struct stat *st)
+{
+	struct owner own = node_owner(n);
+	struct timespec time = n.file ? n.object->changed : n.object->listed;
+
+	*st = (struct stat){
+		.st_ino = node_ino(n),
+		.st_mode = own.mode,
+		.st_uid = own.uid,
+		.st_gid = own.gid,
+		.st_nlink = 1,
+		.st_blksize = 4096,
+		.st_atim = time,
+		.st_mtim = time,
+		.st_ctim = time,
+	};
+	if (!n.file) {
+		st->st_mode |= S_IFDIR;
+		st->st_nlink = 2 + n.object->nchildren;
+		return;
+	}
+	st->st_mode |= n.file->kind == FILE_LINK ? S_IFLNK : S_IFREG;
+	st->st_size = node_size(n);
+	st->st_blocks = (st->st_size + 511) / 512;
+}
+
+static struct owner *override_of(struct node n)
+{
+	struct object *o = n.object;
+	struct owner_override *grown;
+
+	for (size_t i = 0; i < o->noverrides; i++)
+		if (o->overrides[i].file == n.file)
+			return &o->overrides[i].owner;
+	grown = realloc(o->overrides, (o->noverrides + 1) * sizeof(*grown));
+	if (!grown)
+		return NULL;
+	o->overrides = grown;
+	grown[o->noverrides] = (struct owner_override){ n.file, node_owner(n) };
+	return &grown[o->noverrides++].owner;
+}
+
+int node_chown(struct node n, int what, const struct owner *owner, struct err *e)
+{
+	struct owner *own = n.file ? override_of(n) : &n.object->owner;
+	struct owner old;
+	int rc;
+
+	if (!own)
+		return err_sys(e, ENOMEM, "%s", n.object->name);
+	if ((what & NODE_SET_MODE) && owner->mode & ~(n.file ? 0666u : 01777u))
+		return err_set(e, -EPERM, "%s: mode %o is not possible here",
+			       n.file ? n.file->name : n.object->name, owner->mode);
+	old = *own;
+	if (what & NODE_SET_MODE)
+		own->mode = owner->mode;
+	if (what & NODE_SET_UID)
+		own->uid = owner->uid;
+	if (what & NODE_SET_GID)
+		own->gid = owner->gid;
+	rc = n.object->class->chown ? n.object->class->chown(n.object, e) : 0;
+	if (rc < 0)
+		*own = old;
+	else if (n.file)
+		object_touch(n.object);
+	else
+		object_list(n.object);
+	return rc;
+}
+
+void node_set_owner(struct node n, const struct owner *owner)
+{
+	struct owner *own = n.file ? override_of(n) : &n.object->owner;
+
+	if (own)
+		*own = *owner;
+}
+
+int node_readlink(struct node n, struct text *out)
+{
+	if (!n.file || n.file->kind != FILE_LINK)
+		return -EINVAL;
+	n.file->show(n.object, n.file, out);
+	return 0;
+}
+
+/* The refusal of an operation on a name belongs to the directory that would have held it. */
+static int dir_refuse(struct object *dir, const struct err *e)
+{
+	object_refuse(dir->parent ? dir->daemon->root : dir, e);
+	return e->code;
+}
+
+int node_mkdir(struct object *dir, const char *name, struct caller who, mode_t mode,
+	       struct node *ret)
+{
+	struct err e = { 0 };
+	struct object *o = NULL;
+	int rc;
+
+	if (dir->gone)
+		return -ESTALE;
+	if (!dir->class->mkdir)
+		rc = err_set(&e, -EPERM, "mkdir %.64s: nothing can be made here", name);
+	else if (!object_name_valid(name))
+		rc = err_set(&e, -EINVAL,
+			     "%s: \"%.80s\" is not a name: 1 to 63 of letters, digits, '.', '_' "
+			     "and '-', beginning with a letter or digit",
+			     dir->name, name);
+	else if (object_child(dir, name))
+		rc = err_set(&e, -EEXIST, "%s/%s exists", dir->name, name);
+	else
+		rc = dir->class->mkdir(dir, name, who, mode, &o, &e);
+	if (rc < 0)
+		return dir_refuse(dir, &e);
+	*ret = (struct node){ .object = o };
+	return 0;
+}
+
+int node_rmdir(struct object *dir, const char *name)
+{
+	struct err e = { 0 };
+	struct object *o = object_child(dir, name);
+	int rc;
+
+	if (!o) {
+		rc = class_file(dir->class, name) ? -ENOTDIR : -ENOENT;
+		return dir->gone ? -ESTALE : rc;
+	}
+	if (!o->class->rmdir) {
+		err_set(&e, -EPERM, "%s is part of the tree", name);
+		return dir_refuse(dir, &e);
+	}
+	rc = o->class->rmdir(o, &e);
+	if (rc < 0)
+		object_refuse(o, &e);
+	return rc;
+}
+
+int node_rename(struct object *from, const char *name, struct object *to, const char *new_name)
+{
+	struct object *o = object_child(from, name);
+	struct err e = { 0 };
+	int rc;
+
+	if (from->gone || to->gone)
+		return -ESTALE;
+	if (!o && !class_file(from->class, name))
+		return -ENOENT;
+	if (!o || !o->class->rename || from != to)
+		rc = err_set(&e, -EPERM, "mv %.64s: only a machine can be renamed, in its place",
+			     name);
+	else if (!strcmp(name, new_name))
+		return 0;
+	else if (!object_name_valid(new_name))
+		rc = err_set(&e, -EINVAL, "%s: \"%.80s\" is not a name", to->name, new_name);
+	else if (object_child(to, new_name))
+		rc = err_set(&e, -EEXIST, "%s/%s exists", to->name, new_name);
+	else
+		rc = o->class->rename(o, new_name, &e);
+	return rc < 0 ? dir_refuse(from, &e) : 0;
+}
+
+/* ---- handles ---- */
+
+int node_open(struct node n, int flags, struct caller who, struct handle **ret)
+{
+	int access = flags & O_ACCMODE;
+	struct err e = { 0 };
+	struct handle *h;
+
+	if (!n.file)
+		return -EISDIR;
+	/* Modes are the kernel's business, but root passes them all. */
+	if (access != O_RDONLY && !n.file->write) {
+		err_set(&e, -EPERM, "%s: cannot be written", n.file->name);
+		object_refuse(n.object, &e);
+		return -EPERM;
+	}
+	h = calloc(1, sizeof(*h));
+	if (!h)
+		return -ENOSPC;
+	h->object = n.object;
+	h->file = n.file;
+	h->flags = flags;
+	h->who = who;
+	h->object->refs++;
+	LIST_INSERT_HEAD(&n.object->handles, h, link);
+	if (n.file->event_index >= 0)
+		h->seen = n.object->version[n.file->event_index];
+	*ret = h;
+	return 0;
+}
+
+void handle_close(struct handle *h)
+{
+	if (h->file->release && !h->object->gone)
+		h->file->release(h);
+	LIST_REMOVE(h, link);
+	if (h->poll)
+		h->object->daemon->front->poll_free(h->poll);
+	text_free(&h->text);
+	text_free(&h->draft);
+	free(h->refusal);
+	object_unref(h->object);
+	free(h);
+}
+
+static void handle_render(struct handle *h)
+{
+	text_clear(&h->text);
+	if (h->refusal && (h->flags & O_ACCMODE) == O_RDWR)
+		text_add(&h->text, h->refusal);
+	else if (h->file->show)
+		h->file->show(h->object, h->file, &h->text);
+	h->rendered = true;
+	if (h->file->event_index >= 0)
+		h->seen = h->object->version[h->file->event_index];
+}
+
+static ssize_t handle_read_log(struct handle *h, size_t size, off_t at, const char **ret_data)
+{
+	ssize_t n;
+	char *room;
+
+	text_clear(&h->text);
+	room = text_room(&h->text, size);
+	if (!room)
+		return -ENOSPC;
+	n = h->file->log_read(h->object, h->file, room, size, at);
+	if (n > 0 && at + n > h->read_end)
+		h->read_end = at + n;
+	*ret_data = room;
+	return n;
+}
+
+ssize_t handle_read(struct handle *h, size_t size, off_t at, const char **ret_data)
+{
+	size_t left;
+
+	if (h->object->gone)
+		return -ESTALE;
+	if (h->file->kind == FILE_LOG)
+		return handle_read_log(h, size < LOG_READ_MAX ? size : LOG_READ_MAX, at, ret_data);
+	if (at == 0 || !h->rendered)
+		handle_render(h);
+	if (text_failed(&h->text))
+		return -ENOSPC;
+	if (at < 0 || (size_t)at >= h->text.len)
+		return 0;
+	left = h->text.len - (size_t)at;
+	*ret_data = h->text.data + at;
+	return (ssize_t)(size < left ? size : left);
+}
+
+static void handle_refuse(struct handle *h, const struct err *e, bool noted)
+{
+	char line[sizeof(e->text) + 16];
+
+	snprintf(line, sizeof(line), "%s %s\n", err_name(e->code), e->text);
+	free(h->refusal);
+	h->refusal = strdup(line);
+	if (!h->object->gone && !noted)
+		object_refuse(h->object, e);
+}
+
+void request_finish(struct request *r, int rc, const struct err *e)
+{
+	r->cancel = NULL;
+	if (rc < 0 && r->handle)
+		handle_refuse(r->handle, e, r->noted);
+	free(r->rest);
+	r->rest = NULL;
+	r->answer(r, rc < 0 ? rc : (int)r->len);
+}
+
+int handle_write(struct handle *h, struct request *r, const char *data, size_t len, off_t at)
+{
+	struct err e = { 0 };
+	int rc;
+
+	r->handle = h;
+	r->len = len;
+	if (h->object->gone)
+		rc = err_set(&e, -ESTALE, "%s: the object was removed", h->file->name);
+	else if (len == 0)
+		rc = 0;
+	else
+		rc = h->file->write(h, r, data, len, &e);
+	if (rc == 0) {
+		free(h->refusal);
+		h->refusal = NULL;
+	}
+	if (rc != NODE_PARKED)
+		request_finish(r, rc, &e);
+	return rc;
+}
+
+int handle_flush(struct handle *h, struct request *r)
+{
+	struct err e = { 0 };
+	int rc = 0;
+
+	r->handle = h;
+	r->len = 0;
+	if (!h->object->gone && h->file->flush)
+		rc = h->file->flush(h, r, &e);
+	if (rc != NODE_PARKED)
+		request_finish(r, rc, &e);
+	return rc;
+}
+
+unsigned handle_poll(struct handle *h, void *poll)
+{
+	unsigned events = POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM;
+	struct object *o = h->object;
+
+	if (h->poll)
+		o->daemon->front->poll_free(h->poll);
+	h->poll = poll;
+	if (o->gone)
+		return POLLERR | POLLHUP;
+	/* A log is readable when there is more of it; the rest answers as sysfs does. */
+	if (h->file->kind == FILE_LOG && h->file->log_size(o, h->file) <= h->read_end)
+		events &= ~(unsigned)(POLLIN | POLLRDNORM);
+	if (h->file->event_index >= 0 && h->file->kind != FILE_LOG &&
+	    h->seen != o->version[h->file->event_index])
+		events |= POLLPRI | POLLERR;
+	return events;
+}

@@ -1,0 +1,232 @@
+/*
+ * The node layer: objects, their files, open handles and unanswered requests.
+ *
+ * It knows nothing of FUSE: a front (fs/fuse.c) turns its protocol into these calls and gives
+ * the answers back. The tree is computed: a node is (object, file), its inode number is the
+ * object's id and a hash of the file's name, so it costs no memory of its own, is stable over
+ * restarts and is never used again. All of it runs on the daemon's one thread.
+ */
+#ifndef FS_NODE_H
+#define FS_NODE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <time.h>
+
+#include "backends/err.h"
+#include "backends/text.h"
+
+struct attr;
+struct daemon;
+struct handle;
+struct object;
+struct request;
+
+#define NODE_PARKED	1 /* a write that will be answered later, by request_finish() */
+#define NODE_WRITE_MAX	(1 << 20)
+#define OBJECT_NAME_MAX 63
+#define EVENT_FILES_MAX 4
+
+enum file_kind {
+	FILE_TEXT, /* show() renders the whole */
+	FILE_LOG,  /* grows; log_size() and log_read() */
+	FILE_LINK, /* show() gives the target */
+};
+
+/* One kind of file, shared by all objects of a class. */
+struct file {
+	const char *name;
+	mode_t mode; /* permission bits of a new object's */
+	enum file_kind kind;
+	bool event; /* poll(2) and inotify tell of changes: object_changed() */
+	/*
+	 * Writes may be parked. The kernel holds an inode's lock during a write, so each lookup
+	 * gets a node of its own, with the same inode number.
+	 */
+	bool parks;
+	const struct attr *attr; /* a setting, whose text functions are generic; else NULL */
+	void (*show)(struct object *o, const struct file *f, struct text *out);
+	off_t (*log_size)(struct object *o, const struct file *f);
+	ssize_t (*log_read)(struct object *o, const struct file *f, char *buf, size_t size,
+			    off_t at);
+	/* One write(2). Returns 0, -errno with a sentence, or NODE_PARKED. */
+	int (*write)(struct handle *h, struct request *r, const char *data, size_t len,
+		     struct err *e);
+	/* A close(2) of one descriptor; NULL: nothing to do. */
+	int (*flush)(struct handle *h, struct request *r, struct err *e);
+	/* The last close of a handle; NULL: nothing to do. */
+	void (*release)(struct handle *h);
+	const char *doc;
+	/* Set by class_finish(). */
+	uint32_t hash;
+	int event_index; /* position among the class's event files, or -1 */
+};
+
+struct caller {
+	uid_t uid;
+	gid_t gid;
+};
+
+struct class
+{
+	const char *name;
+	struct file *files; /* owned */
+	size_t nfiles;
+	mode_t mode; /* of a new object's directory */
+	/* NULL where objects cannot be made, removed, renamed by users. */
+	int (*mkdir)(struct object *parent, const char *name, struct caller who, mode_t mode,
+		     struct object **ret, struct err *e);
+	int (*rmdir)(struct object *o, struct err *e);
+	int (*rename)(struct object *o, const char *name, struct err *e);
+	/* Owner or modes have changed: make it durable. */
+	int (*chown)(struct object *o, struct err *e);
+	void (*free)(struct object *o);
+};
+
+struct owner {
+	uid_t uid;
+	gid_t gid;
+	mode_t mode;
+};
+
+/* A file whose owner or mode is not what follows from the directory's and the row's. */
+struct owner_override {
+	const struct file *file;
+	struct owner owner;
+};
+
+struct object {
+	struct daemon *daemon;
+	const struct class *class;
+	struct object *parent;
+	uint64_t id;
+	char *name; /* owned */
+	struct owner owner;
+	struct owner_override *overrides; /* owned */
+	size_t noverrides;
+	struct timespec changed;  /* mtime and ctime of all its files; always moves forward */
+	struct timespec listed;	  /* likewise of the directory: moves when its entries change */
+	struct object **children; /* owned; in the order of their ids */
+	size_t nchildren;
+	void *by_name;	     /* tsearch tree of children */
+	struct text refusal; /* the `error` file */
+	LIST_HEAD(, handle) handles;
+	uint32_t known[EVENT_FILES_MAX];   /* front's look-ups not yet forgotten, by event_index */
+	uint32_t version[EVENT_FILES_MAX]; /* moves with every change, for poll */
+	unsigned refs;			   /* handles; one for being in the tree */
+	bool gone;			   /* removed: every operation is ESTALE */
+};
+
+struct handle {
+	struct object *object;
+	const struct file *file;
+	LIST_ENTRY(handle) link;
+	int flags; /* of open(2) */
+	struct caller who;
+	bool rendered;
+	struct text text;  /* what reads see */
+	char *refusal;	   /* the last one of this handle; read back by who may read and write */
+	struct text draft; /* collected writes, for files that commit later */
+	bool draft_open;
+	uint32_t seen;	/* version at the last read from the beginning */
+	off_t read_end; /* of a log: up to where it was read */
+	void *poll;	/* front's */
+};
+
+/*
+ * An operation of a client's. The front allocates it and gets it back through answer(), once:
+ * at once, or, when the operation was parked, later. While it is parked, `cancel` is how the
+ * front takes it back (the client has gone).
+ */
+struct request {
+	struct handle *handle;
+	struct caller who;
+	size_t len; /* bytes written: the result of a write that succeeds */
+	void (*answer)(struct request *r, int result);
+	void (*cancel)(struct request *r);
+	void *parked; /* of who parked it */
+	bool noted;   /* the refusal stands in `error` already, in more words */
+	char *rest;   /* lines of a ctl write that are still to be run; owned */
+	TAILQ_ENTRY(request) link;
+};
+
+/* What the front does for the node layer. */
+struct front {
+	void (*poll_wake)(void *poll);
+	void (*poll_free)(void *poll);
+};
+
+/* ---- classes ---- */
+
+/* Computes hashes and event indices; -EINVAL when two names have one hash. */
+int class_finish(struct class *c);
+const struct file *class_file(const struct class *c, const char *name);
+
+/* ---- objects ---- */
+
+/* A new object in the tree under parent (NULL for the root). Takes a copy of name. */
+int object_init(struct object *o, struct daemon *d, const struct class *c, struct object *parent,
+		uint64_t id, const char *name, struct err *e);
+/* Out of the tree; freed, by class->free, when the last handle is closed. */
+void object_remove(struct object *o);
+int object_set_name(struct object *o, const char *name, struct err *e);
+struct object *object_child(const struct object *o, const char *name);
+bool object_name_valid(const char *name);
+/* "vm/web"; "" for the root. */
+void object_path(const struct object *o, struct text *out);
+
+/* Moves mtime and ctime of the files. */
+void object_touch(struct object *o);
+/* The daemon has changed this file's content by itself: wakes poll and inotify. */
+void object_changed(struct object *o, const char *file);
+/* Notes a refusal in the object's `error`: "EINVAL cpu.count: ...". */
+void object_refuse(struct object *o, const struct err *e);
+/* Likewise where one operation has several: lines of sentences, without the errno's name. */
+void object_refuse_all(struct object *o, const struct err *e, const char *lines);
+
+/* ---- nodes ---- */
+
+struct node {
+	struct object *object;
+	const struct file *file; /* NULL: the directory */
+};
+
+uint64_t node_ino(struct node n);
+/* Returns -ESTALE for what is gone. */
+int node_find(struct daemon *d, uint64_t ino, struct node *ret);
+int node_lookup(struct object *dir, const char *name, struct node *ret);
+void node_stat(struct node n, struct stat *st);
+
+#define NODE_SET_MODE 1
+#define NODE_SET_UID  2
+#define NODE_SET_GID  4
+int node_chown(struct node n, int what, const struct owner *owner, struct err *e);
+/* Without making it durable: for what was read from disk. */
+void node_set_owner(struct node n, const struct owner *owner);
+int node_readlink(struct node n, struct text *out);
+int node_mkdir(struct object *dir, const char *name, struct caller who, mode_t mode,
+	       struct node *ret);
+int node_rmdir(struct object *dir, const char *name);
+int node_rename(struct object *from, const char *name, struct object *to, const char *new_name);
+
+/* ---- handles ---- */
+
+int node_open(struct node n, int flags, struct caller who, struct handle **ret);
+void handle_close(struct handle *h);
+ssize_t handle_read(struct handle *h, size_t size, off_t at, const char **ret_data);
+/*
+ * The result is given to r->answer(); NODE_PARKED: later, and until then r->cancel() takes the
+ * request back. Otherwise r is gone when this returns.
+ */
+int handle_write(struct handle *h, struct request *r, const char *data, size_t len, off_t at);
+int handle_flush(struct handle *h, struct request *r);
+/* Returns poll(2) events; keeps poll (the front's) to be woken, and frees the one before. */
+unsigned handle_poll(struct handle *h, void *poll);
+
+/* Answers a parked request; on failure notes the refusal. */
+void request_finish(struct request *r, int rc, const struct err *e);
+
+#endif

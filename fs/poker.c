@@ -1,0 +1,133 @@
+/* struct poker: see poker.h. */
+#include "fs/poker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define POKES_MAX 65536
+
+struct poke {
+	TAILQ_ENTRY(poke) link;
+	char path[];
+};
+
+struct poker {
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t more;
+	TAILQ_HEAD(, poke) queue;
+	unsigned queued;
+	bool quit;
+	char *mountpoint;
+	int root; /* helper's; opened by it, since that is a request to the daemon */
+};
+
+static struct poke *poker_next(struct poker *p)
+{
+	struct poke *poke = NULL;
+
+	pthread_mutex_lock(&p->lock);
+	while (TAILQ_EMPTY(&p->queue) && !p->quit)
+		pthread_cond_wait(&p->more, &p->lock);
+	if (!p->quit) {
+		poke = TAILQ_FIRST(&p->queue);
+		TAILQ_REMOVE(&p->queue, poke, link);
+		p->queued--;
+	}
+	pthread_mutex_unlock(&p->lock);
+	return poke;
+}
+
+static void *poker_run(void *arg)
+{
+	/* UTIME_OMIT for the access time makes it IN_MODIFY; both times would be IN_ATTRIB. */
+	static const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT },
+						  { .tv_nsec = UTIME_NOW } };
+	struct poker *p = arg;
+	struct poke *poke;
+
+	p->root = open(p->mountpoint, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	while ((poke = poker_next(p))) {
+		/* It may be gone meanwhile: then nobody watches it. */
+		if (p->root >= 0)
+			(void)!utimensat(p->root, poke->path, times, AT_SYMLINK_NOFOLLOW);
+		free(poke);
+	}
+	if (p->root >= 0)
+		close(p->root);
+	return NULL;
+}
+
+int poker_new(const char *mountpoint, struct poker **ret, struct err *e)
+{
+	struct poker *p = calloc(1, sizeof(*p));
+	sigset_t all, old;
+	int rc;
+
+	if (!p || !(p->mountpoint = strdup(mountpoint))) {
+		free(p);
+		return err_sys(e, ENOMEM, "helper thread");
+	}
+	TAILQ_INIT(&p->queue);
+	pthread_mutex_init(&p->lock, NULL);
+	pthread_cond_init(&p->more, NULL);
+	p->root = -1;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	rc = pthread_create(&p->thread, NULL, poker_run, p);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (rc) {
+		free(p->mountpoint);
+		free(p);
+		return err_sys(e, rc, "helper thread");
+	}
+	*ret = p;
+	return 0;
+}
+
+void poker_poke(struct poker *p, const char *path)
+{
+	size_t len = strlen(path) + 1;
+	struct poke *poke;
+
+	pthread_mutex_lock(&p->lock);
+	TAILQ_FOREACH(poke, &p->queue, link)
+	if (!strcmp(poke->path, path))
+		goto out;
+	poke = p->queued < POKES_MAX ? malloc(sizeof(*poke) + len) : NULL;
+	if (poke) {
+		memcpy(poke->path, path, len);
+		TAILQ_INSERT_TAIL(&p->queue, poke, link);
+		p->queued++;
+		pthread_cond_signal(&p->more);
+	}
+out:
+	pthread_mutex_unlock(&p->lock);
+}
+
+void poker_free(struct poker *p)
+{
+	struct poke *poke;
+
+	if (!p)
+		return;
+	pthread_mutex_lock(&p->lock);
+	p->quit = true;
+	pthread_cond_signal(&p->more);
+	pthread_mutex_unlock(&p->lock);
+	pthread_join(p->thread, NULL);
+	while ((poke = TAILQ_FIRST(&p->queue))) {
+		TAILQ_REMOVE(&p->queue, poke, link);
+		free(poke);
+	}
+	free(p->mountpoint);
+	free(p);
+}

@@ -1,0 +1,23 @@
+/*
+ * struct poker: wakes inotify watchers of files that the daemon itself has changed.
+ *
+ * The kernel tells watchers only of what is done through the mount; so a helper thread sets the
+ * time of the file through the mount, and watchers see one IN_MODIFY. The daemon's thread must
+ * never touch its own mount (it would wait for itself), and never waits for the helper: names
+ * go through a bounded queue, in which one that waits already is not put again.
+ */
+#ifndef FS_POKER_H
+#define FS_POKER_H
+
+#include "backends/err.h"
+
+struct poker;
+
+/* Starts the helper on the mounted file system at mountpoint. */
+int poker_new(const char *mountpoint, struct poker **ret, struct err *e);
+/* path is relative to the mount point; copied. */
+void poker_poke(struct poker *p, const char *path);
+/* To be called after the mount is gone: the helper may be inside a request to us. */
+void poker_free(struct poker *p);
+
+#endif

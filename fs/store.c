@@ -1,0 +1,213 @@
+/* The state directory: see store.h. */
+#include "fs/store.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* mkdir -p */
+static int make_path(const char *dir)
+{
+	char path[4096];
+
+	if ((size_t)snprintf(path, sizeof(path), "%s", dir) >= sizeof(path))
+		return -ENAMETOOLONG;
+	for (char *p = path + 1; *p; p++) {
+		if (*p != '/')
+			continue;
+		*p = '\0';
+		if (mkdir(path, 0755) < 0 && errno != EEXIST)
+			return -errno;
+		*p = '/';
+	}
+	return mkdir(path, 0700) < 0 && errno != EEXIST ? -errno : 0;
+}
+
+int store_open(const char *dir, int *ret_fd, struct err *e)
+{
+	int rc = make_path(dir), fd;
+
+	if (rc < 0)
+		return err_sys(e, -rc, "%s", dir);
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return err_sys(e, errno, "%s", dir);
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		if (errno == EWOULDBLOCK)
+			err_set(e, -EBUSY, "%s: another daemon uses it", dir);
+		else
+			err_sys(e, errno, "%s", dir);
+		close(fd);
+		return e->code;
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
+/* Removes a directory of plain files. */
+static int remove_dir(int parent, const char *name)
+{
+	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	struct dirent *entry;
+	DIR *dir;
+
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	dir = fdopendir(fd);
+	if (!dir) {
+		close(fd);
+		return -ENOMEM;
+	}
+	while ((entry = readdir(dir)))
+		if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
+			unlinkat(dirfd(dir), entry->d_name, 0);
+	closedir(dir);
+	return unlinkat(parent, name, AT_REMOVEDIR) < 0 ? -errno : 0;
+}
+
+static void store_sweep(int kind_fd)
+{
+	int copy = openat(kind_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+	struct dirent *entry;
+
+	if (!dir) {
+		if (copy >= 0)
+			close(copy);
+		return;
+	}
+	while ((entry = readdir(dir)))
+		if (entry->d_name[0] == '.' && strcmp(entry->d_name, ".") &&
+		    strcmp(entry->d_name, ".."))
+			remove_dir(kind_fd, entry->d_name);
+	closedir(dir);
+}
+
+int store_open_kind(int state_fd, const char *kind, int *ret_fd, struct err *e)
+{
+	int fd;
+
+	if (mkdirat(state_fd, kind, 0700) < 0 && errno != EEXIST)
+		return err_sys(e, errno, "state directory: %s", kind);
+	fd = openat(state_fd, kind, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return err_sys(e, errno, "state directory: %s", kind);
+	store_sweep(fd);
+	*ret_fd = fd;
+	return 0;
+}
+
+/* Writes and syncs a new file; not yet its name's directory. */
+static int write_new(int dirfd, const char *name, const char *data, size_t len)
+{
+	int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int rc = 0;
+
+	if (fd < 0)
+		return -errno;
+	while (len > 0) {
+		ssize_t n = write(fd, data, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			rc = n < 0 ? -errno : -EIO;
+			break;
+		}
+		data += n;
+		len -= (size_t)n;
+	}
+	if (rc == 0 && fdatasync(fd) < 0)
+		rc = -errno;
+	if (close(fd) < 0 && rc == 0)
+		rc = -errno;
+	if (rc < 0)
+		unlinkat(dirfd, name, 0);
+	return rc;
+}
+
+int store_write(int dirfd, const char *name, const char *data, size_t len, struct err *e)
+{
+	char temp[80];
+	int rc;
+
+	snprintf(temp, sizeof(temp), ".%s", name);
+	rc = write_new(dirfd, temp, data, len);
+	if (rc == 0 && renameat(dirfd, temp, dirfd, name) < 0) {
+		rc = -errno;
+		unlinkat(dirfd, temp, 0);
+	}
+	if (rc == 0 && fsync(dirfd) < 0)
+		rc = -errno;
+	return rc < 0 ? err_sys(e, -rc, "state directory: cannot keep %s", name) : 0;
+}
+
+int store_read(int dirfd, const char *name, struct text *out)
+{
+	int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	int rc;
+
+	if (fd < 0)
+		return -errno;
+	rc = text_read_fd(out, fd);
+	close(fd);
+	return rc;
+}
+
+int store_make(int kind_fd, const char *name, const struct text *meta, const struct text *config,
+	       int *ret_fd, struct err *e)
+{
+	char temp[80];
+	int fd = -1, rc = 0;
+
+	snprintf(temp, sizeof(temp), ".%s", name);
+	if (mkdirat(kind_fd, temp, 0700) < 0 && errno != EEXIST)
+		rc = -errno;
+	if (rc == 0) {
+		fd = openat(kind_fd, temp, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+		rc = fd < 0 ? -errno : 0;
+	}
+	if (rc == 0)
+		rc = write_new(fd, "meta", text_str(meta), meta->len);
+	if (rc == 0)
+		rc = write_new(fd, "config.yaml", text_str(config), config->len);
+	if (rc == 0 && fsync(fd) < 0)
+		rc = -errno;
+	if (rc == 0 && renameat2(kind_fd, temp, kind_fd, name, RENAME_NOREPLACE) < 0)
+		rc = -errno;
+	if (rc == 0 && fsync(kind_fd) < 0)
+		rc = -errno;
+	if (rc == 0) {
+		*ret_fd = fd;
+		return 0;
+	}
+	if (fd >= 0)
+		close(fd);
+	remove_dir(kind_fd, temp);
+	return err_sys(e, -rc, "state directory: cannot keep %s", name);
+}
+
+int store_remove(int kind_fd, const char *name, struct err *e)
+{
+	char temp[80];
+
+	snprintf(temp, sizeof(temp), ".%s", name);
+	if (renameat(kind_fd, name, kind_fd, temp) < 0 && errno != ENOENT)
+		return err_sys(e, errno, "state directory: cannot remove %s", name);
+	if (fsync(kind_fd) < 0)
+		return err_sys(e, errno, "state directory: cannot remove %s", name);
+	remove_dir(kind_fd, temp); /* what is left is swept at the next start */
+	return 0;
+}
+
+int store_rename(int kind_fd, const char *from, const char *to, struct err *e)
+{
+	if (renameat2(kind_fd, from, kind_fd, to, RENAME_NOREPLACE) < 0 || fsync(kind_fd) < 0)
+		return err_sys(e, errno, "state directory: cannot rename %s", from);
+	return 0;
+}

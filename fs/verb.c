@@ -1,0 +1,165 @@
+/* Verbs of machines: see verb.h. */
+#include "fs/verb.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backends/signame.h"
+#include "backends/wire.h"
+#include "fs/launch.h"
+#include "fs/link.h"
+
+#define CTL_MAX	     4096
+#define STOP_SECONDS 10
+
+#define IN(state) (1u << STATE_##state)
+#define IN_ACTIVE (IN(RUNNING) | IN(PAUSED) | IN(STOPPING))
+#define OF(kind)  (1u << KIND_##kind)
+#define OF_BOTH	  (OF(VM) | OF(CONTAINER))
+
+enum verb_argument { ARGUMENT_NONE, ARGUMENT_SECONDS, ARGUMENT_SIGNAL };
+
+struct verb {
+	const char *name;
+	unsigned states; /* where it is valid */
+	unsigned kinds;
+	enum verb_argument argument;
+	enum wire_verb_code code; /* 0: start, which needs a monitor made first */
+};
+
+static const struct verb verbs[] = {
+	{ "start", IN(STOPPED) | IN(FAILED), OF_BOTH, ARGUMENT_NONE, 0 },
+	{ "stop", IN_ACTIVE, OF_BOTH, ARGUMENT_SECONDS, VERB_STOP },
+	{ "kill", IN_ACTIVE, OF_BOTH, ARGUMENT_NONE, VERB_KILL },
+	{ "pause", IN(RUNNING), OF_BOTH, ARGUMENT_NONE, VERB_PAUSE },
+	{ "resume", IN(PAUSED), OF_BOTH, ARGUMENT_NONE, VERB_RESUME },
+	{ "reset", IN_ACTIVE, OF(VM), ARGUMENT_NONE, VERB_RESET },
+	{ "signal", IN_ACTIVE, OF(CONTAINER), ARGUMENT_SIGNAL, VERB_SIGNAL },
+};
+
+#define VERB_COUNT (sizeof(verbs) / sizeof(verbs[0]))
+
+void ctl_show(struct object *o, const struct file *f, struct text *out)
+{
+	struct machine *m = object_machine(o);
+
+	for (size_t i = 0; i < VERB_COUNT; i++)
+		if (verbs[i].states & 1u << m->state && verbs[i].kinds & 1u << m->kind)
+			text_addf(out, "%s\n", verbs[i].name);
+}
+
+static int argument_parse(const struct verb *v, const char *text, int64_t *ret, struct err *e)
+{
+	char *end;
+	int signo;
+
+	*ret = v->argument == ARGUMENT_SECONDS ? STOP_SECONDS : 0;
+	if (!*text)
+		return v->argument == ARGUMENT_SIGNAL
+			       ? err_set(e, -EINVAL, "ctl: signal: which one?")
+			       : 0;
+	switch (v->argument) {
+	case ARGUMENT_SECONDS:
+		*ret = strtol(text, &end, 10);
+		if (isdigit((unsigned char)*text) && !*end && *ret <= 86400)
+			return 0;
+		return err_set(e, -EINVAL, "ctl: %s: \"%.64s\" is not a number of seconds", v->name,
+			       text);
+	case ARGUMENT_SIGNAL:
+		signo = signal_number(text);
+		*ret = signo;
+		return signo > 0 ? 0
+				 : err_set(e, -EINVAL, "ctl: there is no signal \"%.64s\"", text);
+	default:
+		return err_set(e, -EINVAL, "ctl: %s takes no argument", v->name);
+	}
+}
+
+static const struct verb *verb_find(const char *name, enum machine_kind kind)
+{
+	for (size_t i = 0; i < VERB_COUNT; i++)
+		if (!strcmp(verbs[i].name, name) && verbs[i].kinds & 1u << kind)
+			return &verbs[i];
+	return NULL;
+}
+
+static int verb_wrong_state(const struct machine *m, const struct verb *v, struct err *e)
+{
+	/* What was asked for is so already. */
+	bool already = (!v->code && machine_active(m)) ||
+		       (v->code == VERB_PAUSE && m->state == STATE_PAUSED) ||
+		       (v->code == VERB_RESUME && m->state == STATE_RUNNING);
+
+	return err_set(e, already ? -EEXIST : -EBUSY, "ctl: %s: the machine is %s", v->name,
+		       state_words[m->state]);
+}
+
+/* One line. */
+static int verb_run(struct machine *m, struct request *r, char *line, struct err *e)
+{
+	const char *text = strchr(line, ' ');
+	const struct verb *v;
+	int64_t argument;
+	char name[32];
+	int rc;
+
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(line, " "), line);
+	v = verb_find(name, m->kind);
+	if (!v)
+		return err_set(e, -EINVAL, "ctl: \"%.64s\" is not a verb; `cat ctl` lists them",
+			       line);
+	rc = argument_parse(v, text ? text + strspn(text, " ") : "", &argument, e);
+	if (rc < 0)
+		return rc;
+	if (!(v->states & 1u << m->state))
+		return verb_wrong_state(m, v, e);
+	if (!v->code)
+		return launch_machine(m, r, e);
+	if (!m->link)
+		return err_set(e, -ENXIO, "ctl: %s: the monitor is gone", v->name);
+	return link_verb(m->link, r, v->code, argument, e);
+}
+
+/* Runs the lines of r->rest until one is refused or parks the request. */
+static int ctl_run(struct machine *m, struct request *r, struct err *e)
+{
+	int rc = 0;
+
+	while (rc == 0 && r->rest && *r->rest) {
+		size_t len = strcspn(r->rest, "\n");
+		char *line = strndup(r->rest, len);
+
+		if (!line)
+			return err_sys(e, ENOMEM, "ctl");
+		memmove(r->rest, r->rest + len + (r->rest[len] == '\n'),
+			strlen(r->rest + len + (r->rest[len] == '\n')) + 1);
+		rc = verb_run(m, r, line, e);
+		free(line);
+	}
+	return rc;
+}
+
+int ctl_write(struct handle *h, struct request *r, const char *data, size_t len, struct err *e)
+{
+	if (len > CTL_MAX || memchr(data, '\0', len))
+		return err_set(e, -EINVAL, "ctl: not a verb");
+	if (data[0] == '\n')
+		return err_set(e, -EINVAL, "ctl: no verb; `cat ctl` lists them");
+	r->rest = strndup(data, len);
+	if (!r->rest)
+		return err_sys(e, ENOMEM, "ctl");
+	return ctl_run(object_machine(h->object), r, e);
+}
+
+void ctl_continue(struct request *r, int rc, const struct err *e)
+{
+	struct err why = e ? *e : (struct err){ 0 };
+
+	if (rc == 0 && !r->handle->object->gone)
+		rc = ctl_run(object_machine(r->handle->object), r, &why);
+	if (rc != NODE_PARKED)
+		request_finish(r, rc, &why);
+}

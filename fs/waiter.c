@@ -1,0 +1,173 @@
+/* Waiters: see waiter.h. */
+#include "fs/waiter.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/daemon.h"
+
+/* Each holds a request of the kernel's; a bound keeps a loop of waits from eating the daemon. */
+#define PARKED_MAX 4096
+
+struct waiter {
+	TAILQ_ENTRY(waiter) link;
+	struct machine *machine;
+	struct request *request;
+	enum machine_state wanted;
+	struct event *timer; /* NULL: without end */
+};
+
+static void waiter_free(struct waiter *w)
+{
+	if (!w)
+		return;
+	if (w->timer)
+		event_free(w->timer);
+	free(w);
+}
+
+/* Takes the waiter off its list; its request has no owner then. */
+static struct request *waiter_take(struct waiter *w)
+{
+	struct request *r = w->request;
+
+	TAILQ_REMOVE(&w->machine->waiters, w, link);
+	w->machine->object.daemon->stats.parked--;
+	waiter_free(w);
+	r->parked = NULL;
+	r->cancel = NULL;
+	return r;
+}
+
+static void waiter_cancel(struct request *r)
+{
+	waiter_take(r->parked);
+}
+
+static void on_timeout(int fd, short what, void *arg)
+{
+	struct waiter *w = arg;
+	struct machine *m = w->machine;
+	struct err e = { 0 };
+
+	err_set(&e, -EBUSY, "wait: not %s in time; the machine is %s", state_words[w->wanted],
+		state_words[m->state]);
+	request_finish(waiter_take(w), e.code, &e);
+}
+
+/* A machine at rest in another state comes to the wanted one only by somebody's new start. */
+static bool wait_hopeless(const struct machine *m, enum machine_state wanted, struct err *e)
+{
+	if (m->state == wanted || machine_active(m))
+		return false;
+	err_set(e, -EIO, "wait: the machine is %s and does not become %s", state_words[m->state],
+		state_words[wanted]);
+	return true;
+}
+
+static int wait_parse(const char *data, size_t len, enum machine_state *ret_wanted,
+		      double *ret_seconds, struct err *e)
+{
+	char line[64], *end;
+	const char *rest;
+	int state;
+
+	if (len && data[len - 1] == '\n')
+		len--;
+	if (len >= sizeof(line) || memchr(data, '\n', len) || memchr(data, '\0', len))
+		return err_set(e, -EINVAL, "wait: not STATE [SECONDS]");
+	memcpy(line, data, len);
+	line[len] = '\0';
+	state = state_parse(line, strcspn(line, " "));
+	if (state < 0)
+		return err_set(e, -EINVAL, "wait: \"%s\" is not a state", line);
+	*ret_wanted = (enum machine_state)state;
+	*ret_seconds = -1;
+	rest = line + strcspn(line, " ");
+	rest += strspn(rest, " ");
+	if (!*rest)
+		return 0;
+	*ret_seconds = strtod(rest, &end);
+	if (!isdigit((unsigned char)*rest) || *end || !(*ret_seconds <= 1e9))
+		return err_set(e, -EINVAL, "wait: \"%s\" is not a number of seconds", rest);
+	return 0;
+}
+
+static int waiter_park(struct machine *m, struct request *r, enum machine_state wanted,
+		       double seconds, struct err *e)
+{
+	struct daemon *d = m->object.daemon;
+	struct waiter *w;
+
+	if (d->stats.parked >= PARKED_MAX)
+		return err_set(e, -EBUSY, "wait: %d clients wait already", PARKED_MAX);
+	w = calloc(1, sizeof(*w));
+	if (!w)
+		return err_sys(e, ENOMEM, "wait");
+	w->machine = m;
+	w->request = r;
+	w->wanted = wanted;
+	if (seconds >= 0) {
+		struct timeval tv = { .tv_sec = (time_t)seconds };
+
+		tv.tv_usec = (suseconds_t)((seconds - (double)tv.tv_sec) * 1e6);
+		w->timer = evtimer_new(d->loop, on_timeout, w);
+		if (!w->timer) {
+			waiter_free(w);
+			return err_sys(e, ENOMEM, "wait");
+		}
+		evtimer_add(w->timer, &tv);
+	}
+	TAILQ_INSERT_TAIL(&m->waiters, w, link);
+	d->stats.parked++;
+	r->parked = w;
+	r->cancel = waiter_cancel;
+	return NODE_PARKED;
+}
+
+int wait_write(struct handle *h, struct request *r, const char *data, size_t len, struct err *e)
+{
+	struct machine *m = object_machine(h->object);
+	enum machine_state wanted = STATE_STOPPED;
+	double seconds = -1;
+	int rc = wait_parse(data, len, &wanted, &seconds, e);
+
+	if (rc < 0)
+		return rc;
+	if (m->state == wanted)
+		return 0;
+	/* Failed is an end as stopped is: who waits for the one learns of the other at once. */
+	if ((m->state == STATE_FAILED && wanted == STATE_STOPPED) ||
+	    (m->state == STATE_STOPPED && wanted == STATE_FAILED)) {
+		wait_hopeless(m, wanted, e);
+		return e->code;
+	}
+	return waiter_park(m, r, wanted, seconds, e);
+}
+
+void waiters_wake(struct machine *m)
+{
+	struct waiter *w, *next;
+
+	for (w = TAILQ_FIRST(&m->waiters); w; w = next) {
+		struct err e = { 0 };
+
+		next = TAILQ_NEXT(w, link);
+		if (m->state == w->wanted || wait_hopeless(m, w->wanted, &e))
+			request_finish(waiter_take(w), e.code, &e);
+	}
+}
+
+void waiters_fail(struct machine *m)
+{
+	struct waiter *w;
+	struct err e = { 0 };
+
+	err_set(&e, -EIO, "wait: the machine was removed");
+	while ((w = TAILQ_FIRST(&m->waiters)))
+		request_finish(waiter_take(w), e.code, &e);
+}

@@ -1,0 +1,42 @@
+/*
+ * attr_bench RUNS FILE [TEXT...]: how long open+read+close takes, or open+write+close of each
+ * TEXT in turn with a newline behind it. Works on any filesystem, so that cgroupfs is measured
+ * by the same program.
+ */
+#include "bench.h"
+
+static void read_once(const char *path)
+{
+	char buf[4096];
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || read(fd, buf, sizeof(buf)) <= 0)
+		give_up(path);
+	close(fd);
+}
+
+int main(int argc, char **argv)
+{
+	static struct samples s;
+	char text[256];
+	int runs;
+
+	if (argc < 3)
+		return 2;
+	runs = runs_arg(argv[1]);
+	for (int i = -runs / 10; i < runs; i++) {
+		double start;
+
+		if (argc > 3)
+			snprintf(text, sizeof(text), "%s\n", argv[3 + (i & 0xffff) % (argc - 3)]);
+		start = now_us();
+		if (argc > 3)
+			put_file(argv[2], text);
+		else
+			read_once(argv[2]);
+		if (i >= 0)
+			sample_add(&s, now_us() - start);
+	}
+	sample_print(&s);
+	return 0;
+}

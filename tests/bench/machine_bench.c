@@ -1,0 +1,125 @@
+/*
+ * machine_bench RUNS vm MOUNT ELF MEBIBYTES: from the write of `start` to the first byte of the
+ * console file, of one VM that is started again and again.
+ * machine_bench RUNS container MOUNT ROOT: a container's whole life: mkdir, root, init, start,
+ * wait, rmdir.
+ * System calls on the tree and nothing else: a shell's own cost is not the filesystem's.
+ */
+#include <sys/prctl.h>
+#include <sys/stat.h>
+
+#include "bench.h"
+
+#define NAME "bench-machine"
+
+struct machine {
+	char dir[256];
+};
+
+static void put(const struct machine *m, const char *file, const char *format, const char *value)
+{
+	char path[320], text[512];
+
+	snprintf(path, sizeof(path), "%s/%s", m->dir, file);
+	snprintf(text, sizeof(text), format, value);
+	put_file(path, text);
+}
+
+static int console_open(const struct machine *m)
+{
+	char path[320];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/console", m->dir);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		give_up(path);
+	return fd;
+}
+
+/* Reads until the console is longer than it was; a read from offset 0 renders it anew. */
+static size_t console_wait(int fd, size_t old)
+{
+	static char buf[1 << 20];
+	const struct timespec pause = { .tv_nsec = 20000 };
+	double limit = now_us() + 5e6;
+
+	for (;;) {
+		ssize_t n = pread(fd, buf, sizeof(buf), 0);
+
+		if (n < 0)
+			give_up("console");
+		if ((size_t)n > old)
+			return (size_t)n;
+		if (now_us() > limit) {
+			errno = ETIMEDOUT;
+			give_up("no byte on the console");
+		}
+		nanosleep(&pause, NULL);
+	}
+}
+
+static void vm_bench(struct samples *s, int runs, const struct machine *m, char **argv)
+{
+	static char buf[1 << 20];
+	double start;
+
+	if (mkdir(m->dir, 0755))
+		give_up(m->dir);
+	put(m, "boot.kernel", "%s\n", argv[4]);
+	put(m, "memory.size", "%sM\n", argv[5]);
+	for (int i = -3; i < runs; i++) {
+		int fd = console_open(m);
+		ssize_t old = pread(fd, buf, sizeof(buf), 0);
+
+		if (old < 0)
+			give_up("console");
+		start = now_us();
+		put(m, "ctl", "%s\n", "start");
+		console_wait(fd, (size_t)old);
+		if (i >= 0)
+			sample_add(s, now_us() - start);
+		close(fd);
+		put(m, "ctl", "%s\n", "kill");
+		put(m, "wait", "%s\n", "stopped 10");
+	}
+	if (rmdir(m->dir))
+		give_up(m->dir);
+}
+
+static void container_bench(struct samples *s, int runs, const struct machine *m, char **argv)
+{
+	for (int i = -3; i < runs; i++) {
+		double start = now_us();
+
+		if (mkdir(m->dir, 0755))
+			give_up(m->dir);
+		put(m, "root", "%s\n", argv[4]);
+		put(m, "init", "%s\n", "/bin/true");
+		put(m, "ctl", "%s\n", "start");
+		put(m, "wait", "%s\n", "stopped 10");
+		if (rmdir(m->dir))
+			give_up(m->dir);
+		if (i >= 0)
+			sample_add(s, now_us() - start);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	static struct samples s;
+	struct machine m;
+	int runs;
+
+	if (argc < 5 || (strcmp(argv[2], "container") && argc < 6))
+		return 2;
+	runs = runs_arg(argv[1]);
+	prctl(PR_SET_TIMERSLACK, 1);
+	snprintf(m.dir, sizeof(m.dir), "%s/%s/" NAME, argv[3], argv[2]);
+	if (!strcmp(argv[2], "vm"))
+		vm_bench(&s, runs, &m, argv);
+	else
+		container_bench(&s, runs, &m, argv);
+	sample_print(&s);
+	return 0;
+}

@@ -1,0 +1,346 @@
+/*
+ * The tiny guest: a kernel of a few KiB for tests, the demo and the benchmarks. It needs nothing
+ * of the CPU but what a software KVM can emulate in kernel mode (no SSE, no int n), so it runs
+ * wherever /dev/kvm opens.
+ *
+ * It prints "tiny: ready" on the serial port, then does what the words of its command line say,
+ * one after the other, each with a line of its own; then it halts with interrupts off:
+ *
+ *   hello      prints "tiny: hello"
+ *   how        prints "tiny: entered as elf64", "bzimage" (by its own decompressor's entry) or
+ * "pvh32" cmdline    prints "tiny: cmdline " and the whole command line initrd     prints "tiny:
+ * initrd SIZE " and its first bytes up to a newline, or "tiny: no initrd" memory     prints "tiny:
+ * memory KIB" by the memory map smp=N      starts the other vCPUs and prints "tiny: N cpus" when N
+ * run in all touch=MIB  writes to each page of so many MiB from 16 MiB on, prints "tiny: touched"
+ *   count      prints "tiny: 1", "tiny: 2" ... for ever
+ *   spin       prints "tiny: spin" and loops for ever
+ *   echo       waits for interrupts: prints what is typed; 'q' on a line's start ends it
+ *   button     waits for interrupts: prints "tiny: power button" when it is pressed, goes on
+ *   poweroff   by the ACPI sleep register
+ *   reboot     by the ACPI reset register;  reboot=kbd by the keyboard controller
+ *   triple     triple fault
+ *   badinsn    jumps to where no memory is: KVM internal error
+ *   halt       halts with interrupts off
+ */
+typedef unsigned char u8;
+typedef unsigned short u16;
+typedef unsigned int u32;
+typedef unsigned long u64;
+
+#define UART 0x3f8
+#define PM   0x600
+
+#define LAPIC	 ((volatile u32 *)0xfee00000)
+#define IOAPIC	 ((volatile u32 *)0xfec00000)
+#define AP_CODE	 ((u8 *)0x8000)
+#define AP_COUNT ((volatile u32 *)0x8800)
+
+#define VECTOR_UART   0x40
+#define VECTOR_BUTTON 0x41
+#define VECTOR_OTHER  0xff
+
+extern const u8 ap_code[], ap_code_end[];
+void tiny_triple(void) __attribute__((noreturn));
+void tiny_main(const u8 *params, u32 how) __attribute__((noreturn));
+
+struct boot {
+	const u8 *params;
+	u32 how; /* 0 elf64, 1 bzimage, 2 pvh32 */
+	const char *cmdline;
+	const u8 *initrd;
+	u64 initrd_size;
+};
+
+static inline void outb(u16 port, u8 v)
+{
+	__asm__ volatile("outb %0, %1" : : "a"(v), "Nd"(port));
+}
+
+static inline u8 inb(u16 port)
+{
+	u8 v;
+
+	__asm__ volatile("inb %1, %0" : "=a"(v) : "Nd"(port));
+	return v;
+}
+
+static inline u32 get32(const u8 *p)
+{
+	return *(const u32 *)p;
+}
+
+static inline u64 get64(const u8 *p)
+{
+	return *(const u64 *)p;
+}
+
+static void put(const char *s)
+{
+	while (*s)
+		outb(UART, (u8)*s++);
+}
+
+static void put_number(u64 v)
+{
+	char digits[24];
+	int n = sizeof(digits) - 1;
+
+	digits[n] = 0;
+	do
+		digits[--n] = (char)('0' + v % 10);
+	while (v /= 10);
+	put(digits + n);
+}
+
+__attribute__((noreturn)) static void halt(void)
+{
+	for (;;)
+		__asm__ volatile("cli; hlt");
+}
+
+/* ---- interrupts ---- */
+
+struct gate {
+	u16 low, selector;
+	u8 ist, type;
+	u16 mid;
+	u32 high, zero;
+};
+
+static struct gate idt[256];
+
+struct frame;
+
+__attribute__((interrupt)) static void interrupted(struct frame *f)
+{
+	LAPIC[0xb0 / 4] = 0; // end of interrupt
+}
+
+static void route(u32 pin, u8 vector)
+{
+	IOAPIC[0] = 0x11 + 2 * pin;
+	IOAPIC[4] = 0; // to APIC id 0
+	IOAPIC[0] = 0x10 + 2 * pin;
+	IOAPIC[4] = vector; // edge, fixed, not masked
+}
+
+static void interrupts_setup(void)
+{
+	static const u8 vectors[] = { VECTOR_UART, VECTOR_BUTTON, VECTOR_OTHER };
+	u64 handler = (u64)interrupted;
+	struct {
+		u16 limit;
+		u64 base;
+	} __attribute__((packed)) pointer = { sizeof(idt) - 1, (u64)idt };
+
+	for (unsigned i = 0; i < sizeof(vectors); i++)
+		idt[vectors[i]] = (struct gate){ .low = (u16)handler,
+						 .selector = 0x10,
+						 .type = 0x8e,
+						 .mid = (u16)(handler >> 16),
+						 .high = (u32)(handler >> 32) };
+	__asm__ volatile("lidt %0" : : "m"(pointer));
+	LAPIC[0xf0 / 4] = 0x100 | VECTOR_OTHER; // on
+	route(4, VECTOR_UART);
+	route(9, VECTOR_BUTTON);
+	outb(UART + 2, 0x07); // FIFOs on and empty
+	outb(UART + 4, 0x0b);
+	outb(UART + 1, 0x01); // receive interrupt
+}
+
+/* Sleeps until the next interrupt; sti takes effect after the hlt. */
+static void sleep(void)
+{
+	__asm__ volatile("sti; hlt; cli" : : : "memory");
+}
+
+/* ---- the words ---- */
+
+static void do_echo(void)
+{
+	int start = 1;
+
+	interrupts_setup();
+	for (;;) {
+		while (inb(UART + 5) & 1) {
+			u8 c = inb(UART);
+
+			if (start && c == 'q') {
+				put("\n");
+				return;
+			}
+			start = c == '\n' || c == '\r';
+			outb(UART, c);
+		}
+		sleep();
+	}
+}
+
+static void do_button(void)
+{
+	interrupts_setup();
+	while (!(inb(PM + 2) & 1))
+		sleep();
+	put("tiny: power button\n");
+}
+
+static void do_count(void)
+{
+	for (u64 n = 1;; n++) {
+		put("tiny: ");
+		put_number(n);
+		put("\n");
+	}
+}
+
+static void do_smp(u64 want)
+{
+	u64 n = (u64)(ap_code_end - ap_code);
+
+	for (u64 i = 0; i < n; i++)
+		AP_CODE[i] = ap_code[i];
+	*AP_COUNT = 1; // this one
+	LAPIC[0xf0 / 4] = 0x100 | VECTOR_OTHER;
+	LAPIC[0x310 / 4] = 0;
+	LAPIC[0x300 / 4] = 0xc4500; // INIT to all others
+	LAPIC[0x310 / 4] = 0;
+	LAPIC[0x300 / 4] = 0xc4600 | ((u32)(u64)AP_CODE >> 12); // startup there
+	while (*AP_COUNT < want)
+		__asm__ volatile("pause");
+	put("tiny: ");
+	put_number(*AP_COUNT);
+	put(" cpus\n");
+}
+
+static void do_initrd(const struct boot *b)
+{
+	char c[2] = { 0, 0 };
+
+	if (!b->initrd_size) {
+		put("tiny: no initrd\n");
+		return;
+	}
+	put("tiny: initrd ");
+	put_number(b->initrd_size);
+	put(" ");
+	for (u64 i = 0; i < b->initrd_size && b->initrd[i] >= ' '; i++) {
+		c[0] = (char)b->initrd[i];
+		put(c);
+	}
+	put("\n");
+}
+
+static void do_memory(const struct boot *b)
+{
+	u64 sum = 0;
+	const u8 *map = b->params + 0x2d0;
+	u32 n = b->params[0x1e8], step = 20;
+
+	if (b->how == 2) {
+		map = (const u8 *)get64(b->params + 40);
+		n = get32(b->params + 48);
+		step = 24;
+	}
+	for (u32 i = 0; i < n; i++, map += step)
+		if (get32(map + 16) == 1)
+			sum += get64(map + 8);
+	put("tiny: memory ");
+	put_number(sum >> 10);
+	put("\n");
+}
+
+static void do_touch(u64 mib)
+{
+	for (u64 a = 16ul << 20; a < (16 + mib) << 20; a += 4096)
+		*(volatile u8 *)a = 1;
+	put("tiny: touched\n");
+}
+
+static void do_how(const struct boot *b)
+{
+	put("tiny: entered as ");
+	put(b->how == 0 ? "elf64\n" : b->how == 1 ? "bzimage\n" : "pvh32\n");
+}
+
+/* If the word at s is `word`, or `word` and a value, stores the value. */
+static int is(const char *s, const char *word, u64 *value)
+{
+	while (*word && *s == *word)
+		s++, word++;
+	if (*word)
+		return 0;
+	*value = 0;
+	if (*s == '=')
+		for (s++; *s >= '0' && *s <= '9'; s++)
+			*value = *value * 10 + (u64)(*s - '0');
+	return 1;
+}
+
+static void run_word(const struct boot *b, const char *s)
+{
+	u64 v;
+
+	if (is(s, "hello", &v))
+		put("tiny: hello\n");
+	else if (is(s, "how", &v))
+		do_how(b);
+	else if (is(s, "cmdline", &v))
+		put("tiny: cmdline "), put(b->cmdline), put("\n");
+	else if (is(s, "initrd", &v))
+		do_initrd(b);
+	else if (is(s, "memory", &v))
+		do_memory(b);
+	else if (is(s, "smp", &v))
+		do_smp(v);
+	else if (is(s, "touch", &v))
+		do_touch(v);
+	else if (is(s, "count", &v))
+		do_count();
+	else if (is(s, "spin", &v)) {
+		put("tiny: spin\n");
+		for (;;)
+			__asm__ volatile("pause");
+	} else if (is(s, "echo", &v))
+		do_echo();
+	else if (is(s, "button", &v))
+		do_button();
+	else if (is(s, "poweroff", &v))
+		outb(PM, 5 << 2 | 0x20);
+	else if (is(s, "reboot=kbd", &v))
+		outb(0x64, 0xfe);
+	else if (is(s, "reboot", &v))
+		outb(0xcf9, 0x06);
+	else if (is(s, "triple", &v))
+		tiny_triple();
+	else if (is(s, "badinsn", &v))
+		((void (*)(void))0xd0000000ul)();
+	else if (is(s, "halt", &v))
+		halt();
+}
+
+void tiny_main(const u8 *params, u32 how)
+{
+	struct boot b = { .params = params, .how = how };
+
+	put("tiny: ready\n");
+	if (how == 2) {
+		b.cmdline = (const char *)get64(params + 24);
+		if (get32(params + 12)) {
+			b.initrd = (const u8 *)get64((const u8 *)get64(params + 16));
+			b.initrd_size = get64((const u8 *)get64(params + 16) + 8);
+		}
+	} else {
+		b.cmdline = (const char *)(u64)get32(params + 0x228);
+		b.initrd = (const u8 *)(u64)get32(params + 0x218);
+		b.initrd_size = get32(params + 0x21c);
+	}
+	for (const char *s = b.cmdline; *s;) {
+		while (*s == ' ')
+			s++;
+		if (*s)
+			run_word(&b, s);
+		while (*s && *s != ' ')
+			s++;
+	}
+	halt();
+}

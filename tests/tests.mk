@@ -1,0 +1,78 @@
+# Tests: `make check`, parts of it, and what they need built. The runner is tests/run.
+#
+# TESTS="tests/fs/a.sh tests/unit/b.c" runs only these; "lab:tests/container/c.sh" inside the lab.
+# CHECK_BUILDS is what must be there before a script runs; a room adds its guests to it.
+
+UNIT_SRCS := $(wildcard tests/unit/*.c)
+UNIT_BINS := $(UNIT_SRCS:tests/unit/%.c=$(B)/tests/unit/%)
+# A make below this one: on all CPUs unless told otherwise, saying only what it builds.
+SUBMAKE = $(MAKE) --no-print-directory $(if $(V),,-s) \
+          $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
+
+HOST_TESTS := $(UNIT_SRCS) $(wildcard tests/fs/*.sh tests/container/*.sh tests/vm/*.sh \
+              tests/fault/*.sh tests/fuzz/*.sh)
+# Inside the lab: its own scripts, and what shows something else under cgroup v2 and real KVM.
+LAB_TESTS  := $(filter-out tests/lab/mkinitrd.sh,$(wildcard tests/lab/*.sh)) \
+              $(addprefix lab:,$(wildcard tests/unit/*cgroup*.c tests/unit/hostcheck.c \
+              tests/container/*.sh tests/vm/*.sh))
+TESTS      ?= $(HOST_TESTS) $(LAB_TESTS)
+
+# With TESTS given, only the unit tests among them are built.
+CHECK_UNITS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,\
+               $(filter tests/unit/%.c,$(TESTS:lab:%=%)))
+CHECK_BUILDS += $(B)/tests/box $(B)/tests/fault/failcall $(B)/tests/rootfs $(if $(wildcard fs/main.c),$(B)/machinefs)
+
+.PHONY: check check-build check-asan lab-check lint bench
+.PRECIOUS: $(B)/tests/unit/%.o
+
+# Everything apt can bring comes first, in one go; the lab's part is optional.
+check:
+	@tests/deps.sh build check
+	@tests/deps.sh --optional lab kernel
+	+@$(SUBMAKE) check-build TESTS="$(TESTS)"
+	@B=$(B) V=$(V) JOBS=$(or $(JOBS),1) tests/run $(TESTS)
+
+lab-check:
+	@$(MAKE) --no-print-directory check TESTS="$(LAB_TESTS)"
+
+check-asan:
+	@$(MAKE) --no-print-directory check B=$(B)-asan SAN=1
+
+# $(CHECK_BUILDS) again, late: what rooms added after this file was read counts as well.
+check-build: $(CHECK_UNITS)
+	+@$(SUBMAKE) $(CHECK_BUILDS)
+
+# Figures, never a verdict; tests/bench/run says what is measured. The guest is optional.
+BENCHES := $(patsubst tests/bench/%.c,$(B)/tests/bench/%,$(wildcard tests/bench/*.c))
+bench:
+	@tests/deps.sh build check
+	@tests/deps.sh --optional bench
+	+@$(SUBMAKE) check-build $(BENCHES) CHECK_UNITS=
+	@B=$(B) tests/bench/run
+
+# Objects are built first: warnings are errors, and some rules look at them.
+lint:
+	@tests/deps.sh build lint
+	+@$(SUBMAKE) $(OBJS)
+	@B=$(B) tests/lint
+
+# A unit test is one C file that prints TAP; it links against everything but main().
+$(UNIT_BINS): $(B)/tests/unit/%: $(B)/tests/unit/%.o $(LIB_OBJS)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+# Helpers of the tests are one file each, and need nothing of the project.
+$(B)/tests/%: tests/%.c | $(DEPS_STAMP)
+	@mkdir -p $(@D)
+	@echo "  CC    $@"
+	$(Q)$(CC) -D_GNU_SOURCE -std=gnu17 $(CFLAGS) $(WARN) -o $@ $< $(TEST_LIBS)
+
+$(B)/tests/fault/failcall: TEST_LIBS := -lseccomp
+
+# A root directory for containers: busybox under all its names.
+$(B)/tests/rootfs: tests/busybox-root
+	@tests/deps.sh check
+	@echo "  ROOT  $@"
+	$(Q)rm -rf $@ && tests/busybox-root $@
+
+-include $(UNIT_SRCS:%.c=$(B)/%.d)

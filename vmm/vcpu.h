@@ -1,0 +1,47 @@
+/*
+ * struct vcpu: one virtual CPU and the thread that runs it.
+ *
+ * The thread lives from vm_new() to vm_free() and does only two things: KVM_RUN with the
+ * register-sized accesses that it returns for, and waiting while the VM's request is not
+ * VM_RUN. It is taken out of KVM_RUN by immediate_exit and a signal whose handler does nothing.
+ * The KVM side of a vCPU (fd, run) is made anew at each reset, while the thread is parked.
+ */
+#ifndef VMM_VCPU_H
+#define VMM_VCPU_H
+
+#include <linux/kvm.h>
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "backends/err.h"
+#include "vmm/boot.h"
+#include "vmm/cpuid.h"
+
+struct vm;
+
+struct vcpu {
+	struct vm *vm;
+	unsigned id; /* also its APIC id */
+	int fd;
+	struct kvm_run *run;
+	size_t run_len;
+	pthread_t thread;
+	bool has_thread;
+};
+
+/* Loop thread. Makes the KVM side; entry is what vCPU 0 starts with (others wait for SIPI). */
+int vcpu_create(struct vcpu *v, struct cpuid *cpuid, const struct boot_entry *entry, struct err *e);
+/* Unmakes it; takes one that is half-built. */
+void vcpu_destroy(struct vcpu *v);
+
+/* Starts the thread, which waits until the VM's request says otherwise. */
+int vcpu_start(struct vcpu *v, struct err *e);
+/* Makes the thread leave KVM_RUN soon; the VM's lock is held. */
+void vcpu_kick(struct vcpu *v);
+/* Waits for the thread's end; the request is VM_QUIT. */
+void vcpu_join(struct vcpu *v);
+
+/* Installs the handler of the signal that vcpu_kick() sends; once per process is enough. */
+int vcpu_signal_setup(struct err *e);
+
+#endif
