@@ -1,6 +1,6 @@
 /*
  * A monitor as small as can be, to run containers in unit tests: a loop, an engine_host, the
- * machine's control group, and a console that is kept in memory.
+ * machine's control group, and a console whose log is kept in memory.
  */
 #ifndef TESTS_UNIT_HARNESS_CONTAINER_H
 #define TESTS_UNIT_HARNESS_CONTAINER_H
@@ -9,6 +9,7 @@
 #include <event2/event.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -24,8 +25,9 @@
 
 struct harness {
 	struct machine_config config;
-	struct engine_host host; /* .console is this harness, see console_output() */
+	struct engine_host host;
 	_Atomic uint64_t counters[COUNTER_MAX];
+	int log; /* of the console, to read */
 	struct text output;
 	struct cgroup_host *groups;
 	struct cgroup *group;
@@ -37,11 +39,30 @@ struct harness {
 	struct err err;
 };
 
-/* Stands in for backends/console.c: struct console is the harness. */
-void console_output(struct console *console, const void *data, size_t len);
-void console_output(struct console *console, const void *data, size_t len)
+static void harness_console_event(void *arg)
 {
-	text_add_bytes(&((struct harness *)(void *)console)->output, data, len);
+}
+
+static void harness_console_typed(void *arg, const void *data, size_t len)
+{
+}
+
+/* A console whose log is a memory file, fresh for every start. */
+static int harness_console(struct harness *h)
+{
+	static const struct console_ops ops = { harness_console_event, harness_console_typed };
+	int log = memfd_create("log", MFD_CLOEXEC), old = memfd_create("old", MFD_CLOEXEC);
+
+	h->log = fcntl(log, F_DUPFD_CLOEXEC, 3);
+	return console_new(h->host.loop, log, old, getuid(), &ops, NULL, &h->host.console, &h->err);
+}
+
+/* Brings output up to date. */
+static void harness_fetch(struct harness *h)
+{
+	text_clear(&h->output);
+	lseek(h->log, 0, SEEK_SET);
+	text_read_fd(&h->output, h->log);
 }
 
 static void harness_ended(struct engine_host *host, const struct ending *ending)
@@ -81,7 +102,7 @@ static void harness_prepare(struct harness *h, const char *root)
 	h->host.loop = event_base_new();
 	h->host.config = &h->config;
 	h->host.name = "unit";
-	h->host.console = (struct console *)(void *)h;
+	h->log = -1;
 	h->host.counters = h->counters;
 	h->host.ended = harness_ended;
 	for (int i = 0; i < ENGINE_FD_COUNT; i++)
@@ -137,7 +158,9 @@ static int harness_start(struct harness *h)
 	h->ended = false;
 	h->err = (struct err){ 0 };
 	text_clear(&h->output);
-	r = cgroup_new(h->groups, h->host.name, &h->group, &h->err);
+	r = harness_console(h);
+	if (r == 0)
+		r = cgroup_new(h->groups, h->host.name, &h->group, &h->err);
 	if (r < 0)
 		return r;
 	cgroup_restrict_devices(h->group, &h->err);
@@ -162,6 +185,11 @@ static bool harness_clean(struct harness *h)
 	}
 	cgroup_free(h->group);
 	h->group = NULL;
+	console_free(h->host.console);
+	h->host.console = NULL;
+	if (h->log >= 0)
+		close(h->log);
+	h->log = -1;
 	for (int i = 0; i < 2000 && !removed; i++) {
 		removed = cgroup_remove(h->groups, h->host.name, &h->err) == 0;
 		if (!removed)
@@ -187,6 +215,7 @@ static bool harness_loop(struct harness *h, int ms)
 	event_add(timer, &t);
 	event_base_dispatch(h->host.loop);
 	event_free(timer);
+	harness_fetch(h);
 	return h->ended;
 }
 
