@@ -27,7 +27,8 @@ struct harness {
 	struct machine_config config;
 	struct engine_host host;
 	_Atomic uint64_t counters[COUNTER_MAX];
-	int log; /* of the console, to read */
+	bool keep_console; /* one for all runs */
+	int log;	   /* of the console, to read */
 	struct text output;
 	struct cgroup_host *groups;
 	struct cgroup *group;
@@ -55,6 +56,15 @@ static int harness_console(struct harness *h)
 
 	h->log = fcntl(log, F_DUPFD_CLOEXEC, 3);
 	return console_new(h->host.loop, log, old, getuid(), &ops, NULL, &h->host.console, &h->err);
+}
+
+static void harness_console_free(struct harness *h)
+{
+	console_free(h->host.console);
+	h->host.console = NULL;
+	if (h->log >= 0)
+		close(h->log);
+	h->log = -1;
 }
 
 /* Brings output up to date. */
@@ -116,7 +126,7 @@ static int harness_new(struct harness *h, const char *root)
 
 	harness_prepare(h, root);
 	r = cgroup_host_new(HARNESS_PARENT, &h->groups, &h->err);
-	h->v2 = r == 0 && h->groups->hier[0].v2;
+	h->v2 = r == 0 && h->groups->n == 1 && h->groups->hier[0].v2;
 	return r < 0 ? r : seccomp_profile_export(CAPABILITIES_DEFAULT, &h->filter, &h->err);
 }
 
@@ -158,7 +168,7 @@ static int harness_start(struct harness *h)
 	h->ended = false;
 	h->err = (struct err){ 0 };
 	text_clear(&h->output);
-	r = harness_console(h);
+	r = h->host.console ? 0 : harness_console(h);
 	if (r == 0)
 		r = cgroup_new(h->groups, h->host.name, &h->group, &h->err);
 	if (r < 0)
@@ -185,11 +195,8 @@ static bool harness_clean(struct harness *h)
 	}
 	cgroup_free(h->group);
 	h->group = NULL;
-	console_free(h->host.console);
-	h->host.console = NULL;
-	if (h->log >= 0)
-		close(h->log);
-	h->log = -1;
+	if (!h->keep_console)
+		harness_console_free(h);
 	for (int i = 0; i < 2000 && !removed; i++) {
 		removed = cgroup_remove(h->groups, h->host.name, &h->err) == 0;
 		if (!removed)
@@ -249,6 +256,7 @@ static const char *harness_run(struct harness *h, const char *init)
 
 static void harness_free(struct harness *h)
 {
+	harness_console_free(h);
 	text_free(&h->output);
 	if (h->filter >= 0)
 		close(h->filter);
