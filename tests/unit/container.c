@@ -6,6 +6,7 @@
 #include "tests/unit/tap.h"
 
 #include <dirent.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -332,6 +333,11 @@ static void test_privileges(struct harness *h)
 		  "CapPrm:\t0000000000000001\nCapBnd:\t0000000000000001\n"
 		  "NoNewPrivs:\t0\nSeccomp:\t2\n"),
 	   "one capability, and the filter without no_new_privs");
+	c->user.uid = 1234;
+	ok(prints(h, "sh -c 'grep -E \"CapEff|NoNew|Seccomp:\" /proc/self/status'",
+		  "CapEff:\t0000000000000000\nNoNewPrivs:\t0\nSeccomp:\t2\n"),
+	   "and for an init that is not root");
+	c->user.uid = 0;
 	c->no_new_privs = true;
 	c->capabilities = CAPABILITIES_DEFAULT | CAPABILITY_BIT(CAP_SYS_ADMIN);
 	ok(prints(h, "mount -t tmpfs x /bin", "mount: permission denied (are you root?)\n"),
@@ -478,6 +484,16 @@ static void test_limits(struct harness *h)
 {
 	struct text t = TEXT_INIT;
 
+	bool v2;
+
+	if (cgroup_new(h->groups, h->host.name, &h->group, &h->err) < 0)
+		return;
+	if (cgroup_dir(h->group, NEED_PIDS, &v2) < 0 ||
+	    cgroup_dir(h->group, NEED_MEMORY, &v2) < 0) {
+		harness_clean(h);
+		return;
+	}
+	cgroup_free(h->group);
 	h->config.pids_max = 20;
 	ok(start_until(h, "sh -c 'bomb() { bomb | bomb & }; bomb; while :; do sleep 1; done'", 1),
 	   "a fork bomb meets pids.max");
@@ -540,26 +556,76 @@ static void test_leaks(struct harness *h)
 	ok(waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD, "no process is left");
 }
 
-/* On a hybrid host, the same engine with groups of version 2 alone. */
-static void test_version_2(void)
+/* On a hybrid host, the same engine with groups of one version alone. */
+static void test_version(const char *type)
 {
 	struct harness h;
 
-	if (harness_new_v2(&h, root) < 0) {
-		printf("# no groups of version 2 apart: %s\n", h.err.text);
+	if (harness_new_version(&h, root, type) < 0) {
+		printf("# not a hybrid host: no %s alone\n", type);
 		return;
 	}
+	printf("# %s alone\n", type);
 	test_verbs(&h);
-	ok(prints(&h,
-		  "sh -c 'grep -c ^0::/$ /proc/self/cgroup; ls /sys/fs/cgroup | grep -c "
-		  "cgroup.procs; "
-		  "cat /sys/fs/cgroup/cgroup.procs | head -1'",
-		  "1\n1\n1\n"),
-	   "version 2: its group is the root of its cgroup namespace");
+	test_limits(&h);
+	if (h.v2)
+		ok(prints(&h,
+			  "sh -c 'grep -c ^0::/$ /proc/self/cgroup; "
+			  "head -1 /sys/fs/cgroup/cgroup.procs'",
+			  "1\n1\n"),
+		   "its group is the root of its cgroup namespace");
+	else
+		ok(prints(&h,
+			  "sh -c 'grep -c :cpuacct:/$ /proc/self/cgroup; "
+			  "head -1 /sys/fs/cgroup/memory/tasks; ls /sys/fs/cgroup | wc -l'",
+			  "1\n1\n6\n"),
+		   "its groups are the roots of its cgroup namespace");
 	ok(prints(&h, "sh -c 'mknod /dev/mem c 1 1; cat /dev/mem'",
 		  "cat: can't open '/dev/mem': Operation not permitted\n"),
-	   "version 2: device nodes of the host cannot be opened");
+	   "device nodes of the host cannot be opened");
 	harness_free(&h);
+}
+
+/* Many starts at once in one process, as with isolation = thread, while the heap is busy. */
+static void *run_some(void *arg)
+{
+	struct harness h;
+	long failed = 0;
+	char init[64];
+
+	if (harness_new(&h, root) < 0)
+		return (void *)1L;
+	h.host.name = arg;
+	for (int i = 0; i < 25; i++) {
+		char want[32];
+
+		snprintf(init, sizeof(init), "echo %s %d", (char *)arg, i);
+		snprintf(want, sizeof(want), "%s %d\n", (char *)arg, i);
+		if (!harness_run(&h, init) || strcmp(text_str(&h.output), want)) {
+			printf("# %s: %s\n", h.err.text, text_str(&h.output));
+			failed++;
+		}
+		for (int k = 0; k < 1000; k++)
+			free(malloc((size_t)k * 16));
+	}
+	harness_free(&h);
+	return (void *)failed;
+}
+
+static void test_threads(void)
+{
+	static char names[4][8] = { "t0", "t1", "t2", "t3" };
+	pthread_t threads[4];
+	long failed = 0;
+	void *one;
+
+	for (int i = 0; i < 4; i++)
+		pthread_create(&threads[i], NULL, run_some, names[i]);
+	for (int i = 0; i < 4; i++) {
+		pthread_join(threads[i], &one);
+		failed += (long)one;
+	}
+	ok(failed == 0, "four threads run 25 containers each");
 }
 
 int main(void)
@@ -575,7 +641,8 @@ int main(void)
 	make_root();
 	if (harness_new(&h, root) < 0)
 		skip_all(h.err.text);
-	test_version_2();
+	test_version("cgroup2");
+	test_version("cgroup");
 	test_basics(&h);
 	test_settings(&h);
 	test_refusals(&h);
@@ -587,6 +654,7 @@ int main(void)
 	test_verbs(&h);
 	test_limits(&h);
 	test_monitor_death(&h);
+	test_threads();
 	test_leaks(&h);
 	harness_free(&h);
 	shell("rm -rf --one-file-system %s; rmdir /sys/fs/cgroup/*/" HARNESS_PARENT

@@ -132,28 +132,30 @@ static int harness_new(struct harness *h, const char *root)
 
 static void harness_free(struct harness *h);
 
-/* With version 2 alone, of a host that has both; ENXIO on others. */
-__attribute__((unused)) static int harness_new_v2(struct harness *h, const char *root)
+/* With one version alone ("cgroup" or "cgroup2"), of a host that has both; ENXIO on others. */
+__attribute__((unused)) static int harness_new_version(struct harness *h, const char *root,
+						       const char *type)
 {
 	struct text info = TEXT_INIT, self = TEXT_INIT, one = TEXT_INIT;
-	char *save = NULL;
+	char *save = NULL, mark[32];
 	int r = harness_new(h, root);
 
-	if (r < 0 || h->v2) {
+	if (r < 0 || h->groups->n == 1) {
 		harness_free(h);
 		return -ENXIO;
 	}
 	cgroup_host_free(h->groups);
 	h->groups = NULL;
+	snprintf(mark, sizeof(mark), " - %s ", type);
 	cgroup_read_file(AT_FDCWD, "/proc/self/mountinfo", &info);
 	cgroup_read_file(AT_FDCWD, "/proc/self/cgroup", &self);
 	for (char *l = strtok_r(info.data, "\n", &save); l; l = strtok_r(NULL, "\n", &save))
-		if (strstr(l, " - cgroup2 "))
+		if (strstr(l, mark))
 			text_addf(&one, "%s\n", l);
 	r = cgroup_host_parse(text_str(&one), text_str(&self), HARNESS_PARENT, &h->groups, &h->err);
 	if (r < 0)
 		harness_free(h);
-	h->v2 = true;
+	h->v2 = !strcmp(type, "cgroup2");
 	text_free(&info);
 	text_free(&self);
 	text_free(&one);
