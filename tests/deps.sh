@@ -9,7 +9,7 @@ set -u
 packages() {
 	case $1 in
 	build) echo gcc libc6-dev libfuse3-dev fuse3 libevent-dev libyaml-dev libseccomp-dev \
-		libzstd-dev liblzma-dev zlib1g-dev ;;
+		libzstd-dev liblzma-dev liblz4-dev zlib1g-dev ;;
 	check) echo automake inotify-tools busybox-static python3 cpio acpica-tools procps \
 		util-linux mount strace ;;
 	demo) echo busybox-static cpio ;;

@@ -14,13 +14,16 @@ HOST_TESTS := $(UNIT_SRCS) $(wildcard tests/fs/*.sh tests/container/*.sh tests/v
 # Inside the lab: its own scripts, and what shows something else under cgroup v2 and real KVM.
 LAB_TESTS  := $(filter-out tests/lab/mkinitrd.sh,$(wildcard tests/lab/*.sh)) \
               $(addprefix lab:,$(wildcard tests/unit/*cgroup*.c tests/unit/hostcheck.c \
+              tests/unit/container*.c tests/unit/seccomp.c tests/unit/vmm*.c \
               tests/container/*.sh tests/vm/*.sh))
 TESTS      ?= $(HOST_TESTS) $(LAB_TESTS)
 
 # With TESTS given, only the unit tests among them are built.
 CHECK_UNITS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,\
                $(filter tests/unit/%.c,$(TESTS:lab:%=%)))
-CHECK_BUILDS += $(B)/tests/box $(B)/tests/fault/failcall $(B)/tests/rootfs $(if $(wildcard fs/main.c),$(B)/machinefs)
+CHECK_BUILDS += $(B)/tests/box $(B)/tests/fault/failcall $(B)/tests/rootfs \
+                $(B)/machinefs \
+                $(B)/tests/guest/tiny.elf $(B)/tests/guest/tiny-pvh.elf
 
 .PHONY: check check-build check-asan lab-check lint bench
 .PRECIOUS: $(B)/tests/unit/%.o
@@ -42,7 +45,7 @@ check-asan:
 check-build: $(CHECK_UNITS)
 	+@$(SUBMAKE) $(CHECK_BUILDS)
 
-# Figures, never a verdict; tests/bench/run says what is measured. The guest is optional.
+# Figures, never a verdict; tests/bench/run says what is measured.
 BENCHES := $(patsubst tests/bench/%.c,$(B)/tests/bench/%,$(wildcard tests/bench/*.c))
 bench:
 	@tests/deps.sh build check
@@ -56,10 +59,15 @@ lint:
 	+@$(SUBMAKE) $(OBJS)
 	@B=$(B) tests/lint
 
-# A unit test is one C file that prints TAP; it links against everything but main().
-$(UNIT_BINS): $(B)/tests/unit/%: $(B)/tests/unit/%.o $(LIB_OBJS)
+# A unit test is one C file that prints TAP; it links against everything but main(). From an
+# archive only what it uses is taken, so it may stand in for a module by defining its functions.
+$(UNIT_BINS): $(B)/tests/unit/%: $(B)/tests/unit/%.o $(B)/tests/machinefs.a
 	@echo "  LD    $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+$(B)/tests/machinefs.a: $(LIB_OBJS)
+	@mkdir -p $(@D)
+	$(Q)rm -f $@ && ar rcsT $@ $^
 
 # Helpers of the tests are one file each, and need nothing of the project.
 $(B)/tests/%: tests/%.c | $(DEPS_STAMP)

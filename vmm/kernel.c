@@ -63,7 +63,9 @@ static int bzimage_parse(const unsigned char *head, uint64_t file_size, struct b
 	if (hdr_len > sizeof(z->hdr))
 		hdr_len = sizeof(z->hdr);
 	memcpy(&z->hdr, head + HDR_AT, hdr_len);
-	if (z->hdr.version < 0x0206 || !(z->hdr.loadflags & LOADED_HIGH))
+	if (!(z->hdr.loadflags & LOADED_HIGH))
+		return err_set(e, -EINVAL, "a zImage, not a bzImage");
+	if (z->hdr.version < 0x0206)
 		return err_set(e, -EINVAL, "a bzImage of boot protocol %u.%02u is too old",
 			       z->hdr.version >> 8, z->hdr.version & 0xff);
 	z->code = ((z->hdr.setup_sects ? z->hdr.setup_sects : 4u) + 1) * SECTOR;
@@ -156,8 +158,9 @@ static int decompressor_load(const struct guestmem *m, int fd, const struct bzim
 	at = decompressor_place(m, &z->hdr, room);
 	if (!at)
 		return err_set(e, -EINVAL,
-			       "it needs %llu MiB to unpack itself, more than the machine's memory",
-			       (unsigned long long)(room >> 20));
+			       "the machine's memory has no place for the %llu KiB in which it "
+			       "unpacks itself",
+			       (unsigned long long)(room >> 10));
 	r = guestmem_read_file(m, at, fd, z->code, z->code_len, e);
 	if (r < 0)
 		return r;

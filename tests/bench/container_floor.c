@@ -1,7 +1,7 @@
 /*
- * container_floor RUNS ROOT [CGROUP...]: the least that starting a container can cost, from its
- * control groups' mkdir to their rmdir: clone3 into six new namespaces, pivot_root, /proc, exec
- * of /bin/true. Each CGROUP is a parent directory; a v2 one is entered by clone3 itself.
+ * container_floor RUNS ROOT NAME [CGROUP...]: the least that starting a container can cost, from
+ * its control groups' mkdir to their rmdir: clone3 into six new namespaces, pivot_root, /proc, exec
+ * of /bin/true. The groups are NAME in each parent CGROUP; a v2 one is entered by clone3 itself.
  * No limits, no seccomp, no console, nothing kept: what an engine adds is beyond the floor.
  */
 #include <sched.h>
@@ -22,7 +22,7 @@
 struct floor {
 	const char *root;
 	int cgroups;
-	char group[CGROUPS_MAX][256]; /* PARENT/machinefs-floor */
+	char group[CGROUPS_MAX][256]; /* PARENT/NAME */
 	bool v2;		      /* the only group is a v2 one */
 };
 
@@ -94,14 +94,14 @@ int main(int argc, char **argv)
 	char path[300];
 	int runs;
 
-	if (argc < 3 || argc - 3 > CGROUPS_MAX)
+	if (argc < 4 || argc - 4 > CGROUPS_MAX)
 		return 2;
 	runs = runs_arg(argv[1]);
 	f.root = argv[2];
-	for (int i = 3; i < argc; i++)
-		snprintf(f.group[f.cgroups++], sizeof(f.group[0]), "%s/machinefs-floor", argv[i]);
+	for (int i = 4; i < argc; i++)
+		snprintf(f.group[f.cgroups++], sizeof(f.group[0]), "%s/%s", argv[i], argv[3]);
 	if (f.cgroups == 1) {
-		snprintf(path, sizeof(path), "%s/cgroup.controllers", argv[3]);
+		snprintf(path, sizeof(path), "%s/cgroup.controllers", argv[4]);
 		f.v2 = access(path, F_OK) == 0;
 	}
 	for (int i = -3; i < runs; i++) {

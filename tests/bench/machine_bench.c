@@ -1,6 +1,6 @@
 /*
  * machine_bench RUNS vm MOUNT ELF MEBIBYTES: from the write of `start` to the first byte of the
- * console file, of one VM that is started again and again.
+ * console file, of a new VM each time.
  * machine_bench RUNS container MOUNT ROOT: a container's whole life: mkdir, root, init, start,
  * wait, rmdir.
  * System calls on the tree and nothing else: a shell's own cost is not the filesystem's.
@@ -37,20 +37,20 @@ static int console_open(const struct machine *m)
 	return fd;
 }
 
-/* Reads until the console is longer than it was; a read from offset 0 renders it anew. */
-static size_t console_wait(int fd, size_t old)
+/* Reads until there is a byte; a read from offset 0 renders the file anew. */
+static void console_wait(int fd)
 {
-	static char buf[1 << 20];
 	const struct timespec pause = { .tv_nsec = 20000 };
 	double limit = now_us() + 5e6;
+	char buf[64];
 
 	for (;;) {
 		ssize_t n = pread(fd, buf, sizeof(buf), 0);
 
 		if (n < 0)
 			give_up("console");
-		if ((size_t)n > old)
-			return (size_t)n;
+		if (n > 0)
+			return;
 		if (now_us() > limit) {
 			errno = ETIMEDOUT;
 			give_up("no byte on the console");
@@ -61,30 +61,26 @@ static size_t console_wait(int fd, size_t old)
 
 static void vm_bench(struct samples *s, int runs, const struct machine *m, char **argv)
 {
-	static char buf[1 << 20];
-	double start;
-
-	if (mkdir(m->dir, 0755))
-		give_up(m->dir);
-	put(m, "boot.kernel", "%s\n", argv[4]);
-	put(m, "memory.size", "%sM\n", argv[5]);
 	for (int i = -3; i < runs; i++) {
-		int fd = console_open(m);
-		ssize_t old = pread(fd, buf, sizeof(buf), 0);
+		double start;
+		int fd;
 
-		if (old < 0)
-			give_up("console");
+		if (mkdir(m->dir, 0755))
+			give_up(m->dir);
+		put(m, "boot.kernel", "%s\n", argv[4]);
+		put(m, "memory.size", "%sM\n", argv[5]);
+		fd = console_open(m);
 		start = now_us();
 		put(m, "ctl", "%s\n", "start");
-		console_wait(fd, (size_t)old);
+		console_wait(fd);
 		if (i >= 0)
 			sample_add(s, now_us() - start);
 		close(fd);
 		put(m, "ctl", "%s\n", "kill");
 		put(m, "wait", "%s\n", "stopped 10");
+		if (rmdir(m->dir))
+			give_up(m->dir);
 	}
-	if (rmdir(m->dir))
-		give_up(m->dir);
 }
 
 static void container_bench(struct samples *s, int runs, const struct machine *m, char **argv)

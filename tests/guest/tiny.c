@@ -14,13 +14,12 @@
  * run in all touch=MIB  writes to each page of so many MiB from 16 MiB on, prints "tiny: touched"
  *   count      prints "tiny: 1", "tiny: 2" ... for ever
  *   spin       prints "tiny: spin" and loops for ever
- *   echo       waits for interrupts: prints what is typed; 'q' on a line's start ends it
- *   button     waits for interrupts: prints "tiny: power button" when it is pressed, goes on
- *   poweroff   by the ACPI sleep register
- *   reboot     by the ACPI reset register;  reboot=kbd by the keyboard controller
- *   triple     triple fault
- *   badinsn    jumps to where no memory is: KVM internal error
- *   halt       halts with interrupts off
+ *   echo       prints "tiny: echo"; waits for interrupts: prints what is typed; 'q' on a line's
+ * start ends it (what was typed before may be lost, as on any serial port) button     waits for
+ * interrupts: prints "tiny: power button" when it is pressed, goes on poweroff   by the ACPI sleep
+ * register reboot     by the ACPI reset register;  reboot=kbd by the keyboard controller triple
+ * triple fault badinsn    jumps to where no memory is: KVM internal error halt       halts with
+ * interrupts off
  */
 typedef unsigned char u8;
 typedef unsigned short u16;
@@ -161,6 +160,7 @@ static void do_echo(void)
 	int start = 1;
 
 	interrupts_setup();
+	put("tiny: echo\n");
 	for (;;) {
 		while (inb(UART + 5) & 1) {
 			u8 c = inb(UART);
