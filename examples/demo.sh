@@ -21,8 +21,13 @@ if [ -z "${DEMO_DIR-}" ]; then
 fi
 failed=0
 
+# Bold on a terminal, plain in a file.
 say() {
-	printf '\n\033[1m%s\033[0m\n' "$*"
+	if [ -t 1 ]; then
+		printf '\n\033[1m%s\033[0m\n' "$*"
+	else
+		printf '\n# %s\n' "$*"
+	fi
 }
 
 # Prints a command, then its answer, as a shell at a terminal would.
@@ -40,6 +45,14 @@ run_refused() {
 	answer "$1" && { failed=1; echo "(this should have been refused)"; }
 }
 
+# Gives a machine the time to print something before its console is shown.
+until_printed() {
+	for _ in {1..100}; do
+		! grep -q "$2" "$1/console" || break
+		sleep 0.05
+	done
+}
+
 show_container() {
 	say "A container: mkdir, a few settings, start."
 	run "mkdir container/web"
@@ -48,46 +61,65 @@ show_container() {
 	run "echo 64M > container/web/memory.size"
 	run "echo start > container/web/ctl"
 	run "cat container/web/state"
-	sleep 0.2
+	until_printed container/web hello
 	run "cat container/web/console"
 	run "cat container/web/memory.current"
-	say "A refused write fails, and says why."
+	say "A refused write fails, changes nothing, and says why."
 	run_refused "echo -5 > container/web/memory.size"
 	run "cat container/web/error"
+	run "cat container/web/memory.size"
 	say "Waiting for its end; then it goes."
 	run "echo stopped > container/web/wait"
 	run "cat container/web/exit"
 	run "rmdir container/web"
 }
 
-# show_vm KERNEL INITRD WHAT: boots it, waits for its power-off.
-show_vm() {
-	say "A virtual machine, the same way: $3."
-	run "mkdir vm/web"
-	run "echo $1 > vm/web/boot.kernel"
-	if [ -n "$2" ]; then
-		run "echo $2 > vm/web/boot.initrd"
-		run "echo console=ttyS0 quiet panic=-1 > vm/web/boot.cmdline"
-	fi
-	run "echo 2 > vm/web/cpu.count"
-	run "echo 256M > vm/web/memory.size"
-	run "echo start > vm/web/ctl"
-	run "cat vm/web/state"
-	if [ -n "$2" ]; then
-		run "echo stopped 120 > vm/web/wait"
-	else
-		sleep 0.5
-	fi
-	run "cat vm/web/console"
-	run "cat vm/web/memory.current"
-	run_refused "echo 9999999 > vm/web/cpu.count"
-	run "cat vm/web/error"
-	if [ -z "$2" ]; then
-		run "echo kill > vm/web/ctl"
-		run "echo stopped 10 > vm/web/wait"
-	fi
-	run "cat vm/web/exit"
-	run "rmdir vm/web"
+show_refusal_of_vm() {
+	say "What cannot change while it runs is refused."
+	run_refused "echo 4 > vm/db/cpu.count"
+	run "cat vm/db/error"
+}
+
+# The guest prints, waits for the power button, and powers itself off.
+show_vm_tiny() {
+	say "A virtual machine, the same way. This host's KVM boots no stock kernel: a tiny one."
+	run "mkdir vm/db"
+	run "echo $top/$B/tests/guest/tiny.elf > vm/db/boot.kernel"
+	run "echo hello smp=2 button poweroff > vm/db/boot.cmdline"
+	run "echo 2 > vm/db/cpu.count"
+	run "echo 64M > vm/db/memory.size"
+	run "echo start > vm/db/ctl"
+	run "cat vm/db/state"
+	until_printed vm/db cpus
+	run "cat vm/db/console"
+	run "cat vm/db/memory.current"
+	show_refusal_of_vm
+	say "stop presses its power button."
+	run "echo stop > vm/db/ctl"
+	run "echo stopped 20 > vm/db/wait"
+	run "cat vm/db/exit"
+	run "rmdir vm/db"
+}
+
+# The guest's init says hello and powers off.
+show_vm_debian() {
+	say "A virtual machine: Debian's own kernel, busybox in an initramfs, two CPUs."
+	(cd "$top" && make_initrd)
+	run "mkdir vm/db"
+	run "echo $kernel > vm/db/boot.kernel"
+	run "echo $DEMO_DIR/initrd > vm/db/boot.initrd"
+	run "echo console=ttyS0 quiet panic=-1 > vm/db/boot.cmdline"
+	run "echo 2 > vm/db/cpu.count"
+	run "echo 256M > vm/db/memory.size"
+	run "echo start > vm/db/ctl"
+	run "cat vm/db/state"
+	run "cat vm/db/memory.current"
+	show_refusal_of_vm
+	say "Waiting until it has booted and powers itself off ..."
+	run "echo stopped 120 > vm/db/wait"
+	run "cat vm/db/console"
+	run "cat vm/db/exit"
+	run "rmdir vm/db"
 }
 
 make_initrd() {
@@ -99,6 +131,19 @@ echo "hello from Linux $(uname -r) on $(nproc) CPUs"
 poweroff -f
 INIT
 	tests/lab/mkinitrd.sh "$DEMO_DIR/initrd" "$DEMO_DIR/init"
+}
+
+# In the background, so that a signal ends the demo at once; its temporary files are in the box.
+show_vm_in_lab() {
+	say "Debian's kernel needs svm or vmx, which the lab has: booting the lab (10 to 30 s) ..."
+	(
+		cd "$top" || exit 1
+		TMPDIR=$DEMO_DIR B=$B tests/lab/run tests/lab/demo.sh 2>/dev/null |
+			sed -un 's/^# | //p; s/^1\.\.0 # SKIP/the lab cannot run here:/p
+				s/^not ok/FAILED:/p'
+		exit "${PIPESTATUS[0]}"
+	) &
+	wait $! || failed=1
 }
 
 # The machines end before the daemon does: their control groups go with them.
@@ -134,28 +179,28 @@ if [ "$(id -u)" != 0 ]; then
 	exit 1
 fi
 top=$PWD root=$PWD/$B/tests/rootfs kernel=$PWD/build/kernel/vmlinuz
+stock=
+! grep -qwE 'svm|vmx' /proc/cpuinfo || stock=1
 start
 cd "$DEMO_DIR/machines" || exit 1
-if [ "${1-}" != --vm ]; then
-	say "machinefs is mounted; all that follows happens in its tree."
-	run "cat version"
-	run "ls"
-	show_container
+if [ "${1-}" = --vm ]; then
+	show_vm_debian
+	exit $failed
 fi
-if grep -qwE 'svm|vmx' /proc/cpuinfo; then
-	(cd "$top" && make_initrd)
-	show_vm "$kernel" "$DEMO_DIR/initrd" "Debian's kernel with busybox, two CPUs"
-elif [ ! -w /dev/kvm ]; then
-	say "No virtual machine here: there is no /dev/kvm (see host/check)."
+say "machinefs is mounted. All that follows happens in its tree, with cat, echo and mkdir."
+run "cat version"
+run "ls"
+show_container
+if [ ! -w /dev/kvm ]; then
+	say "No virtual machine here, there is no /dev/kvm:"
+	run "grep -i kvm host/check"
+elif [ -z "$stock" ]; then
+	show_vm_tiny
+elif [ -f "$kernel" ]; then
+	show_vm_debian
 else
-	show_vm "$top/$B/tests/guest/tiny.elf" "" "a tiny guest, as this host's KVM boots no stock kernel"
+	say "No virtual machine: Debian's kernel could not be fetched into build/kernel."
 fi
-if ! grep -qwE 'svm|vmx' /proc/cpuinfo && [ "${1-}" != --vm ]; then
-	say "Debian's kernel needs svm or vmx, which the lab has: booting it (some 20 s) ..."
-	cd "$top" || exit 1
-	lab=$(B=$B tests/lab/run tests/lab/demo.sh 2>/dev/null)
-	sed -n 's/^# | //p; s/^1\.\.0 # SKIP/the lab cannot run here:/p' <<<"$lab"
-	! grep -q '^not ok' <<<"$lab" || failed=1
-fi
-[ $failed != 0 ] || [ "${1-}" = --vm ] || say "That was all. The same tree is a daemon for real: machinefs, then ls /run/machines."
+[ -n "$stock" ] || show_vm_in_lab
+[ $failed != 0 ] || say "That was all. To go on by yourself: README.md; machinefs --help."
 exit $failed
