@@ -210,6 +210,8 @@ int node_readlink(struct node n, struct text *out);
 int node_mkdir(struct object *dir, const char *name, struct caller who, mode_t mode,
 	       struct node *ret);
 int node_rmdir(struct object *dir, const char *name);
+/* Making and removing files is for nobody: notes a refusal, returns its errno. */
+int node_forbid(struct object *dir, const char *what, const char *name);
 int node_rename(struct object *from, const char *name, struct object *to, const char *new_name);
 
 /* ---- handles ---- */

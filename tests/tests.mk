@@ -25,7 +25,7 @@ CHECK_BUILDS += $(B)/tests/box $(B)/tests/fault/failcall $(B)/tests/rootfs \
                 $(B)/machinefs \
                 $(B)/tests/guest/tiny.elf $(B)/tests/guest/tiny-pvh.elf
 
-.PHONY: check check-build check-asan lab-check lint bench
+.PHONY: check check-build check-asan lab-check lint bench demo
 .PRECIOUS: $(B)/tests/unit/%.o
 
 # Everything apt can bring comes first, in one go; the lab's part is optional.
@@ -44,6 +44,15 @@ check-asan:
 # $(CHECK_BUILDS) again, late: what rooms added after this file was read counts as well.
 check-build: $(CHECK_UNITS)
 	+@$(SUBMAKE) $(CHECK_BUILDS)
+
+# The main job, shown; examples/demo.sh prints what it does.
+demo:
+	@tests/deps.sh build check
+	@tests/deps.sh --optional kernel $(if $(shell grep -wE 'svm|vmx' /proc/cpuinfo),,lab)
+	@[ -f build/kernel/vmlinuz ] || tests/lab/kernel build/kernel
+	@echo "Building machinefs and the demo's guests ..."
+	+@$(SUBMAKE) check-build CHECK_UNITS=
+	@B=$(B) examples/demo.sh
 
 # Figures, never a verdict; tests/bench/run says what is measured.
 BENCHES := $(patsubst tests/bench/%.c,$(B)/tests/bench/%,$(wildcard tests/bench/*.c))
