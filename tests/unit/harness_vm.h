@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/sysinfo.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -55,6 +56,13 @@ __attribute__((unused)) static double now_ms(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (double)ts.tv_sec * 1e3 + (double)ts.tv_nsec / 1e6;
+}
+
+__attribute__((unused)) static unsigned long host_mib(void)
+{
+	struct sysinfo si;
+
+	return sysinfo(&si) < 0 ? 0 : si.totalram / 1048576 * si.mem_unit;
 }
 
 static void machine_ended(struct engine_host *host, const struct ending *ending)
