@@ -357,6 +357,19 @@ void cgroup_host_free(struct cgroup_host *h)
 	free(h);
 }
 
+/* A group that was left frozen would stop whoever joins it, for ever. */
+static void thaw(struct cgroup *g)
+{
+	int freezer, frozen;
+
+	if (cgroup_open_freezer(g, &freezer, &frozen, NULL) < 0)
+		return;
+	freezer_set(freezer, frozen, false, NULL);
+	close(freezer);
+	if (frozen >= 0)
+		close(frozen);
+}
+
 /* Opens, and if make is set first makes, the group in every hierarchy. */
 static int open_group(struct cgroup_host *h, const char *name, bool make, struct cgroup **ret,
 		      struct err *e)
@@ -381,6 +394,8 @@ static int open_group(struct cgroup_host *h, const char *name, bool make, struct
 		if (g->dir[i] < 0)
 			goto fail;
 	}
+	if (make && !g->fresh)
+		thaw(g);
 	*ret = g;
 	return 0;
 fail:

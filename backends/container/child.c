@@ -346,8 +346,6 @@ _Noreturn void child_main(const struct plan *plan, int socket)
 	drop_privileges(&c);
 	enter_cwd(&c);
 	tell_ready(&c);
-	/* All that is left open goes at execve: the socket, the console's two ends, the mounts. */
-	if (syscall(SYS_close_range, 3u, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
-		child_fail(&c, errno, "closing descriptors", NULL);
+	/* What was opened since close_descriptors() is O_CLOEXEC: socket, console, mounts. */
 	execute(&c);
 }

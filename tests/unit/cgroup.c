@@ -18,7 +18,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PARENT "machinefs-test"
+/* Two runs of the test at once must not meet in one group: main() adds the pid. */
+static char parent[32];
 
 static struct text t = TEXT_INIT;
 
@@ -208,7 +209,7 @@ static void test_figures(struct cgroup_host *h)
 
 static void test_freezer(struct cgroup_host *h)
 {
-	struct cgroup *g = NULL;
+	struct cgroup *g = NULL, *again = NULL;
 	struct err e = { 0 };
 	int freezer = -1, frozen = -1, status;
 	unsigned long before;
@@ -225,6 +226,12 @@ static void test_freezer(struct cgroup_host *h)
 	ok(freezer_set(freezer, frozen, false, &e) == 0, "thawed");
 	settle();
 	ok(*counter > before, "the counter goes on");
+	freezer_set(freezer, frozen, true, &e);
+	before = *counter;
+	ok(cgroup_new(h, "freezer", &again, &e) == 0, "taken over while frozen");
+	cgroup_free(again);
+	settle();
+	ok(*counter > before, "it was thawed");
 	freezer_set(freezer, frozen, true, &e);
 	ok(cgroup_kill(g, &e) == 0, "killed while frozen %s", e.text);
 	ok(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL,
@@ -371,13 +378,13 @@ static void test_refusals(void)
 	struct cgroup_host *h = NULL;
 	struct err e = { 0 };
 
-	ok(cgroup_host_parse("", "", PARENT, &h, &e) == -ENXIO && !h, "no mounts: %s", e.text);
-	ok(cgroup_host_parse("1 2 0:1 / /nowhere\\040x rw - cgroup2 cgroup2 rw\n", "0::/\n", PARENT,
+	ok(cgroup_host_parse("", "", parent, &h, &e) == -ENXIO && !h, "no mounts: %s", e.text);
+	ok(cgroup_host_parse("1 2 0:1 / /nowhere\\040x rw - cgroup2 cgroup2 rw\n", "0::/\n", parent,
 			     &h, &e) == -ENXIO &&
 		   strstr(e.text, "/nowhere x"),
 	   "a mount that is gone: %s", e.text);
 	ok(cgroup_host_parse("1\n- \n - cgroup\n1 2 3 - cgroup2 a b\n - cgroup2 x y\n",
-			     "::\n:\n0:", PARENT, &h, &e) == -ENXIO,
+			     "::\n:\n0:", parent, &h, &e) == -ENXIO,
 	   "garbage: %s", e.text);
 }
 
@@ -394,7 +401,7 @@ static struct cgroup_host *one_version(const char *mark)
 	for (char *l = strtok_r(info.data, "\n", &save); l; l = strtok_r(NULL, "\n", &save))
 		if (strstr(l, mark))
 			text_addf(&one, "%s\n", l);
-	if (one.len && cgroup_host_parse(one.data, text_str(&self), PARENT, &h, &e) < 0)
+	if (one.len && cgroup_host_parse(one.data, text_str(&self), parent, &h, &e) < 0)
 		printf("# %s: %s\n", mark, e.text);
 	text_free(&info);
 	text_free(&self);
@@ -412,7 +419,8 @@ int main(void)
 	if (geteuid() != 0)
 		skip_all("needs root");
 	counter = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (cgroup_host_new(PARENT, &h, &e) < 0)
+	snprintf(parent, sizeof(parent), "machinefs-test-%d", (int)getpid());
+	if (cgroup_host_new(parent, &h, &e) < 0)
 		skip_all(e.text);
 	test_refusals();
 	hybrid = h->n > 1;

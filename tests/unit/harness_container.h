@@ -21,8 +21,6 @@
 #include "backends/seccomp.h"
 #include "backends/text.h"
 
-#define HARNESS_PARENT "machinefs-unit"
-
 struct harness {
 	struct machine_config config;
 	struct engine_host host;
@@ -32,8 +30,9 @@ struct harness {
 	struct text output;
 	struct cgroup_host *groups;
 	struct cgroup *group;
-	bool v2;    /* groups of version 2 only */
-	int filter; /* the default profile for default capabilities */
+	char parent[32]; /* below which the groups are */
+	bool v2;	 /* groups of version 2 only */
+	int filter;	 /* the default profile for default capabilities */
 	void *self;
 	bool ended;
 	struct ending ending;
@@ -108,6 +107,8 @@ static void harness_defaults(struct harness *h, const char *root)
 static void harness_prepare(struct harness *h, const char *root)
 {
 	memset(h, 0, sizeof(*h));
+	/* Two runs of the tests at once must not meet in one group. */
+	snprintf(h->parent, sizeof(h->parent), "machinefs-unit-%d", (int)getpid());
 	harness_defaults(h, root);
 	h->host.loop = event_base_new();
 	h->host.config = &h->config;
@@ -125,7 +126,7 @@ static int harness_new(struct harness *h, const char *root)
 	int r;
 
 	harness_prepare(h, root);
-	r = cgroup_host_new(HARNESS_PARENT, &h->groups, &h->err);
+	r = cgroup_host_new(h->parent, &h->groups, &h->err);
 	h->v2 = r == 0 && h->groups->n == 1 && h->groups->hier[0].v2;
 	return r < 0 ? r : seccomp_profile_export(CAPABILITIES_DEFAULT, &h->filter, &h->err);
 }
@@ -152,7 +153,7 @@ __attribute__((unused)) static int harness_new_version(struct harness *h, const 
 	for (char *l = strtok_r(info.data, "\n", &save); l; l = strtok_r(NULL, "\n", &save))
 		if (strstr(l, mark))
 			text_addf(&one, "%s\n", l);
-	r = cgroup_host_parse(text_str(&one), text_str(&self), HARNESS_PARENT, &h->groups, &h->err);
+	r = cgroup_host_parse(text_str(&one), text_str(&self), h->parent, &h->groups, &h->err);
 	if (r < 0)
 		harness_free(h);
 	h->v2 = !strcmp(type, "cgroup2");
