@@ -152,8 +152,8 @@ finish() {
 		[ ! -e "$ctl" ] || { echo kill >"$ctl" && echo stopped 5 >"${ctl%ctl}wait"; }
 	done 2>/dev/null
 	cd /
-	kill $daemon
-	wait $daemon
+	kill "$daemon"
+	wait "$daemon"
 }
 
 start() {
