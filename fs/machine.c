@@ -112,7 +112,7 @@ static void meta_parse_files(struct machine *m, const char *lines)
 	     lines += strcspn(lines, "\n") + 1) {
 		struct node n = { &m->object, class_file(m->object.class, name) };
 
-		own.mode = mode & 0666;
+		own.mode = mode & (n.file && n.file->kind == FILE_LINK ? 0777 : 0666);
 		if (n.file)
 			node_set_owner(n, &own);
 	}
