@@ -130,10 +130,10 @@ struct handle {
 	struct text text;  /* what reads see */
 	char *refusal;	   /* the last one of this handle; read back by who may read and write */
 	struct text draft; /* collected writes, for files that commit later */
-	bool draft_open;
-	uint32_t seen;	/* version at the last read from the beginning */
-	off_t read_end; /* of a log: up to where it was read */
-	void *poll;	/* front's */
+	bool draft_bad;	   /* a part of it was refused: nothing is taken until the last close */
+	uint32_t seen;	   /* version at the last read from the beginning */
+	off_t read_end;	   /* of a log: up to where it was read */
+	void *poll;	   /* front's */
 };
 
 /*
