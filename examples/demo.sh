@@ -146,12 +146,20 @@ show_vm_in_lab() {
 	wait $! || failed=1
 }
 
-# The machines end before the daemon does: their control groups go with them.
+# The machines end before the daemon does: their control groups go with them. One that is just
+# starting cannot be killed yet.
 finish() {
-	for ctl in "$DEMO_DIR"/machines/{vm,container}/*/ctl; do
-		[ ! -e "$ctl" ] || { echo kill >"$ctl" && echo stopped 5 >"${ctl%ctl}wait"; }
+	local machine
+	trap '' INT TERM HUP # a second one must not end this
+	for machine in "$DEMO_DIR"/machines/{vm,container}/*; do
+		for _ in {1..50}; do
+			[ -e "$machine/ctl" ] || break
+			grep -qx -e stopped -e failed "$machine/state" && break
+			echo kill >"$machine/ctl" && echo stopped 5 >"$machine/wait" && break
+			sleep 0.1
+		done
 	done 2>/dev/null
-	cd /
+	cd / || :
 	kill "$daemon"
 	wait "$daemon"
 }

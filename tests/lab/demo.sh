@@ -6,7 +6,7 @@
 DEMO_DIR=$T examples/demo.sh --vm 2>&1 | tee "$T/out" | sed -u 's/^/# | /'
 status=${PIPESTATUS[0]}
 out=$(cat "$T/out")
-is "the demo succeeds" $status 0
+is "the demo succeeds" "$status" 0
 like "the guest says hello" "$out" 'hello from Linux .* on 2 CPUs'
 like "it powered itself off" "$out" $'\npoweroff'
 like "a refused write says why" "$out" 'EBUSY cpu.count: '
