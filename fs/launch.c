@@ -344,6 +344,48 @@ static void launch_mark_running(struct launch *l)
 			return; /* full disk: the ending is then told, or not, as it is */
 }
 
+/* A monitor that listens, or soon will: what is sent meanwhile waits in its socket. */
+static int launch_connect(struct launch *l, struct err *e)
+{
+	int rc = link_listen(l->m, &l->listener, e);
+
+	if (rc == 0 && link_connect(l->m, &l->m->link) < 0)
+		rc = err_set(e, -EIO, "start: cannot connect to the monitor");
+	return rc < 0 ? rc : launch_spawn(l, e);
+}
+
+/*
+ * A VM's monitor is born into the machine's control group, so that comes first. A container's
+ * is not, and finds its feet while we make the group.
+ */
+static int launch_build(struct launch *l, struct request *r, struct err *e)
+{
+	bool born_inside = l->m->kind == KIND_VM;
+	int rc = launch_gather(l, e);
+
+	if (rc == 0 && born_inside)
+		rc = launch_cgroup(l, e);
+	if (rc == 0)
+		rc = launch_connect(l, e);
+	if (rc == 0 && !born_inside)
+		rc = launch_cgroup(l, e);
+	if (rc < 0)
+		return rc;
+	launch_mark_running(l);
+	return link_start(l->m->link, r, &l->start, &l->config, l->fds, e);
+}
+
+static void launch_free(struct launch *l)
+{
+	for (uint32_t i = 0; i < l->start.nfds; i++)
+		close(l->fds[i]);
+	if (l->listener >= 0)
+		close(l->listener);
+	if (l->birth_group >= 0)
+		close(l->birth_group);
+	text_free(&l->config);
+}
+
 int launch_machine(struct machine *m, struct request *r, struct err *e)
 {
 	struct launch l = { .m = m, .listener = -1, .birth_group = -1 };
@@ -351,42 +393,19 @@ int launch_machine(struct machine *m, struct request *r, struct err *e)
 
 	if (m->broken.code)
 		return err_set(e, -EIO, "%s", m->broken.text);
-	rc = launch_gather(&l, e);
-	if (rc == 0)
-		rc = launch_cgroup(&l, e);
-	if (rc == 0)
-		rc = link_listen(m, &l.listener, e);
-	if (rc == 0 && link_connect(m, &m->link) < 0)
-		rc = err_set(e, -EIO, "start: cannot connect to the monitor");
-	if (rc == 0)
-		rc = link_start(m->link, r, &l.start, &l.config, l.fds, e);
+	rc = launch_build(&l, r, e);
 	if (rc == NODE_PARKED) {
-		int spawned = launch_spawn(&l, e);
-
-		if (spawned < 0) {
-			link_forget(m->link, r);
-			rc = spawned;
-		}
-	}
-	if (rc == NODE_PARKED) {
-		launch_mark_running(&l);
 		text_clear(&m->object.refusal);
 		m->before_start = m->state;
 		m->object.daemon->running++;
 		m->object.daemon->stats.starts++;
 		machine_set_state(m, STATE_STARTING, "");
 	} else {
-		link_free(m->link);
+		link_abandon(m->link);
 		m->link = NULL;
-		link_unlink(m);
+		machine_record_ending(m);
 		launch_drop_cgroup(m);
 	}
-	for (uint32_t i = 0; i < l.start.nfds; i++)
-		close(l.fds[i]);
-	if (l.listener >= 0)
-		close(l.listener);
-	if (l.birth_group >= 0)
-		close(l.birth_group);
-	text_free(&l.config);
+	launch_free(&l);
 	return rc;
 }
