@@ -91,6 +91,8 @@ void machine_set_state(struct machine *m, enum machine_state state, const char *
 void machine_ended(struct machine *m, const struct ending *ending);
 /* The start was refused, nothing has run: back to what was before. */
 void machine_refused(struct machine *m);
+/* Its last ending, or none, for the daemon that comes after this one. */
+void machine_record_ending(struct machine *m);
 void machine_event(struct machine *m, const char *what, const char *detail);
 
 /* The group's name below the daemon's parent group. */
