@@ -93,6 +93,8 @@ void machine_ended(struct machine *m, const struct ending *ending);
 void machine_record_ending(struct machine *m);
 /* The start was refused, nothing has run: back to what was before. */
 void machine_refused(struct machine *m);
+/* Its last ending, or none, for the daemon that comes after this one. */
+void machine_record_ending(struct machine *m);
 void machine_event(struct machine *m, const char *what, const char *detail);
 
 /* The group's name below the daemon's parent group. */
