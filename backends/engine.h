@@ -111,7 +111,11 @@ struct engine {
 	/* After pause() returns 0 no code of the machine runs, until resume(). */
 	int (*pause)(void *self, struct err *e);
 	int (*resume)(void *self, struct err *e);
-	/* VM: back to the state after start(), memory cleared. NULL where it cannot be. */
+	/*
+	 * VM: back to the state after start(), memory cleared; a paused one stays paused. When the
+	 * kernel cannot be loaded again, ended() follows with that sentence. NULL where it cannot
+	 * be.
+	 */
 	int (*reset)(void *self, struct err *e);
 	/* Container: sends a signal to init. NULL where it cannot be. */
 	int (*signal)(void *self, int signo, struct err *e);

@@ -90,6 +90,39 @@ void text_free(struct text *t)
 	*t = (struct text)TEXT_INIT;
 }
 
+/* Bytes of the UTF-8 sequence at s (Unicode, table 3-7), or 0; its code point in *ret. */
+static int utf8_decode(const unsigned char *s, unsigned *ret)
+{
+	static const unsigned least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+	int n = s[0] < 0x80 ? 1 : s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : s[0] >= 0xc0 ? 2 : 0;
+	unsigned code = n == 1 ? s[0] : s[0] & (0x7fu >> n);
+
+	for (int i = 1; i < n; i++) {
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+		code = code << 6 | (s[i] & 0x3f);
+	}
+	if (!n || s[0] > 0xf4 || code < least[n] || code > 0x10ffff ||
+	    (code >= 0xd800 && code <= 0xdfff))
+		return 0;
+	*ret = code;
+	return n;
+}
+
+bool text_line_valid(const char *s)
+{
+	const unsigned char *p = (const unsigned char *)s;
+	unsigned code = 0;
+	int n;
+
+	for (; *p; p += n) {
+		n = utf8_decode(p, &code);
+		if (!n || code < ' ' || (code >= 0x7f && code < 0xa0))
+			return false;
+	}
+	return true;
+}
+
 int text_read_fd(struct text *t, int fd)
 {
 	size_t total = 0;

@@ -33,6 +33,9 @@ bool text_failed(const struct text *t);
 void text_clear(struct text *t);
 void text_free(struct text *t);
 
+/* One line that a terminal, a YAML file and a log can carry: UTF-8, no control characters. */
+bool text_line_valid(const char *s);
+
 /* Appends the whole of a small file (at most 1 MiB); returns 0 or -errno. */
 int text_read_fd(struct text *t, int fd);
 

@@ -156,17 +156,24 @@ void ending_print(const struct ending *ending, char *buf, size_t size)
 	}
 }
 
+/* Nothing, or a newline and whatever an older, longer text has left behind it. */
+static bool line_ends(const char *text)
+{
+	return *text == '\0' || *text == '\n';
+}
+
 int ending_parse(const char *text, struct ending *ret)
 {
 	struct ending e = { .kind = ENDING_FAILED };
+	int used = 0;
 
-	if (sscanf(text, "exited %d", &e.code) == 1)
+	if (sscanf(text, "exited %d%n", &e.code, &used) == 1 && line_ends(text + used))
 		e.kind = ENDING_EXITED;
-	else if (sscanf(text, "signaled %d", &e.code) == 1)
+	else if (sscanf(text, "signaled %d%n", &e.code, &used) == 1 && line_ends(text + used))
 		e.kind = ENDING_SIGNALED;
-	else if (!strncmp(text, "poweroff", 8))
+	else if (!strncmp(text, "poweroff", 8) && line_ends(text + 8))
 		e.kind = ENDING_POWEROFF;
-	else if (!strncmp(text, "reset", 5))
+	else if (!strncmp(text, "reset", 5) && line_ends(text + 5))
 		e.kind = ENDING_RESET;
 	else if (!strncmp(text, "failed: ", 8))
 		snprintf(e.why, sizeof(e.why), "%.*s", (int)strcspn(text + 8, "\n"), text + 8);

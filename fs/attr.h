@@ -17,7 +17,7 @@
 #include "backends/err.h"
 #include "backends/text.h"
 
-#define ATTR_VALUE_MAX 65536 /* bytes that one write to a setting may have */
+#define ATTR_VALUE_MAX 131072 /* bytes that one write to a setting may have: more than any has */
 
 struct attr;
 

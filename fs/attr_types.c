@@ -261,16 +261,14 @@ const struct attr_type attr_capabilities = {
 
 /* ---- strings ---- */
 
-/* Text that a terminal, a YAML file and a log can carry. */
 static int string_check(const struct attr *a, const char *line, struct err *e)
 {
 	size_t max = a->max ? a->max : 4095;
 
 	if (strlen(line) > max)
 		return err_set(e, -EINVAL, "longer than %zu bytes", max);
-	for (const unsigned char *p = (const unsigned char *)line; *p; p++)
-		if (*p < ' ' || *p == 0x7f)
-			return err_set(e, -EINVAL, "control characters are not accepted");
+	if (!text_line_valid(line))
+		return err_set(e, -EINVAL, "only UTF-8 without control characters is accepted");
 	return 0;
 }
 
@@ -421,6 +419,10 @@ static int keyed_parse(const struct attr *a, const char *line, char separator, v
 		return rc;
 	if (!len)
 		return err_set(e, -EINVAL, "a line is KEY%cVALUE", separator);
+	/* One rule for all keys, which config.yaml has too: what is kept there is read again. */
+	if (split && strcspn(line, " =") < len)
+		return err_set(e, -EINVAL, "the key of \"%.64s\" is not one word without \"=\"",
+			       line);
 	if (split && separator == '=')
 		return keyed_set(field, line, len, split + 1, e);
 	if (!split && separator == '=') {

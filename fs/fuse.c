@@ -290,31 +290,38 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
 }
 
 /* Files come and go with their object; nobody makes or removes one. */
+static void front_forbid(fuse_req_t req, fuse_ino_t parent, const char *what, const char *name)
+{
+	struct object *dir = NULL;
+	int rc = front_dir(req_front(req), parent, &dir);
+
+	fuse_reply_err(req, -(rc < 0 ? rc : node_forbid(dir, what, name)));
+}
 
 static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
 {
-	fuse_reply_err(req, EPERM);
+	front_forbid(req, parent, "mknod", name);
 }
 
 static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 		      struct fuse_file_info *fi)
 {
-	fuse_reply_err(req, EPERM);
+	front_forbid(req, parent, "create", name);
 }
 
 static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	fuse_reply_err(req, EPERM);
+	front_forbid(req, parent, "rm", name);
 }
 
 static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
 {
-	fuse_reply_err(req, EPERM);
+	front_forbid(req, parent, "ln", name);
 }
 
 static void op_link(fuse_req_t req, fuse_ino_t id, fuse_ino_t parent, const char *name)
 {
-	fuse_reply_err(req, EPERM);
+	front_forbid(req, parent, "ln", name);
 }
 
 /* ---- directories ---- */

@@ -112,7 +112,7 @@ static void meta_parse_files(struct machine *m, const char *lines)
 	     lines += strcspn(lines, "\n") + 1) {
 		struct node n = { &m->object, class_file(m->object.class, name) };
 
-		own.mode = mode & 0666;
+		own.mode = mode & (n.file && n.file->kind == FILE_LINK ? 0777 : 0666);
 		if (n.file)
 			node_set_owner(n, &own);
 	}
@@ -512,9 +512,25 @@ static int config_save(struct machine *m, const struct machine_config *c, struct
 	struct text text = TEXT_INIT;
 	int rc = config_print(c, &text, e);
 
+	/* What could not be started or read back is not accepted either. */
+	if (rc == 0 && text.len > WIRE_CONFIG_MAX)
+		rc = err_set(e, -EINVAL, "the whole configuration would be larger than %u bytes",
+			     WIRE_CONFIG_MAX);
 	if (rc == 0)
 		rc = store_write(m->dirfd, "config.yaml", text.data, text.len, e);
 	text_free(&text);
+	return rc;
+}
+
+int machine_check(struct machine *m, const struct machine_config *next, struct caller who,
+		  struct err *e)
+{
+	int rc = check_authority(m, next, who, e);
+
+	if (rc == 0)
+		rc = check_changes(m, next, e);
+	if (rc == 0 && m->dirfd < 0)
+		rc = err_set(e, -EIO, "its state directory cannot be read; remove the machine");
 	return rc;
 }
 
@@ -527,13 +543,9 @@ int machine_configure(struct machine *m, struct machine_config *next, struct cal
 		config_free(next);
 		return 0;
 	}
-	rc = check_authority(m, next, who, e);
-	if (rc == 0)
-		rc = check_changes(m, next, e);
+	rc = machine_check(m, next, who, e);
 	if (rc < 0)
 		return rc;
-	if (m->dirfd < 0)
-		return err_set(e, -EIO, "its state directory cannot be read; remove the machine");
 	if (machine_active(m))
 		rc = machine_limit(m, next, &m->config, e);
 	if (rc == 0)

@@ -78,6 +78,9 @@ int machine_load(struct daemon *d, enum machine_kind kind, const char *name, str
 /* Finds a monitor that an earlier daemon left, or how the machine ended without one. */
 void machine_recover(struct machine *m);
 
+/* Whether machine_configure() would accept it; what only doing it can tell, a full disk, aside. */
+int machine_check(struct machine *m, const struct machine_config *next, struct caller who,
+		  struct err *e);
 /* Takes over next (on success only). who: whose request it is. */
 int machine_configure(struct machine *m, struct machine_config *next, struct caller who,
 		      struct err *e);

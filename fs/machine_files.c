@@ -100,42 +100,50 @@ static int draft_ended(const struct text *draft)
 	return 0;
 }
 
+/* The rest of a document of which a part was refused must not be taken for a whole one. */
+static int draft_refuse(struct handle *h, struct err *e, const char *why)
+{
+	text_clear(&h->draft);
+	h->draft_bad = true;
+	return err_set(e, -EINVAL, "config.yaml: %s", why);
+}
+
 static int write_config(struct handle *h, struct request *r, const char *data, size_t len,
 			struct err *e)
 {
 	int ended;
 
-	if (memchr(data, '\0', len) || h->draft.len + len > CONFIG_YAML_MAX) {
-		text_clear(&h->draft);
-		return err_set(e, -EINVAL, "config.yaml: %s",
-			       memchr(data, '\0', len) ? "a NUL byte is not text"
-						       : "larger than 256 KiB");
-	}
+	if (h->draft_bad)
+		return draft_refuse(h, e, "a part of this document was refused; open it anew");
+	if (memchr(data, '\0', len))
+		return draft_refuse(h, e, "a NUL byte is not text");
+	if (h->draft.len + len > CONFIG_YAML_MAX)
+		return draft_refuse(h, e, "larger than 256 KiB");
 	text_add_bytes(&h->draft, data, len);
 	if (text_failed(&h->draft)) {
-		text_clear(&h->draft);
+		draft_refuse(h, e, "");
 		return err_sys(e, ENOMEM, "config.yaml");
 	}
 	ended = draft_ended(&h->draft);
-	if (ended < 0) {
-		text_clear(&h->draft);
-		return err_set(e, -EINVAL, "config.yaml: there is text behind the line \"...\"");
-	}
+	if (ended < 0)
+		return draft_refuse(h, e, "there is text behind the line \"...\"");
 	return ended ? config_commit(object_machine(h->object), h, r, e) : 0;
 }
 
+/* Only a check: others who have the file open may still write more of the document. */
 static int flush_config(struct handle *h, struct request *r, struct err *e)
 {
+	struct machine *m = object_machine(h->object);
 	struct machine_config next;
 	int rc;
 
 	if (!h->draft.len)
 		return 0;
-	rc = config_check(object_machine(h->object), h, r, &next, e);
-	if (rc == 0)
-		config_free(&next);
-	else
-		text_clear(&h->draft); /* told once; it is not to be committed */
+	rc = config_check(m, h, r, &next, e);
+	if (rc < 0)
+		return rc;
+	rc = machine_check(m, &next, h->who, e);
+	config_free(&next);
 	return rc;
 }
 

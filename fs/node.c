@@ -396,11 +396,26 @@ int node_readlink(struct node n, struct text *out)
 	return 0;
 }
 
-/* The refusal of an operation on a name belongs to the directory that would have held it. */
+/*
+ * The refusal of an operation on a name belongs to the directory that would have held it, or to
+ * the nearest one above it that has an `error` file.
+ */
 static int dir_refuse(struct object *dir, const struct err *e)
 {
-	object_refuse(dir->parent ? dir->daemon->root : dir, e);
+	while (dir->parent && !class_file(dir->class, "error"))
+		dir = dir->parent;
+	object_refuse(dir, e);
 	return e->code;
+}
+
+int node_forbid(struct object *dir, const char *what, const char *name)
+{
+	struct err e = { 0 };
+
+	if (dir->gone)
+		return -ESTALE;
+	err_set(&e, -EPERM, "%s %.64s: files come and go with their directory", what, name);
+	return dir_refuse(dir, &e);
 }
 
 int node_mkdir(struct object *dir, const char *name, struct caller who, mode_t mode,

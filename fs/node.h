@@ -130,10 +130,10 @@ struct handle {
 	struct text text;  /* what reads see */
 	char *refusal;	   /* the last one of this handle; read back by who may read and write */
 	struct text draft; /* collected writes, for files that commit later */
-	bool draft_open;
-	uint32_t seen;	/* version at the last read from the beginning */
-	off_t read_end; /* of a log: up to where it was read */
-	void *poll;	/* front's */
+	bool draft_bad;	   /* a part of it was refused: nothing is taken until the last close */
+	uint32_t seen;	   /* version at the last read from the beginning */
+	off_t read_end;	   /* of a log: up to where it was read */
+	void *poll;	   /* front's */
 };
 
 /*
@@ -210,6 +210,8 @@ int node_readlink(struct node n, struct text *out);
 int node_mkdir(struct object *dir, const char *name, struct caller who, mode_t mode,
 	       struct node *ret);
 int node_rmdir(struct object *dir, const char *name);
+/* Making and removing files is for nobody: notes a refusal, returns its errno. */
+int node_forbid(struct object *dir, const char *what, const char *name);
 int node_rename(struct object *from, const char *name, struct object *to, const char *new_name);
 
 /* ---- handles ---- */

@@ -72,7 +72,7 @@ static bool wait_hopeless(const struct machine *m, enum machine_state wanted, st
 static int wait_parse(const char *data, size_t len, enum machine_state *ret_wanted,
 		      double *ret_seconds, struct err *e)
 {
-	char line[64], *end;
+	char line[64];
 	const char *rest;
 	int state;
 
@@ -91,8 +91,10 @@ static int wait_parse(const char *data, size_t len, enum machine_state *ret_want
 	rest += strspn(rest, " ");
 	if (!*rest)
 		return 0;
-	*ret_seconds = strtod(rest, &end);
-	if (!isdigit((unsigned char)*rest) || *end || !(*ret_seconds <= 1e9))
+	*ret_seconds = strtod(rest, NULL);
+	/* Decimal, nothing else that strtod() knows. */
+	if (!isdigit((unsigned char)*rest) || rest[strspn(rest, "0123456789.")] ||
+	    strchr(rest, '.') != strrchr(rest, '.') || *ret_seconds > 1e9)
 		return err_set(e, -EINVAL, "wait: \"%s\" is not a number of seconds", rest);
 	return 0;
 }

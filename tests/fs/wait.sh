@@ -1,0 +1,136 @@
+#!/bin/bash
+# ctl and wait: verbs by state, lines in order, and waiters that never delay each other.
+. tests/lib.sh
+. tests/machines.sh
+need_root
+machinefs_start
+
+# In a process of its own: this shell gets a signal when one of its jobs ends.
+put_apart() {
+	bash -c 'printf "%s\n" "$2" >"$1"' - "$1" "${*:2}"
+}
+
+timed() { # NAME MIN MAX COMMAND...: takes so many seconds
+	local name=$1 min=$2 max=$3 start=$EPOCHREALTIME took
+	shift 3
+	"$@" >"$T/out" 2>&1
+	took=$(awk -v a="$start" -v b="$EPOCHREALTIME" 'BEGIN { print b - a }')
+	if awk -v t="$took" -v a="$min" -v b="$max" 'BEGIN { exit !(t >= a && t <= b) }'; then
+		pass "$name"
+	else
+		fail "$name" "took $took s, not $min..$max: $(cat "$T/out")"
+	fi
+}
+
+container_new c /bin/sh -c "'trap \"\" TERM; while :; do sleep 0.05; done'"
+c=$M/container/c
+
+# --- verbs
+verbs() {
+	is "the verbs when $1" "$(sort "$c/ctl" | xargs)" "$2"
+}
+verbs stopped start
+for verb in stop kill pause resume 'signal 9'; do
+	refused "$verb of a stopped one" EBUSY "ctl: ${verb% *}: the machine is stopped" "$c" put "$c/ctl" "$verb"
+done
+for verb in fly START 'start ' ' start' startx 'start now' '' 'stop x' 'stop -1' 'stop 1.5' 'stop 0x5' \
+	'stop 99999999999999999999' 'stop 1 2' signal 'signal 0' 'signal 99' 'signal NOSUCH' 'signal -9' reset $'\001'; do
+	[ "$verb" = 'start ' ] && continue
+	refused "not a verb: '$verb'" EINVAL 'ctl: ' "$c" put "$c/ctl" "$verb"
+done
+refused "4 KiB of nothing" EINVAL 'ctl: ' "$c" put "$c/ctl" "$(printf 'x%.0s' {1..5000})"
+put "$c/ctl" start
+verbs running "kill pause signal stop"
+refused "start twice" EEXIST 'ctl: start: the machine is running' "$c" put "$c/ctl" start
+refused "resume of a running one" EEXIST 'the machine is running' "$c" put "$c/ctl" resume
+put "$c/ctl" pause
+verbs paused "kill resume signal stop"
+refused "pause twice" EEXIST 'the machine is paused' "$c" put "$c/ctl" pause
+refused "start of a paused one" EEXIST 'the machine is paused' "$c" put "$c/ctl" start
+ok "several lines in one write" dd of="$c/ctl" bs=4096 status=none <<<$'resume\npause\nresume\npause'
+is "run in order" "$(awk '$4 == "state" { print $5 }' "$c/events" | tail -n 4 | xargs)" "running paused running paused"
+refused "until one is refused" EEXIST 'pause' "$c" dd of="$c/ctl" bs=4096 status=none <<<$'resume\npause\npause\nresume'
+is "what comes before it is done, what comes after is not" "$(cat "$c/state")" paused
+refused "an unknown one too" EINVAL 'fly' "$c" dd of="$c/ctl" bs=4096 status=none <<<$'resume\nfly\npause'
+is "likewise" "$(cat "$c/state")" running
+put "$c/ctl" stop 60
+is "stop returns when it is under way" "$(cat "$c/state")" stopping
+verbs stopping "kill signal stop"
+refused "pause of a stopping one" EBUSY 'the machine is stopping' "$c" put "$c/ctl" pause
+ok "a shorter stop counts" put "$c/ctl" stop 0
+ok "and it ends" await "$c" stopped 5
+ok "start and kill in one write" dd of="$c/ctl" bs=4096 status=none <<<$'start\nkill'
+await "$c" stopped 5
+is "do both" "$(cat "$c/exit")" "signaled 9"
+
+# --- syntax of wait
+for bad in '' nowhere STOPPED 'stopped -1' 'stopped x' 'stopped 1 2' 'stopped 0x10' 'stopped 1e3' 'stopped 1s' \
+	'stopped nan' 'stopped inf' 'stopped 99999999999' 'stopped .' "$(printf 'x%.0s' {1..300})" $'stopped\nrunning'; do
+	refused "wait: $(printf %q "${bad:0:20}")" EINVAL 'wait: ' "$c" timeout 5 cp /dev/stdin "$c/wait" <<<"$bad"
+done
+refused "1 MiB" EINVAL 'wait: ' "$c" timeout 5 dd if=/dev/zero of="$c/wait" bs=1M count=1
+
+# --- what it returns
+timed "a state that is so already" 0 0.5 put "$c/wait" stopped
+refused "running, in no time" EBUSY 'wait: not running in time; the machine is stopped' "$c" put "$c/wait" running 0
+timed "a time that is over" 0.3 1.5 put "$c/wait" running 0.3
+like "is EBUSY" "$(cat "$T/out") $(cat "$c/error")" 'Device or resource busy.*EBUSY wait: not running in time'
+refused "failed never comes after stopped by itself" EIO 'does not become failed' "$c" put "$c/wait" failed 5
+(sleep 0.3; put "$c/ctl" start) &
+timed "a state that comes" 0.2 3 put_apart "$c/wait" running 10
+is "is 0" "$(cat "$T/out")" ''
+(sleep 0.3; put "$c/ctl" kill) &
+timed "one that cannot come any more" 0.2 3 put_apart "$c/wait" paused 10
+like "is EIO" "$(cat "$T/out") $(cat "$c/error")" 'Input/output error.*EIO wait: the machine is stopped and does not become paused'
+
+# --- many
+put "$c/ctl" start
+waiters=()
+for i in {1..40}; do
+	bash -c 'echo stopped 20 >"$1"' - "$c/wait" 2>>"$T/waiters" &
+	waiters+=($!)
+done
+soon "40 waiters are parked" 10 eval "[ \$(value '$M/stat' waiting) = 40 ]"
+timed "another's time is over in its own time" 0.2 2 put "$c/wait" stopped 0.2
+timed "opening wait is not delayed" 0 0.5 cat "$c/wait"
+timed "nor a setting" 0 0.5 put "$c/label" 'a b'
+timed "nor a verb" 0 1 put "$c/ctl" pause
+kill -INT "${waiters[0]}"
+kill -KILL "${waiters[1]}"
+kill -TERM "${waiters[2]}"
+soon "a signal ends a waiter at once" 2 eval "! kill -0 ${waiters[1]} 2>/dev/null && [ \$(value '$M/stat' waiting) -le 38 ]"
+timed "INT frees who waits" 0.2 2 timeout -s INT 0.3 bash -c "echo stopped >'$c/wait'"
+soon "it is forgotten" 2 eval "[ \$(value '$M/stat' waiting) -le 38 ]"
+start=$EPOCHREALTIME
+put "$c/ctl" kill
+for i in "${waiters[@]:3}"; do
+	wait "$i" || fail "waiter $i ended well"
+done
+timed "all others end at once" 0 0.1 true
+ok "within three seconds" awk -v a="$start" -v b="$EPOCHREALTIME" 'BEGIN { exit b - a > 3 }'
+soon "none is left" 5 eval "[ \$(value '$M/stat' waiting) = 0 ]"
+
+# --- removed
+(sleep 0.3; rmdir "$c") &
+timed "a machine that is removed" 0.2 2 put_apart "$c/wait" running 10
+like "is EIO for its waiters" "$(cat "$T/out")" 'Input/output error'
+wait %% 2>/dev/null
+container_new c /bin/nosuch
+refused "a start that is refused" ENOENT 'init: ' "$M/container/c" put "$M/container/c/ctl" start
+is "leaves it stopped" "$(cat "$M/container/c/state")" stopped
+(sleep 0.2; put "$M/container/c/ctl" start 2>/dev/null) &
+timed "who waits for running learns of it" 0.1 2 put_apart "$M/container/c/wait" running 10
+like "EIO" "$(cat "$T/out")" 'Input/output error'
+
+# --- an interrupted start
+container_new i /bin/sleep 1000
+timeout -s INT 0.01 bash -c "echo start >'$M/container/i/ctl'"
+ok "who interrupts a start does not stop it" await "$M/container/i" running 5
+put "$M/container/i/ctl" kill
+await "$M/container/i" stopped 5
+for _ in {1..20}; do
+	timeout -s INT 0.00$((RANDOM % 9 + 1)) bash -c "echo start >'$M/container/i/ctl'" 2>/dev/null
+	put "$M/container/i/ctl" kill 2>/dev/null && await "$M/container/i" stopped 5
+done
+like "nor breaks anything" "$(cat "$M/container/i/state")" '^(stopped|starting|running)$'
+done_testing

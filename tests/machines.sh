@@ -1,0 +1,35 @@
+# shellcheck shell=bash
+# tests/machines.sh: machines for the tests of the tree, sourced after tests/lib.sh.
+
+TINY=$PWD/$B/tests/guest/tiny.elf
+
+# container_new NAME COMMAND...: a container with busybox's root, one for all of the test.
+container_new() {
+	local c=$M/container/$1
+	shift
+	[ -d "$T/root" ] || busybox_root >/dev/null || return 1
+	mkdir "$c" && put "$c/root" "$T/root" && put "$c/init" "$*"
+}
+
+# vm_new NAME WORD...: a VM with the tiny guest, which does what the words say (tests/guest/tiny.c).
+vm_new() {
+	local v=$M/vm/$1
+	shift
+	mkdir "$v" && put "$v/boot.kernel" "$TINY" && put "$v/memory.size" 32M &&
+		put "$v/boot.cmdline" "$*"
+}
+
+can_run_vms() {
+	(: <>/dev/kvm) 2>/dev/null && [ -e "$TINY" ]
+}
+
+pid_gone() {
+	! kill -0 "$1" 2>/dev/null
+}
+
+# The tree as text: every file of a directory with mode, owner and content.
+snapshot() {
+	(cd "$1" && for file in *; do
+		[ -f "$file" ] && printf '%s %s\n' "$(stat -c '%n %A %u %g' "$file")" "$(cat "$file")"
+	done)
+}
