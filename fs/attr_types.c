@@ -353,7 +353,7 @@ static void free_string(void *field)
 	}
 
 STRING_TYPE(attr_string, "string", "One line of text.", parse_string);
-STRING_TYPE(attr_path, "path", "An absolute path on the host, or nothing.", parse_path);
+STRING_TYPE(attr_path, "path", "An absolute path, or nothing.", parse_path);
 STRING_TYPE(attr_argv, "command",
 	    "A command and its arguments, quoted as in a shell; nothing is expanded.", parse_argv);
 STRING_TYPE(attr_hostname, "host name", "Letters, digits, dots and hyphens.", parse_hostname);
