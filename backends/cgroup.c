@@ -8,9 +8,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -458,6 +460,21 @@ int cgroup_open_procs(struct cgroup *g, int *fds, int max, struct err *e)
 		}
 	}
 	return h->n;
+}
+
+int cgroup_open_v2(const struct cgroup *g)
+{
+	for (int i = 0; i < g->host->n; i++)
+		if (g->host->hier[i].v2)
+			return openat(g->dir[i], ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return -1;
+}
+
+bool cgroup_fd_is_v2(int fd)
+{
+	struct statfs fs;
+
+	return fstatfs(fd, &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC;
 }
 
 /* Removes the groups inside dir, deepest first. Takes dir over. */

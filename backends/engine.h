@@ -54,7 +54,8 @@ enum engine_fd {
 	ENGINE_FD_SECCOMP, /* container: memfd with a struct sock_filter array (default profile) */
 	ENGINE_FD_FREEZER, /* the machine's cgroup: see cgroup_open_freezer() */
 	ENGINE_FD_FROZEN,  /* likewise: where completion is read (v2), or -1 */
-	ENGINE_FD_CGROUP,  /* the first of ENGINE_CGROUP_MAX cgroup.procs files, write only */
+	ENGINE_FD_CGROUP_V2, /* the group's directory on v2, to be cloned into, or -1 */
+	ENGINE_FD_CGROUP,    /* the first of ENGINE_CGROUP_MAX cgroup.procs files, write only */
 };
 #define ENGINE_CGROUP_MAX 12
 #define ENGINE_FD_COUNT	  (ENGINE_FD_CGROUP + ENGINE_CGROUP_MAX)

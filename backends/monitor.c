@@ -64,12 +64,15 @@ static void monitor_hang_up(struct monitor *m)
 
 /*
  * A daemon that does not read loses its connection rather than a message: it comes back, and
- * HELLO tells it all.
+ * HELLO tells it all. One that has died may have left a START, which is read before the end of
+ * the connection is.
  */
 static void monitor_say(struct monitor *m, enum wire_type type, uint32_t seq, const void *body,
 			size_t len, const int *fds, int nfds)
 {
-	if (m->daemon >= 0 && wire_send(m->daemon, type, seq, body, len, NULL, 0, fds, nfds) < 0)
+	int rc = m->daemon < 0 ? 0 : wire_send(m->daemon, type, seq, body, len, NULL, 0, fds, nfds);
+
+	if (rc < 0 && rc != -EPIPE)
 		monitor_hang_up(m);
 }
 
@@ -434,6 +437,9 @@ static void on_message(int fd, short what, void *arg)
 	}
 	if (rc == 0 || (rc < 0 && rc != -EAGAIN))
 		monitor_hang_up(m);
+	/* The daemon has thought better of it. */
+	if (m->daemon < 0 && m->run == RUN_NEW)
+		event_base_loopbreak(m->host.loop);
 }
 
 /* Only root and this user may command: the socket's place is private, and this is a second lock. */

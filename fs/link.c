@@ -136,22 +136,6 @@ static void link_autopsy(struct link *l, struct ending *ending)
 			 info.si_status);
 }
 
-/* For the daemon that comes after this one. */
-static void link_record_ending(struct machine *m, const struct ending *ending)
-{
-	char text[320];
-	int fd = openat(m->dirfd, "exit", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
-			0600);
-
-	if (fd < 0)
-		return;
-	ending_print(ending, text, sizeof(text) - 1);
-	strcat(text, "\n");
-	/* If it fails, the next daemon says that the monitor went down, which is true. */
-	(void)!write(fd, text, strlen(text));
-	close(fd);
-}
-
 /* The link leaves its machine; it stays until its process can be reaped. */
 static void link_retire(struct link *l)
 {
@@ -168,6 +152,16 @@ static void link_retire(struct link *l)
 	l->machine = NULL;
 }
 
+void link_abandon(struct link *l)
+{
+	if (!l)
+		return;
+	event_del(l->readable);
+	close(l->fd);
+	l->fd = -1;
+	link_retire(l);
+}
+
 static void link_over(struct link *l)
 {
 	struct machine *m = l->machine;
@@ -179,7 +173,9 @@ static void link_over(struct link *l)
 	} else {
 		if (!l->ended) {
 			link_autopsy(l, &ending);
-			link_record_ending(m, &ending);
+			m->ending = ending;
+			m->has_ending = true;
+			machine_record_ending(m);
 		}
 		err_set(&e, -ENXIO, "ctl: %s",
 			ending.why[0] ? ending.why : "the machine has ended");
@@ -381,16 +377,6 @@ static int link_ask(struct link *l, struct request *r, enum wire_type type, cons
 		r->cancel = asked_cancel;
 	}
 	return NODE_PARKED;
-}
-
-void link_forget(struct link *l, struct request *r)
-{
-	struct asked *a = r->parked;
-
-	LIST_REMOVE(a, link);
-	free(a);
-	r->parked = NULL;
-	r->cancel = NULL;
 }
 
 int link_start(struct link *l, struct request *r, const struct wire_start *start,

@@ -603,6 +603,24 @@ void machine_cgroup_name(const struct machine *m, char buf[64])
 
 /* ---- the end of a run ---- */
 
+void machine_record_ending(struct machine *m)
+{
+	char text[320] = "";
+	int fd = openat(m->dirfd, "exit", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
+			0600);
+	size_t n;
+
+	if (fd < 0)
+		return;
+	if (m->has_ending)
+		ending_print(&m->ending, text, sizeof(text) - 1);
+	n = strlen(text);
+	text[n++] = '\n';
+	/* If it fails, the next daemon says that the monitor went down: it did. */
+	(void)!write(fd, text, m->has_ending ? n : 0);
+	close(fd);
+}
+
 static void machine_rest(struct machine *m)
 {
 	char text[320];
@@ -617,15 +635,16 @@ static void machine_rest(struct machine *m)
 		return;
 	}
 	ending_print(&m->ending, text, sizeof(text));
+	m->has_ending = true;
+	m->object.daemon->running--;
+	machine_set_state(m, m->ending.kind == ENDING_FAILED ? STATE_FAILED : STATE_STOPPED, text);
+	/* After the waiters, whose refusals are no more than a consequence. */
 	if (m->ending.kind == ENDING_FAILED) {
 		struct err e = { 0 };
 
 		err_set(&e, -EIO, "%s", m->ending.why);
 		object_refuse(&m->object, &e);
 	}
-	m->has_ending = true;
-	m->object.daemon->running--;
-	machine_set_state(m, m->ending.kind == ENDING_FAILED ? STATE_FAILED : STATE_STOPPED, text);
 	daemon_machine_ended(m->object.daemon);
 }
 
@@ -649,6 +668,23 @@ static void on_cleanup(int fd, short what, void *arg)
 	evtimer_add(m->cleanup, &later);
 }
 
+void machine_record_ending(struct machine *m)
+{
+	int fd = openat(m->dirfd, "exit", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
+			0600);
+	char text[320];
+
+	if (fd < 0)
+		return;
+	if (m->has_ending) {
+		ending_print(&m->ending, text, sizeof(text) - 1);
+		strcat(text, "\n");
+		/* If it fails, the next daemon says that the monitor went down: hardly worse. */
+		(void)!write(fd, text, strlen(text));
+	}
+	close(fd);
+}
+
 static void machine_clean(struct machine *m)
 {
 	m->cleanup_tries = 0;
@@ -669,5 +705,6 @@ void machine_ended(struct machine *m, const struct ending *ending)
 void machine_refused(struct machine *m)
 {
 	m->refused = true;
+	machine_record_ending(m);
 	machine_clean(m);
 }

@@ -89,8 +89,12 @@ int machine_configure(struct machine *m, struct machine_config *next, struct cal
 void machine_set_state(struct machine *m, enum machine_state state, const char *detail);
 /* The run is over: control group, then state and ending. */
 void machine_ended(struct machine *m, const struct ending *ending);
+/* Writes how the last run ended to disk, for the daemon that comes after this one. */
+void machine_record_ending(struct machine *m);
 /* The start was refused, nothing has run: back to what was before. */
 void machine_refused(struct machine *m);
+/* Its last ending, or none, for the daemon that comes after this one. */
+void machine_record_ending(struct machine *m);
 void machine_event(struct machine *m, const char *what, const char *detail);
 
 /* The group's name below the daemon's parent group. */

@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -27,7 +29,6 @@ struct poker {
 	unsigned queued;
 	bool quit;
 	char *mountpoint;
-	int root; /* helper's; opened by it, since that is a request to the daemon */
 };
 
 static struct poke *poker_next(struct poker *p)
@@ -54,15 +55,17 @@ static void *poker_run(void *arg)
 	struct poker *p = arg;
 	struct poke *poke;
 
-	p->root = open(p->mountpoint, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	while ((poke = poker_next(p))) {
-		/* It may be gone meanwhile: then nobody watches it. */
-		if (p->root >= 0)
-			(void)!utimensat(p->root, poke->path, times, AT_SYMLINK_NOFOLLOW);
+		char path[PATH_MAX];
+
+		/*
+		 * By its whole name: an open descriptor would keep the mount busy. The file may be
+		 * gone meanwhile; then nobody watches it.
+		 */
+		if (snprintf(path, sizeof(path), "%s/%s", p->mountpoint, poke->path) < PATH_MAX)
+			(void)!utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW);
 		free(poke);
 	}
-	if (p->root >= 0)
-		close(p->root);
 	return NULL;
 }
 
@@ -79,7 +82,6 @@ int poker_new(const char *mountpoint, struct poker **ret, struct err *e)
 	TAILQ_INIT(&p->queue);
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->more, NULL);
-	p->root = -1;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	rc = pthread_create(&p->thread, NULL, poker_run, p);

@@ -65,7 +65,8 @@ static void write_once(struct child *c, int fd, const char *text, const char *wh
 static void join_cgroups(struct child *c)
 {
 	for (int i = 0; i < c->plan->cgroup_count; i++)
-		write_once(c, c->plan->cgroups[i], "0", "joining the control group");
+		if (i != c->plan->joined)
+			write_once(c, c->plan->cgroups[i], "0", "joining the control group");
 }
 
 static void reset_oom(struct child *c)

@@ -4,14 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "backends/argv.h"
+#include "backends/cgroup.h"
 #include "backends/container/usermap.h"
 #include "backends/seccomp.h"
 
@@ -124,9 +123,17 @@ static int take_descriptors(struct plan *p, const struct engine_host *host, stru
 	p->root = host->fd[ENGINE_FD_ROOT];
 	if (p->root < 0)
 		return err_set(e, -EINVAL, "root: no directory is set");
-	for (int i = 0; i < ENGINE_CGROUP_MAX; i++)
-		if (host->fd[ENGINE_FD_CGROUP + i] >= 0)
-			p->cgroups[p->cgroup_count++] = host->fd[ENGINE_FD_CGROUP + i];
+	p->birth_group = host->fd[ENGINE_FD_CGROUP_V2];
+	p->joined = -1;
+	for (int i = 0; i < ENGINE_CGROUP_MAX; i++) {
+		int fd = host->fd[ENGINE_FD_CGROUP + i];
+
+		if (fd < 0)
+			continue;
+		if (p->birth_group >= 0 && cgroup_fd_is_v2(fd))
+			p->joined = p->cgroup_count;
+		p->cgroups[p->cgroup_count++] = fd;
+	}
 	return 0;
 }
 
@@ -162,16 +169,9 @@ static void add_group(struct plan *p, int fd)
 	pool_add(&p->group_pool, "", "", path);
 }
 
-static bool is_v2(int fd)
-{
-	struct statfs fs;
-
-	return fstatfs(fd, &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC;
-}
-
 static int find_groups(struct plan *p, struct err *e)
 {
-	p->cgroup_v2 = p->cgroup_count == 1 && is_v2(p->cgroups[0]);
+	p->cgroup_v2 = p->cgroup_count == 1 && cgroup_fd_is_v2(p->cgroups[0]);
 	if (p->namespaces & NS_CGROUP)
 		for (int i = 0; i < p->cgroup_count; i++)
 			add_group(p, p->cgroups[i]);

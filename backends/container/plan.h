@@ -27,6 +27,8 @@ struct plan {
 	const char *hostname;
 	int root;			/* O_PATH, the host's */
 	int cgroups[ENGINE_CGROUP_MAX]; /* the host's */
+	int birth_group;		/* the host's; init is cloned into it, or -1 */
+	int joined;			/* the index in cgroups of what it need not join, or -1 */
 	int cgroup_count;
 	bool cgroup_v2; /* there is only version 2 */
 	char **groups;	/* what to show of them: pairs of name and host directory */
