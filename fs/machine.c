@@ -668,23 +668,6 @@ static void on_cleanup(int fd, short what, void *arg)
 	evtimer_add(m->cleanup, &later);
 }
 
-void machine_record_ending(struct machine *m)
-{
-	int fd = openat(m->dirfd, "exit", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
-			0600);
-	char text[320];
-
-	if (fd < 0)
-		return;
-	if (m->has_ending) {
-		ending_print(&m->ending, text, sizeof(text) - 1);
-		strcat(text, "\n");
-		/* If it fails, the next daemon says that the monitor went down: hardly worse. */
-		(void)!write(fd, text, strlen(text));
-	}
-	close(fd);
-}
-
 static void machine_clean(struct machine *m)
 {
 	m->cleanup_tries = 0;
