@@ -396,9 +396,28 @@ void daemon_machine_ended(struct daemon *d)
 		event_base_loopexit(d->loop, NULL);
 }
 
-void daemon_release_waiters(struct daemon *d)
+/* What was written without being committed is not to be committed by this. */
+static void object_close_handles(struct object *o)
+{
+	struct handle *h;
+
+	while ((h = LIST_FIRST(&o->handles))) {
+		text_clear(&h->draft);
+		handle_close(h);
+	}
+	for (size_t i = 0; i < o->nchildren; i++)
+		object_close_handles(o->children[i]);
+}
+
+void daemon_release(struct daemon *d)
 {
 	for (int kind = 0; kind < 2; kind++)
-		for (size_t i = 0; i < d->machines[kind]->nchildren; i++)
-			waiters_fail(object_machine(d->machines[kind]->children[i]));
+		for (size_t i = 0; i < d->machines[kind]->nchildren; i++) {
+			struct machine *m = object_machine(d->machines[kind]->children[i]);
+
+			waiters_fail(m);
+			if (m->link)
+				link_release(m->link);
+		}
+	object_close_handles(d->root);
 }

@@ -608,7 +608,6 @@ static void on_readable(int fd, short what, void *arg)
 	while ((n = fuse_session_receive_buf(f->session, &f->buf)) > 0)
 		fuse_session_process_buf(f->session, &f->buf);
 	if ((n < 0 && n != -EAGAIN && n != -EINTR) || n == 0 || fuse_session_exited(f->session)) {
-		f->mounted = false; /* somebody has unmounted it */
 		event_base_loopbreak(f->daemon->loop);
 	}
 }
@@ -687,10 +686,11 @@ void fuse_front_free(struct fuse_front *f)
 {
 	if (!f)
 		return;
-	daemon_release_waiters(f->daemon);
+	daemon_release(f->daemon);
 	if (f->readable)
 		event_free(f->readable);
 	if (f->session) {
+		/* Also where somebody else has unmounted it: libfuse sees that by itself. */
 		if (f->mounted)
 			fuse_session_unmount(f->session);
 		fuse_session_destroy(f->session);

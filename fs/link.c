@@ -513,6 +513,14 @@ uint64_t link_counter(const struct link *l, enum engine_counter counter)
 	return l->counters ? __atomic_load_n(&l->counters[counter], __ATOMIC_RELAXED) : 0;
 }
 
+void link_release(struct link *l)
+{
+	struct err e = { 0 };
+
+	err_set(&e, -EIO, "ctl: the daemon ends");
+	link_fail_asked(l, &e);
+}
+
 void link_free(struct link *l)
 {
 	struct err e = { 0 };
