@@ -1,5 +1,7 @@
 #!/bin/bash
 # The command line: options, what is refused, becoming a daemon, and one daemon a state directory.
+# What ls, cat and words do is what is tried here.
+# shellcheck disable=SC2002
 . tests/lib.sh
 . tests/machines.sh
 m=$T/mnt s=$T/state r=$T/run

@@ -1,5 +1,7 @@
 #!/bin/bash
 # Nothing is lost: the daemon and the monitors killed with -9, between any two steps and on the way.
+# What ls, cat and words do is what is tried here.
+# shellcheck disable=SC2010,SC2086
 . tests/lib.sh
 . tests/machines.sh
 need_root

@@ -1,5 +1,7 @@
 #!/bin/bash
 # isolation = thread: the same machine on a thread of the daemon, with whom it ends.
+# What ls, cat and words do is what is tried here.
+# shellcheck disable=SC2012
 . tests/lib.sh
 . tests/machines.sh
 need_root
