@@ -177,13 +177,12 @@ int console_new(struct event_base *loop, int log, int old, uid_t uid, const stru
 	c->timer = evtimer_new(loop, on_quiet_over, c);
 	if (c->master >= 0)
 		c->typed_event = event_new(loop, c->master, EV_READ | EV_PERSIST, on_typed, c);
-	if (!c->wake_event || !c->timer || (c->master >= 0 && !c->typed_event)) {
+	if (!c->wake_event || !c->timer || (c->master >= 0 && !c->typed_event) ||
+	    event_add(c->wake_event, NULL) < 0 ||
+	    (c->typed_event && event_add(c->typed_event, NULL) < 0)) {
 		err_sys(e, ENOMEM, "console");
 		goto fail;
 	}
-	event_add(c->wake_event, NULL);
-	if (c->typed_event)
-		event_add(c->typed_event, NULL);
 	c->log = log;
 	c->old = old;
 	*ret = c;

@@ -466,11 +466,10 @@ static void on_accept(int fd, short what, void *arg)
 	monitor_hang_up(m); /* the newest daemon is the daemon */
 	m->daemon = daemon;
 	m->message_event = event_new(m->host.loop, daemon, EV_READ | EV_PERSIST, on_message, m);
-	if (!m->message_event) {
+	if (!m->message_event || event_add(m->message_event, NULL) < 0) {
 		monitor_hang_up(m);
 		return;
 	}
-	event_add(m->message_event, NULL);
 	monitor_say_hello(m);
 	if (m->daemon >= 0)
 		on_message(m->daemon, EV_READ, m); /* START is most often here already */
@@ -534,11 +533,10 @@ static struct monitor *monitor_new(int listener, const struct monitor_hooks *hoo
 	m->accept_event = event_new(m->host.loop, listener, EV_READ | EV_PERSIST, on_accept, m);
 	m->ended_event = event_new(m->host.loop, m->ended_fd, EV_READ | EV_PERSIST, on_ended, m);
 	m->timer = evtimer_new(m->host.loop, on_lonely, m);
-	if (!m->accept_event || !m->ended_event || !m->timer)
+	if (!m->accept_event || !m->ended_event || !m->timer ||
+	    event_add(m->accept_event, NULL) < 0 || event_add(m->ended_event, NULL) < 0 ||
+	    event_add(m->timer, &first_contact) < 0)
 		goto fail;
-	event_add(m->accept_event, NULL);
-	event_add(m->ended_event, NULL);
-	event_add(m->timer, &first_contact);
 	return m;
 fail:
 	monitor_free(m);

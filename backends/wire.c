@@ -61,14 +61,30 @@ int wire_send(int fd, enum wire_type type, uint32_t seq, const void *body, size_
 	}
 }
 
+/* The room kept for a sender's credentials holds more descriptors when these do not come. */
+static void wire_take_fds(const struct cmsghdr *c, struct wire_message *m, int *flags)
+{
+	size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+	int fd;
+
+	for (size_t i = 0; i < n; i++) {
+		memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
+		if (m->nfds < WIRE_FDS_MAX) {
+			m->fds[m->nfds++] = fd;
+		} else {
+			close(fd);
+			*flags |= MSG_CTRUNC;
+		}
+	}
+}
+
 static void wire_take_control(struct msghdr *msg, struct wire_message *m)
 {
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
 		if (c->cmsg_level != SOL_SOCKET)
 			continue;
 		if (c->cmsg_type == SCM_RIGHTS) {
-			m->nfds = (int)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-			memcpy(m->fds, CMSG_DATA(c), sizeof(int) * (size_t)m->nfds);
+			wire_take_fds(c, m, &msg->msg_flags);
 		} else if (c->cmsg_type == SCM_CREDENTIALS) {
 			struct ucred cred;
 

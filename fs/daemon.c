@@ -214,7 +214,8 @@ static int tree_init(struct daemon *d, struct err *e)
 
 /* ---- finding machines ---- */
 
-static int load_kind(struct daemon *d, enum machine_kind kind, struct err *e)
+/* Those that need new ids come in a second round, when all ids in use are known. */
+static int load_kind(struct daemon *d, enum machine_kind kind, bool anew, struct err *e)
 {
 	int copy = openat(d->kind_fd[kind], ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = copy < 0 ? NULL : fdopendir(copy);
@@ -226,17 +227,17 @@ static int load_kind(struct daemon *d, enum machine_kind kind, struct err *e)
 			close(copy);
 		return err_sys(e, errno, "state directory: %s", kind_names[kind]);
 	}
-	while (rc == 0 && (entry = readdir(dir))) {
-		if (entry->d_name[0] == '.')
+	while (rc >= 0 && (entry = readdir(dir))) {
+		if (entry->d_name[0] == '.' || object_child(d->machines[kind], entry->d_name))
 			continue;
 		if (object_name_valid(entry->d_name))
-			rc = machine_load(d, kind, entry->d_name, e);
-		else
+			rc = machine_load(d, kind, entry->d_name, anew, e);
+		else if (anew)
 			log_line(LOG_LEVEL_ERROR, "state directory: %s/%s is not a machine",
 				 kind_names[kind], entry->d_name);
 	}
 	closedir(dir);
-	return rc;
+	return rc < 0 ? rc : 0;
 }
 
 static bool recovering(const struct daemon *d)
@@ -281,7 +282,7 @@ static int load_all(struct daemon *d, struct err *e)
 	for (int kind = 0; rc == 0 && kind < 2; kind++) {
 		rc = store_open_kind(d->state_fd, kind_names[kind], &d->kind_fd[kind], e);
 		if (rc == 0)
-			rc = load_kind(d, (enum machine_kind)kind, e);
+			rc = load_kind(d, (enum machine_kind)kind, false, e);
 	}
 	for (int kind = 0; kind < 2; kind++)
 		for (size_t i = 0; i < d->machines[kind]->nchildren; i++)
@@ -289,6 +290,8 @@ static int load_all(struct daemon *d, struct err *e)
 				d->next_id = d->id_limit = d->machines[kind]->children[i]->id + 1;
 	if (rc == 0)
 		rc = ids_reserve(d, d->next_id + IDS_STEP, e);
+	for (int kind = 0; rc == 0 && kind < 2; kind++)
+		rc = load_kind(d, (enum machine_kind)kind, true, e);
 	if (rc == 0)
 		recover_all(d);
 	return rc;
@@ -393,9 +396,28 @@ void daemon_machine_ended(struct daemon *d)
 		event_base_loopexit(d->loop, NULL);
 }
 
-void daemon_release_waiters(struct daemon *d)
+/* What was written without being committed is not to be committed by this. */
+static void object_close_handles(struct object *o)
+{
+	struct handle *h;
+
+	while ((h = LIST_FIRST(&o->handles))) {
+		text_clear(&h->draft);
+		handle_close(h);
+	}
+	for (size_t i = 0; i < o->nchildren; i++)
+		object_close_handles(o->children[i]);
+}
+
+void daemon_release(struct daemon *d)
 {
 	for (int kind = 0; kind < 2; kind++)
-		for (size_t i = 0; i < d->machines[kind]->nchildren; i++)
-			waiters_fail(object_machine(d->machines[kind]->children[i]));
+		for (size_t i = 0; i < d->machines[kind]->nchildren; i++) {
+			struct machine *m = object_machine(d->machines[kind]->children[i]);
+
+			waiters_fail(m);
+			if (m->link)
+				link_release(m->link);
+		}
+	object_close_handles(d->root);
 }

@@ -73,7 +73,7 @@ struct timespec daemon_now(struct daemon *d);
 /* Ends the loop when no machine runs any more. */
 void daemon_shutdown(struct daemon *d);
 void daemon_machine_ended(struct daemon *d);
-/* Answers all that wait: the front is about to go. */
-void daemon_release_waiters(struct daemon *d);
+/* Answers all that wait and closes what is open: the front is about to go. */
+void daemon_release(struct daemon *d);
 
 #endif

@@ -608,18 +608,26 @@ static void on_readable(int fd, short what, void *arg)
 	while ((n = fuse_session_receive_buf(f->session, &f->buf)) > 0)
 		fuse_session_process_buf(f->session, &f->buf);
 	if ((n < 0 && n != -EAGAIN && n != -EINTR) || n == 0 || fuse_session_exited(f->session)) {
-		f->mounted = false; /* somebody has unmounted it */
 		event_base_loopbreak(f->daemon->loop);
 	}
 }
 
-/* A daemon that was killed leaves a mount on which everything fails. */
-static void remove_dead_mount(const char *mountpoint)
+/*
+ * A daemon that was killed leaves a mount on which everything fails; but for what the kernel
+ * has kept, so it is made to ask.
+ */
+static int front_clear(const char *mountpoint, struct err *e)
 {
-	struct stat st;
+	struct statx st;
 
-	if (stat(mountpoint, &st) < 0 && errno == ENOTCONN)
+	if (statx(AT_FDCWD, mountpoint, AT_STATX_FORCE_SYNC, STATX_TYPE, &st) < 0 &&
+	    errno == ENOTCONN)
 		umount2(mountpoint, MNT_DETACH);
+	if (statx(AT_FDCWD, mountpoint, 0, STATX_TYPE, &st) < 0)
+		return err_sys(e, errno, "%s: cannot be mounted", mountpoint);
+	if (!S_ISDIR(st.stx_mode))
+		return err_set(e, -EINVAL, "%s: cannot be mounted: not a directory", mountpoint);
+	return 0;
 }
 
 static int front_mount(struct fuse_front *f, const char *mountpoint, const char *options,
@@ -640,7 +648,8 @@ static int front_mount(struct fuse_front *f, const char *mountpoint, const char 
 	if (!f->session)
 		return err_set(e, -EINVAL, "mount: the options \"%s\" are not accepted",
 			       options ? options : "");
-	remove_dead_mount(mountpoint);
+	if (front_clear(mountpoint, e) < 0)
+		return e->code;
 	if (fuse_session_mount(f->session, mountpoint) < 0)
 		return err_set(e, -EIO,
 			       "%s: cannot be mounted; is /dev/fuse there, and may "
@@ -680,10 +689,11 @@ void fuse_front_free(struct fuse_front *f)
 {
 	if (!f)
 		return;
-	daemon_release_waiters(f->daemon);
+	daemon_release(f->daemon);
 	if (f->readable)
 		event_free(f->readable);
 	if (f->session) {
+		/* Also where somebody else has unmounted it: libfuse sees that by itself. */
 		if (f->mounted)
 			fuse_session_unmount(f->session);
 		fuse_session_destroy(f->session);

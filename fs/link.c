@@ -40,6 +40,7 @@ struct link {
 	const uint64_t *counters;
 	uint32_t seq;
 	bool ended;	    /* it has said how the machine ended */
+	time_t reconnected; /* when, on the monotonic clock; 0: never */
 	bool refused;	    /* it has said why the machine could not be started ... */
 	struct err refusal; /* ... namely this */
 	LIST_HEAD(, asked) asked;
@@ -203,6 +204,62 @@ static void on_dead(int fd, short what, void *arg)
 	link_free(l);
 }
 
+static void on_readable(int fd, short what, void *arg);
+
+static void link_hang_up(struct link *l)
+{
+	if (l->readable)
+		event_free(l->readable);
+	l->readable = NULL;
+	if (l->fd >= 0)
+		close(l->fd);
+	l->fd = -1;
+}
+
+static int link_dial(struct link *l)
+{
+	const int on = 1; /* SO_PASSCRED: the kernel says who sends */
+	struct sockaddr_un sun;
+	int rc;
+
+	l->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	link_address(l->machine, &sun);
+	if (l->fd < 0 || setsockopt(l->fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0 ||
+	    connect(l->fd, (struct sockaddr *)&sun, sizeof(sun)) < 0) {
+		rc = -errno;
+		link_hang_up(l);
+		return rc;
+	}
+	l->readable = event_new(l->machine->object.daemon->loop, l->fd, EV_READ | EV_PERSIST,
+				on_readable, l);
+	if (!l->readable || event_add(l->readable, NULL) < 0) {
+		link_hang_up(l);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+/*
+ * A monitor hangs up on a daemon that does not read, for one that was stopped or slow: it is
+ * asked again, and its HELLO tells all. Not twice in a second: that is no daemon's slowness.
+ */
+static bool link_reconnect(struct link *l)
+{
+	struct timespec now;
+	struct err e = { 0 };
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	if (l->ended || l->refused || (l->reconnected && now.tv_sec - l->reconnected < 2))
+		return false;
+	l->reconnected = now.tv_sec + 1;
+	link_hang_up(l);
+	if (link_dial(l) < 0)
+		return false;
+	err_set(&e, -EIO, "ctl: the connection to the monitor was lost; see state");
+	link_fail_asked(l, &e);
+	return true;
+}
+
 /*
  * The monitor has closed the connection. A container's end is complete then; otherwise its
  * process is waited for: it may hold guest memory, it is in the machine's control group, or
@@ -212,7 +269,7 @@ static void link_closed(struct link *l)
 {
 	struct machine *m = l->machine;
 
-	event_del(l->readable);
+	link_hang_up(l);
 	if (l->pidfd < 0 || (l->ended && m->kind == KIND_CONTAINER)) {
 		link_over(l);
 		return;
@@ -282,8 +339,11 @@ static void link_found(struct link *l, pid_t pid)
 	if (l->pidfd < 0)
 		return;
 	l->dead = event_new(loop, l->pidfd, EV_READ, on_dead, l);
-	if (l->dead)
-		event_add(l->dead, NULL);
+	if (l->dead && event_add(l->dead, NULL) == 0)
+		return;
+	/* Then the end of the connection is the end. */
+	close(l->pidfd);
+	l->pidfd = -1;
 }
 
 static void handle_hello(struct link *l)
@@ -298,7 +358,11 @@ static void handle_hello(struct link *l)
 		memcpy(l->tty, h->tty, sizeof(l->tty));
 	if (link_message(l)->nfds == 1)
 		link_map_counters(l, link_message(l)->fds[0]);
+	/* It lost the START with the first connection, and nothing will come of it. */
+	if (l->reconnected && h->state.run == RUN_NEW && l->pidfd >= 0)
+		syscall(SYS_pidfd_send_signal, l->pidfd, SIGKILL, NULL, 0);
 	link_take_state(l, &h->state);
+	object_changed(&l->machine->object, "console"); /* what came while nobody listened */
 }
 
 static void handle_state(struct link *l)
@@ -347,7 +411,7 @@ static void on_readable(int fd, short what, void *arg)
 		handlers[message->header.type](l);
 		wire_message_close(message);
 	}
-	if (rc != -EAGAIN)
+	if (rc != -EAGAIN && (rc == -EPROTO || !link_reconnect(l)))
 		link_closed(l);
 }
 
@@ -408,8 +472,6 @@ int link_input(struct link *l, const void *data, size_t len, struct err *e)
 int link_connect(struct machine *m, struct link **ret)
 {
 	struct link *l = calloc(1, sizeof(*l));
-	struct sockaddr_un sun;
-	const int on = 1; /* SO_PASSCRED: the kernel says who sends */
 	int rc;
 
 	if (!l)
@@ -417,24 +479,13 @@ int link_connect(struct machine *m, struct link **ret)
 	l->machine = m;
 	l->pidfd = l->fd = -1;
 	LIST_INIT(&l->asked);
-	l->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	link_address(m, &sun);
-	if (l->fd < 0 || setsockopt(l->fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0 ||
-	    connect(l->fd, (struct sockaddr *)&sun, sizeof(sun)) < 0) {
-		rc = -errno;
-		goto fail;
-	}
-	l->readable =
-		event_new(m->object.daemon->loop, l->fd, EV_READ | EV_PERSIST, on_readable, l);
-	if (!l->readable || event_add(l->readable, NULL) < 0) {
-		rc = -ENOMEM;
-		goto fail;
+	rc = link_dial(l);
+	if (rc < 0) {
+		link_free(l);
+		return rc;
 	}
 	*ret = l;
 	return 0;
-fail:
-	link_free(l);
-	return rc;
 }
 
 void link_own(struct link *l, pid_t pid)
@@ -462,6 +513,14 @@ uint64_t link_counter(const struct link *l, enum engine_counter counter)
 	return l->counters ? __atomic_load_n(&l->counters[counter], __ATOMIC_RELAXED) : 0;
 }
 
+void link_release(struct link *l)
+{
+	struct err e = { 0 };
+
+	err_set(&e, -EIO, "ctl: the daemon ends");
+	link_fail_asked(l, &e);
+}
+
 void link_free(struct link *l)
 {
 	struct err e = { 0 };
@@ -470,16 +529,13 @@ void link_free(struct link *l)
 		return;
 	err_set(&e, -ESTALE, "ctl: the machine was removed");
 	link_fail_asked(l, &e);
-	if (l->readable)
-		event_free(l->readable);
+	link_hang_up(l);
 	if (l->dead)
 		event_free(l->dead);
 	if (l->counters)
 		munmap((void *)l->counters, COUNTER_MAX * sizeof(uint64_t));
 	if (l->pidfd >= 0)
 		close(l->pidfd);
-	if (l->fd >= 0)
-		close(l->fd);
 	free(l);
 }
 

@@ -46,6 +46,8 @@ void link_own(struct link *l, pid_t pid);
 /* Hangs up on a monitor that has no machine, which it takes as its end. NULL: nothing. */
 void link_abandon(struct link *l);
 /* Answers what is open with ESTALE; the monitor goes on. */
+/* Answers what the monitor has not: the daemon ends. */
+void link_release(struct link *l);
 void link_free(struct link *l);
 /* Monitors that were still to be reaped; init will do it. */
 void links_free_retired(struct daemon *d);

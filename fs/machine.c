@@ -297,7 +297,23 @@ static int machine_read_config(struct machine *m, struct err *e)
 	return rc;
 }
 
-int machine_load(struct daemon *d, enum machine_kind kind, const char *name, struct err *e)
+/* Reads meta; on failure says why in *why, and the machine is new but for its directory. */
+static int machine_read_meta(struct machine *m, const struct text *text, int rc, struct meta *ret,
+			     struct err *why)
+{
+	struct node other;
+
+	if (rc == 0)
+		rc = meta_parse(text_str(text), ret);
+	if (rc < 0)
+		return err_set(why, -EIO, "meta on disk cannot be read: %s", strerror(-rc));
+	if (node_find(m->object.daemon, ret->id << 24, &other) == 0)
+		return err_set(why, -EIO, "meta on disk is that of %s, too", other.object->name);
+	return 0;
+}
+
+int machine_load(struct daemon *d, enum machine_kind kind, const char *name, bool anew,
+		 struct err *e)
 {
 	struct machine *m = machine_new(kind);
 	struct text text = TEXT_INIT;
@@ -307,21 +323,22 @@ int machine_load(struct daemon *d, enum machine_kind kind, const char *name, str
 
 	if (!m)
 		return err_sys(e, ENOMEM, "%s", name);
+	m->object.daemon = d;
 	m->dirfd = openat(d->kind_fd[kind], name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	rc = m->dirfd < 0 ? -errno : store_read(m->dirfd, "meta", &text);
-	if (rc == 0)
-		rc = meta_parse(text_str(&text), &meta);
+	rc = machine_read_meta(m, &text, rc, &meta, &why);
+	if (rc < 0 && !anew) {
+		rc = 1;
+		goto fail;
+	}
 	if (rc < 0) {
 		/* Whose it was is unknown: only root may touch it until it is removed. */
-		err_set(&why, -EIO, "meta on disk cannot be read: %s", strerror(-rc));
-		meta = (struct meta){ .owner.mode = 0700 };
+		meta = (struct meta){ .owner.mode = 0700, .id = daemon_new_id(d, e) };
+		clock_gettime(CLOCK_REALTIME, &meta.created);
 		uuid_make(meta.uuid);
-		meta.id = daemon_new_id(d, e);
-		if (!meta.id) {
-			machine_free(&m->object);
-			text_free(&text);
-			return e->code;
-		}
+		rc = meta.id ? 0 : e->code;
+		if (rc < 0)
+			goto fail;
 	}
 	memcpy(m->uuid, meta.uuid, sizeof(m->uuid));
 	m->created = meta.created;
@@ -330,17 +347,18 @@ int machine_load(struct daemon *d, enum machine_kind kind, const char *name, str
 	if (rc < 0 && !why.code)
 		err_set(&why, rc, "config.yaml on disk cannot be read");
 	rc = machine_insert(m, d, meta.id, name, e);
-	if (rc < 0) {
-		machine_free(&m->object);
-		text_free(&text);
-		return rc;
-	}
+	if (rc < 0)
+		goto fail;
 	m->object.owner = meta.owner;
 	if (meta.files)
 		meta_parse_files(m, meta.files);
 	text_free(&text);
 	m->broken = why;
 	return 0;
+fail:
+	machine_free(&m->object);
+	text_free(&text);
+	return rc;
 }
 
 static void machine_read_ending(struct machine *m)
@@ -548,8 +566,14 @@ int machine_configure(struct machine *m, struct machine_config *next, struct cal
 		return rc;
 	if (machine_active(m))
 		rc = machine_limit(m, next, &m->config, e);
-	if (rc == 0)
+	if (rc == 0 && m->broken.code)
+		rc = machine_save_meta(&m->object, e);
+	if (rc == 0) {
 		rc = config_save(m, next, e);
+		/* It may have got as far as its name. */
+		if (rc < 0 && rc != -EINVAL && !m->broken.code)
+			config_save(m, &m->config, NULL);
+	}
 	if (rc < 0) {
 		/* Back to what it was; what cannot be set back was not set either. */
 		if (machine_active(m))

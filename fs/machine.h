@@ -73,8 +73,13 @@ int machine_rename(struct object *o, const char *name, struct err *e);
 int machine_save_meta(struct object *o, struct err *e);
 void machine_free(struct object *o);
 
-/* Makes the machine whose directory is STATE/KIND/NAME; one that cannot be read is `failed`. */
-int machine_load(struct daemon *d, enum machine_kind kind, const char *name, struct err *e);
+/*
+ * Makes the machine whose directory is STATE/KIND/NAME; one that cannot be read is `failed`. One
+ * whose id cannot be had, or is another's, needs a new one: without `anew` it is left out, and 1
+ * is returned.
+ */
+int machine_load(struct daemon *d, enum machine_kind kind, const char *name, bool anew,
+		 struct err *e);
 /* Finds a monitor that an earlier daemon left, or how the machine ended without one. */
 void machine_recover(struct machine *m);
 

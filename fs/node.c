@@ -597,8 +597,12 @@ static void handle_refuse(struct handle *h, const struct err *e, bool noted)
 void request_finish(struct request *r, int rc, const struct err *e)
 {
 	r->cancel = NULL;
-	if (rc < 0 && r->handle)
+	if (rc < 0 && r->handle) {
 		handle_refuse(r->handle, e, r->noted);
+	} else if (r->handle && r->len) {
+		free(r->handle->refusal);
+		r->handle->refusal = NULL;
+	}
 	free(r->rest);
 	r->rest = NULL;
 	r->answer(r, rc < 0 ? rc : (int)r->len);
@@ -617,10 +621,6 @@ int handle_write(struct handle *h, struct request *r, const char *data, size_t l
 		rc = 0;
 	else
 		rc = h->file->write(h, r, data, len, &e);
-	if (rc == 0) {
-		free(h->refusal);
-		h->refusal = NULL;
-	}
 	if (rc != NODE_PARKED)
 		request_finish(r, rc, &e);
 	return rc;
@@ -650,8 +650,9 @@ unsigned handle_poll(struct handle *h, void *poll)
 	h->poll = poll;
 	if (o->gone)
 		return POLLERR | POLLHUP;
-	/* A log is readable when there is more of it; the rest answers as sysfs does. */
-	if (h->file->kind == FILE_LOG && h->file->log_size(o, h->file) <= h->read_end)
+	/* A log is readable when there is more of it, or less: its older half has gone; the rest
+	 * answers as sysfs does. */
+	if (h->file->kind == FILE_LOG && h->file->log_size(o, h->file) == h->read_end)
 		events &= ~(unsigned)(POLLIN | POLLRDNORM);
 	if (h->file->event_index >= 0 && h->file->kind != FILE_LOG &&
 	    h->seen != o->version[h->file->event_index])

@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define TREE_DEPTH 8
+
 /* mkdir -p */
 static int make_path(const char *dir)
 {
@@ -49,15 +51,20 @@ int store_open(const char *dir, int *ret_fd, struct err *e)
 	return 0;
 }
 
-/* Removes a directory of plain files. */
-static int remove_dir(int parent, const char *name)
+/* Removes a file, or a directory with all that is in it; a few levels are more than we make. */
+static int remove_tree(int parent, const char *name, int depth)
 {
-	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	struct dirent *entry;
 	DIR *dir;
+	int fd;
 
+	if (unlinkat(parent, name, 0) == 0 || errno == ENOENT)
+		return 0;
+	if (errno != EISDIR || depth == 0)
+		return -errno;
+	fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
-		return errno == ENOENT ? 0 : -errno;
+		return -errno;
 	dir = fdopendir(fd);
 	if (!dir) {
 		close(fd);
@@ -65,7 +72,7 @@ static int remove_dir(int parent, const char *name)
 	}
 	while ((entry = readdir(dir)))
 		if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
-			unlinkat(dirfd(dir), entry->d_name, 0);
+			remove_tree(fd, entry->d_name, depth - 1);
 	closedir(dir);
 	return unlinkat(parent, name, AT_REMOVEDIR) < 0 ? -errno : 0;
 }
@@ -84,7 +91,7 @@ static void store_sweep(int kind_fd)
 	while ((entry = readdir(dir)))
 		if (entry->d_name[0] == '.' && strcmp(entry->d_name, ".") &&
 		    strcmp(entry->d_name, ".."))
-			remove_dir(kind_fd, entry->d_name);
+			remove_tree(kind_fd, entry->d_name, TREE_DEPTH);
 	closedir(dir);
 }
 
@@ -131,6 +138,17 @@ static int write_new(int dirfd, const char *name, const char *data, size_t len)
 	return rc;
 }
 
+/* A directory in the file's place is foreign; what is written now stands for it. */
+static int rename_over(int dirfd, const char *from, const char *to)
+{
+	if (renameat(dirfd, from, dirfd, to) == 0)
+		return 0;
+	if (errno != EISDIR)
+		return -errno;
+	remove_tree(dirfd, to, TREE_DEPTH);
+	return renameat(dirfd, from, dirfd, to) < 0 ? -errno : 0;
+}
+
 int store_write(int dirfd, const char *name, const char *data, size_t len, struct err *e)
 {
 	char temp[80];
@@ -138,9 +156,10 @@ int store_write(int dirfd, const char *name, const char *data, size_t len, struc
 
 	snprintf(temp, sizeof(temp), ".%s", name);
 	rc = write_new(dirfd, temp, data, len);
-	if (rc == 0 && renameat(dirfd, temp, dirfd, name) < 0) {
-		rc = -errno;
-		unlinkat(dirfd, temp, 0);
+	if (rc == 0) {
+		rc = rename_over(dirfd, temp, name);
+		if (rc < 0)
+			unlinkat(dirfd, temp, 0);
 	}
 	if (rc == 0 && fsync(dirfd) < 0)
 		rc = -errno;
@@ -159,6 +178,20 @@ int store_read(int dirfd, const char *name, struct text *out)
 	return rc;
 }
 
+/* When it fails the name is the old one: what was refused has not happened. */
+static int rename_durably(int fd, const char *from, const char *to)
+{
+	int rc;
+
+	if (renameat2(fd, from, fd, to, RENAME_NOREPLACE) < 0)
+		return -errno;
+	if (fsync(fd) == 0)
+		return 0;
+	rc = -errno;
+	renameat2(fd, to, fd, from, RENAME_NOREPLACE);
+	return rc;
+}
+
 int store_make(int kind_fd, const char *name, const struct text *meta, const struct text *config,
 	       int *ret_fd, struct err *e)
 {
@@ -166,7 +199,8 @@ int store_make(int kind_fd, const char *name, const struct text *meta, const str
 	int fd = -1, rc = 0;
 
 	snprintf(temp, sizeof(temp), ".%s", name);
-	if (mkdirat(kind_fd, temp, 0700) < 0 && errno != EEXIST)
+	remove_tree(kind_fd, temp, TREE_DEPTH); /* of an earlier failure */
+	if (mkdirat(kind_fd, temp, 0700) < 0)
 		rc = -errno;
 	if (rc == 0) {
 		fd = openat(kind_fd, temp, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
@@ -178,36 +212,35 @@ int store_make(int kind_fd, const char *name, const struct text *meta, const str
 		rc = write_new(fd, "config.yaml", text_str(config), config->len);
 	if (rc == 0 && fsync(fd) < 0)
 		rc = -errno;
-	if (rc == 0 && renameat2(kind_fd, temp, kind_fd, name, RENAME_NOREPLACE) < 0)
-		rc = -errno;
-	if (rc == 0 && fsync(kind_fd) < 0)
-		rc = -errno;
+	if (rc == 0)
+		rc = rename_durably(kind_fd, temp, name);
 	if (rc == 0) {
 		*ret_fd = fd;
 		return 0;
 	}
 	if (fd >= 0)
 		close(fd);
-	remove_dir(kind_fd, temp);
+	remove_tree(kind_fd, temp, TREE_DEPTH);
 	return err_sys(e, -rc, "state directory: cannot keep %s", name);
 }
 
 int store_remove(int kind_fd, const char *name, struct err *e)
 {
 	char temp[80];
+	int rc;
 
 	snprintf(temp, sizeof(temp), ".%s", name);
-	if (renameat(kind_fd, name, kind_fd, temp) < 0 && errno != ENOENT)
-		return err_sys(e, errno, "state directory: cannot remove %s", name);
-	if (fsync(kind_fd) < 0)
-		return err_sys(e, errno, "state directory: cannot remove %s", name);
-	remove_dir(kind_fd, temp); /* what is left is swept at the next start */
+	remove_tree(kind_fd, temp, TREE_DEPTH); /* of an earlier failure */
+	rc = rename_durably(kind_fd, name, temp);
+	if (rc < 0 && rc != -ENOENT)
+		return err_sys(e, -rc, "state directory: cannot remove %s", name);
+	remove_tree(kind_fd, temp, TREE_DEPTH); /* what is left is swept at the next start */
 	return 0;
 }
 
 int store_rename(int kind_fd, const char *from, const char *to, struct err *e)
 {
-	if (renameat2(kind_fd, from, kind_fd, to, RENAME_NOREPLACE) < 0 || fsync(kind_fd) < 0)
-		return err_sys(e, errno, "state directory: cannot rename %s", from);
-	return 0;
+	int rc = rename_durably(kind_fd, from, to);
+
+	return rc < 0 ? err_sys(e, -rc, "state directory: cannot rename %s", from) : 0;
 }

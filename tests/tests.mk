@@ -18,6 +18,10 @@ LAB_TESTS  := $(filter-out tests/lab/mkinitrd.sh,$(wildcard tests/lab/*.sh)) \
               tests/container/*.sh tests/vm/*.sh))
 TESTS      ?= $(HOST_TESTS) $(LAB_TESTS)
 
+# Fuzz targets are linked as unit tests are; tests/fuzz/fuzz.sh runs them.
+FUZZ_BINS := $(patsubst tests/fuzz/%.c,$(B)/tests/fuzz/%,$(wildcard tests/fuzz/*.c))
+CHECK_BUILDS += $(if $(filter tests/fuzz/%,$(TESTS)),$(FUZZ_BINS))
+
 # With TESTS given, only the unit tests among them are built.
 CHECK_UNITS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,\
                $(filter tests/unit/%.c,$(TESTS:lab:%=%)))
@@ -26,7 +30,7 @@ CHECK_BUILDS += $(B)/tests/box $(B)/tests/fault/failcall $(B)/tests/rootfs \
                 $(B)/tests/guest/tiny.elf $(B)/tests/guest/tiny-pvh.elf
 
 .PHONY: check check-build check-asan lab-check lint bench demo
-.PRECIOUS: $(B)/tests/unit/%.o
+.PRECIOUS: $(B)/tests/unit/%.o $(B)/tests/fuzz/%.o
 
 # Everything apt can bring comes first, in one go; the lab's part is optional.
 check:
@@ -75,7 +79,7 @@ lint:
 
 # A unit test is one C file that prints TAP; it links against everything but main(). From an
 # archive only what it uses is taken, so it may stand in for a module by defining its functions.
-$(UNIT_BINS): $(B)/tests/unit/%: $(B)/tests/unit/%.o $(B)/tests/machinefs.a
+$(UNIT_BINS) $(FUZZ_BINS): %: %.o $(B)/tests/machinefs.a
 	@echo "  LD    $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
@@ -97,4 +101,4 @@ $(B)/tests/rootfs: tests/busybox-root
 	@echo "  ROOT  $@"
 	$(Q)rm -rf $@ && tests/busybox-root $@
 
--include $(UNIT_SRCS:%.c=$(B)/%.d)
+-include $(UNIT_SRCS:%.c=$(B)/%.d) $(FUZZ_BINS:%=%.d)

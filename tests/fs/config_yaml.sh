@@ -1,5 +1,7 @@
 #!/bin/bash
 # config.yaml: the whole configuration in one transaction.
+# What ls, cat and words do is what is tried here.
+# shellcheck disable=SC2059,SC2089,SC2090
 . tests/lib.sh
 . tests/machines.sh
 machinefs_start
@@ -166,7 +168,7 @@ fi
 # --- odd values come back from the disk
 i=0
 while IFS= read -r value; do
-	i=$((i + 1))
+	value=${value/\$blank/ } i=$((i + 1))
 	printf '%s\n' "$value" >"$a/boot.cmdline" && printf 'key%d %s\n' $i "$value" >"$a/label" ||
 		fail "the value $i is accepted" "$(cat "$a/error")"
 	cp "$a/config.yaml" "$b/config.yaml"
@@ -182,7 +184,7 @@ yes
 a: b
 # hash
  leading space
-trailing space 
+trailing space$blank
 - dash
 ---
 ...

@@ -1,5 +1,7 @@
 #!/bin/bash
 # Nothing is lost: the daemon and the monitors killed with -9, between any two steps and on the way.
+# What ls, cat and words do is what is tried here.
+# shellcheck disable=SC2010,SC2086
 . tests/lib.sh
 . tests/machines.sh
 need_root
@@ -167,6 +169,23 @@ for i in {0..14}; do
 done
 is "killed during start: it runs, or nothing is left" "$wrong" ''
 ok "it starts well after all that" put "$s/ctl" start
+
+# --- a daemon that is stopped for a while
+container_new t /bin/sh -c "'i=0; while :; do i=\$((i+1)); echo line \$i; sleep 0.01; done'"
+t=$M/container/t
+put "$t/ctl" start
+pid=$(cat "$t/pid")
+kill -STOP "$MACHINEFS_PID"
+sleep 9
+kill -CONT "$MACHINEFS_PID"
+sleep 0.5
+is "machines outlive a daemon that does not listen" "$(cat "$t/state") $(cat "$t/pid")" "running $pid"
+ok "and it commands them" put "$t/ctl" pause
+is "as ever" "$(cat "$t/state")" paused
+put "$t/ctl" kill
+await "$t" stopped 5
+is "to the end" "$(cat "$t/exit")" "signaled 9"
+rmdir "$t"
 
 # --- SIGTERM, and the machines go on
 pid=$(cat "$s/pid")

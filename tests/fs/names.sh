@@ -1,5 +1,7 @@
 #!/bin/bash
 # Names: what may be made, renamed and removed, and what is part of the tree.
+# What ls, cat and words do is what is tried here.
+# shellcheck disable=SC2002,SC2010,SC2011
 . tests/lib.sh
 . tests/machines.sh
 machinefs_start

@@ -1,5 +1,7 @@
 #!/bin/bash
 # Settings: one write is one transaction, whoever writes it and however; and the error file.
+# What ls, cat and words do is what is tried here.
+# shellcheck disable=SC2086,SC2089,SC2090,SC2231
 . tests/lib.sh
 . tests/machines.sh
 machinefs_start

@@ -1,5 +1,7 @@
 #!/bin/bash
 # The tree: lengths, times, inode numbers, and that reading it never blocks or changes anything.
+# What ls, cat and words do is what is tried here.
+# shellcheck disable=SC2002,SC2010,SC2012,SC2046,SC2089,SC2090
 . tests/lib.sh
 . tests/machines.sh
 need_root

@@ -1,5 +1,7 @@
 #!/bin/bash
 # Watching: poll(2), inotify, tail -f, and events without a gap.
+# What ls, cat and words do is what is tried here.
+# shellcheck disable=SC2002
 . tests/lib.sh
 . tests/machines.sh
 need_root

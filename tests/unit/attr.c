@@ -147,8 +147,8 @@ static void test_long(const struct attr *a, enum machine_kind kind)
 	ok(attr_store(a, &c, big, sizeof(big), &e) == -EINVAL &&
 		   !strncmp(e.text, a->name, strlen(a->name)),
 	   "%s: 1 MiB is refused: %s", a->name, e.text);
-	ok(attr_store(a, &c, big, ATTR_VALUE_MAX, &e) == -EINVAL, "%s: so is the longest write of digits",
-	   a->name);
+	ok(attr_store(a, &c, big, ATTR_VALUE_MAX, &e) == -EINVAL,
+	   "%s: so is the longest write of digits", a->name);
 	config_free(&c);
 }
 

@@ -1,0 +1,49 @@
+/* config_parse(): whatever is accepted prints as something that is accepted and means the same. */
+#include "fs/attr.h"
+#include "fs/config_yaml.h"
+#include "tests/fuzz/fuzz.h"
+
+static const struct fuzz_input corpus[] = {
+	FUZZ_TEXT("cpu.count: 2\nmemory.size: 1G\nlabel: {a: b, c: 'd e'}\n...\n"),
+	FUZZ_TEXT("%YAML 1.1\n---\n? boot.cmdline\n: \"a \\u263a\\n\"\nlabel:\n  key: >-\n    "
+		  "folded\n"),
+	FUZZ_TEXT("root: /\ninit: /bin/sh -c 'echo \"x\"'\ninit.env:\n  A: b\nuser.map:\n  0: "
+		  "100000 65536\n"),
+	FUZZ_TEXT(
+		"cpu.max: 5000 100000\nnamespaces: pid user\ncapabilities: default\n# end\n...\n"),
+	FUZZ_TEXT("cpu.count: &a !!int 1\nboot.cmdline: *a\n<<: {}\n- []\n"),
+};
+
+static void parse(enum machine_kind kind, const char *data, size_t len)
+{
+	struct machine_config c = { 0 }, back;
+	struct text all = TEXT_INIT, yaml = TEXT_INIT, again = TEXT_INIT;
+	struct err e = { 0 };
+	unsigned line, column;
+	int rc = config_parse(kind, data, len, &c, &all, &e);
+
+	if (rc < 0) {
+		fuzz_check(e.code == rc && sscanf(e.text, "%u:%u: ", &line, &column) == 2);
+		fuzz_check(line > 0 && column > 0 && all.len > 0);
+	} else {
+		fuzz_check(config_print(&c, &yaml, &e) == 0);
+		fuzz_check(config_parse(kind, yaml.data, yaml.len, &back, NULL, &e) == 0);
+		fuzz_check(config_print(&back, &again, &e) == 0 && !strcmp(yaml.data, again.data));
+		config_free(&back);
+		config_free(&c);
+	}
+	text_free(&all);
+	text_free(&yaml);
+	text_free(&again);
+}
+
+static void one(const char *data, size_t len)
+{
+	parse(KIND_VM, data, len);
+	parse(KIND_CONTAINER, data, len);
+}
+
+int main(int argc, char **argv)
+{
+	return fuzz_main(argc, argv, corpus, sizeof(corpus) / sizeof(corpus[0]), one);
+}
