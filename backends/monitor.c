@@ -180,9 +180,8 @@ static int verb_stop(struct monitor *m, int64_t seconds, struct err *e)
 		return rc;
 	event_free(m->timer);
 	m->timer = evtimer_new(m->host.loop, on_stop_timeout, m);
-	if (!m->timer)
+	if (!m->timer || evtimer_add(m->timer, &tv) < 0)
 		return err_sys(e, ENOMEM, "stop");
-	evtimer_add(m->timer, &tv);
 	m->run = RUN_STOPPING;
 	return 0;
 }
@@ -313,10 +312,15 @@ static int monitor_map_counters(struct monitor *m, struct err *e)
 static int monitor_join_cgroup(struct monitor *m, struct err *e)
 {
 	for (int i = 0; i < ENGINE_CGROUP_MAX; i++) {
-		int fd = m->host.fd[ENGINE_FD_CGROUP + i];
+		int *fd = &m->host.fd[ENGINE_FD_CGROUP + i];
 
-		if (fd >= 0 && write(fd, "0", 1) != 1)
+		if (*fd < 0)
+			continue;
+		if (write(*fd, "0", 1) != 1)
 			return err_sys(e, errno, "start: cannot enter the control group");
+		/* root opened it: whoever holds it could move any process of the host. */
+		close(*fd);
+		*fd = -1;
 	}
 	return 0;
 }
@@ -468,6 +472,8 @@ static void on_accept(int fd, short what, void *arg)
 	m->message_event = event_new(m->host.loop, daemon, EV_READ | EV_PERSIST, on_message, m);
 	if (!m->message_event || event_add(m->message_event, NULL) < 0) {
 		monitor_hang_up(m);
+		if (m->run == RUN_NEW) /* nobody would come again */
+			event_base_loopbreak(m->host.loop);
 		return;
 	}
 	monitor_say_hello(m);
