@@ -30,7 +30,7 @@ OBJS := $(SRCS:%.c=$(B)/%.o)
 LIB_OBJS := $(filter-out $(B)/fs/main.o,$(OBJS))
 
 .DEFAULT_GOAL := all
-.PHONY: all clean help install
+.PHONY: all clean help install manual
 all: $(B)/machinefs
 
 $(B)/machinefs: $(OBJS)
@@ -44,6 +44,14 @@ $(B)/%.o: %.c | $(DEPS_STAMP)
 
 install: $(B)/machinefs
 	install -D -m 755 $(B)/machinefs $(DESTDIR)$(PREFIX)/bin/machinefs
+	install -D -m 644 docs/machinefs.8 $(DESTDIR)$(PREFIX)/share/man/man8/machinefs.8
+	install -D -m 644 docs/machinefs.5 $(DESTDIR)$(PREFIX)/share/man/man5/machinefs.5
+	install -D -m 644 README.md $(DESTDIR)$(PREFIX)/share/doc/machinefs/README.md
+
+# The page comes from the tables in fs/; a copy is kept for readers and packagers.
+manual: $(B)/machinefs
+	$(B)/machinefs --manual >$(B)/machinefs.5
+	cp $(B)/machinefs.5 docs/machinefs.5
 
 include tests/tests.mk
 
@@ -72,6 +80,7 @@ help:
 	@echo 'make lab-check    the tests that run inside the lab; tests/lab/run TEST runs one'
 	@echo 'make bench        figures beside the peers, as ratios (root)'
 	@echo 'make lint         formatting, include directions, static checks'
+	@echo 'make manual       docs/machinefs.5, anew from the tables in fs/'
 	@echo 'make install      to DESTDIR and PREFIX ($(PREFIX))'
 	@echo 'Variables: V=1 shows commands; B=DIR builds elsewhere; SAN=1 with sanitizers.'
 	@echo 'What is missing is installed with apt-get when root runs make.'

@@ -8,9 +8,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -216,10 +218,15 @@ static void enable_controllers(int dir, bool may_leave, const char *parent)
 }
 
 /* Which needs the groups below the v2 directory dir can serve. */
-static unsigned int v2_needs(int dir)
+static unsigned int v2_needs(struct cgroup_host *h, int dir)
 {
-	unsigned int needs = 1u << NEED_CPUACCT | 1u << NEED_FREEZER | 1u << NEED_DEVICES;
+	unsigned int needs = 1u << NEED_CPUACCT;
 	struct text on = TEXT_INIT;
+
+	if (faccessat(dir, "cgroup.freeze", F_OK, 0) == 0) // Linux 5.2
+		needs |= 1u << NEED_FREEZER;
+	if (cgroup_load_devices(h))
+		needs |= 1u << NEED_DEVICES;
 
 	cgroup_read_file(dir, "cgroup.subtree_control", &on);
 	for (int i = 0; i < NEED_COUNT; i++)
@@ -269,7 +276,7 @@ static int add_hierarchy(struct cgroup_host *h, const struct cgroup_mount *m, co
 	if (dir < 0)
 		return dir;
 	if (m->v2)
-		needs &= v2_needs(dir);
+		needs &= v2_needs(h, dir);
 	*hier = (struct cgroup_hierarchy){ .v2 = m->v2, .needs = needs, .parent = dir };
 	for (int i = 0; i < NEED_COUNT; i++)
 		if (needs & 1u << i)
@@ -305,12 +312,12 @@ int cgroup_host_parse(const char *mountinfo, const char *self, const char *paren
 	h->device_program = -1;
 	for (int i = 0; i < NEED_COUNT; i++)
 		h->where[i] = -1;
-	/* A controller that v1 holds does not exist on v2; v2 serves what is left. */
+	/*
+	 * A controller is on one version only. What v2 does without controllers it does better,
+	 * and in a hybrid one group of v2 spares three of v1 (cpuacct, freezer, devices).
+	 */
+	add_hierarchies(h, mountinfo, self, parent, true, &why);
 	add_hierarchies(h, mountinfo, self, parent, false, &why);
-	/* A hybrid's v2 is worth joining only for controllers. */
-	if (h->n == 0 || h->where[NEED_CPU] < 0 || h->where[NEED_MEMORY] < 0 ||
-	    h->where[NEED_PIDS] < 0 || h->where[NEED_FREEZER] < 0)
-		add_hierarchies(h, mountinfo, self, parent, true, &why);
 	if (h->n == 0) {
 		cgroup_host_free(h);
 		return err_set(e, -ENXIO, "this host has no usable control groups%s%s",
@@ -352,6 +359,19 @@ void cgroup_host_free(struct cgroup_host *h)
 	free(h);
 }
 
+/* A group that was left frozen would stop whoever joins it, for ever. */
+static void thaw(struct cgroup *g)
+{
+	int freezer, frozen;
+
+	if (cgroup_open_freezer(g, &freezer, &frozen, NULL) < 0)
+		return;
+	freezer_set(freezer, frozen, false, NULL);
+	close(freezer);
+	if (frozen >= 0)
+		close(frozen);
+}
+
 /* Opens, and if make is set first makes, the group in every hierarchy. */
 static int open_group(struct cgroup_host *h, const char *name, bool make, struct cgroup **ret,
 		      struct err *e)
@@ -376,6 +396,8 @@ static int open_group(struct cgroup_host *h, const char *name, bool make, struct
 		if (g->dir[i] < 0)
 			goto fail;
 	}
+	if (make && !g->fresh)
+		thaw(g);
 	*ret = g;
 	return 0;
 fail:
@@ -438,6 +460,21 @@ int cgroup_open_procs(struct cgroup *g, int *fds, int max, struct err *e)
 		}
 	}
 	return h->n;
+}
+
+int cgroup_open_v2(const struct cgroup *g)
+{
+	for (int i = 0; i < g->host->n; i++)
+		if (g->host->hier[i].v2)
+			return openat(g->dir[i], ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return -1;
+}
+
+bool cgroup_fd_is_v2(int fd)
+{
+	struct statfs fs;
+
+	return fstatfs(fd, &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC;
 }
 
 /* Removes the groups inside dir, deepest first. Takes dir over. */

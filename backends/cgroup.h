@@ -73,6 +73,14 @@ int cgroup_restrict_devices(struct cgroup *g, struct err *e);
  */
 int cgroup_open_procs(struct cgroup *g, int *fds, int max, struct err *e);
 
+/*
+ * The group's directory in a v2 hierarchy, for CLONE_INTO_CGROUP; -1 where there is none. To be
+ * born into a group costs nothing, to move there waits for an RCU grace period, 15 ms if this
+ * happens seldom: v2 has no `tasks` file to move one thread by.
+ */
+int cgroup_open_v2(const struct cgroup *g);
+bool cgroup_fd_is_v2(int fd);
+
 /* *ret_freezer is written to freeze, *ret_frozen (or -1) tells completion; see freezer_set. */
 int cgroup_open_freezer(struct cgroup *g, int *ret_freezer, int *ret_frozen, struct err *e);
 /* Freezes or thaws; returns when every task is frozen (or EIO after one second). */

@@ -162,14 +162,20 @@ static int load_program(void)
 	return fd < 0 ? -errno : (int)fd;
 }
 
+bool cgroup_load_devices(struct cgroup_host *h)
+{
+	if (h->device_program < 0 && geteuid() == 0) {
+		int fd = load_program();
+
+		h->device_program = fd < 0 ? -1 : fd;
+	}
+	return h->device_program >= 0 || geteuid() != 0;
+}
+
 static int restrict_v2(struct cgroup_host *h, int dir)
 {
 	union bpf_attr attr;
 
-	if (h->device_program < 0)
-		h->device_program = load_program();
-	if (h->device_program < 0)
-		return h->device_program;
 	memset(&attr, 0, sizeof(attr));
 	attr.target_fd = (__u32)dir;
 	attr.attach_bpf_fd = (__u32)h->device_program;

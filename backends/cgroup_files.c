@@ -131,16 +131,13 @@ static uint64_t read_number(int dir, const char *file)
 	return value;
 }
 
-/* v1 keeps usage in cpuacct (nanoseconds) and throttling in cpu.stat, perhaps elsewhere. */
-static int read_cpu_stat_v1(struct cgroup *g, int acct, struct text *out)
+/* Throttling where v1 has the cpu controller. */
+static void read_throttling_v1(struct cgroup *g, struct text *out)
 {
 	struct text t = TEXT_INIT;
 	bool v2;
 	int cpu = cgroup_dir(g, NEED_CPU, &v2);
 
-	text_addf(out, "usage_usec %" PRIu64 "\n", read_number(acct, "cpuacct.usage") / 1000);
-	text_addf(out, "user_usec %" PRIu64 "\n", read_number(acct, "cpuacct.usage_user") / 1000);
-	text_addf(out, "system_usec %" PRIu64 "\n", read_number(acct, "cpuacct.usage_sys") / 1000);
 	if (cpu >= 0 && !v2 && cgroup_read_file(cpu, "cpu.stat", &t) == 0) {
 		const char *s = text_str(&t);
 
@@ -150,7 +147,25 @@ static int read_cpu_stat_v1(struct cgroup *g, int acct, struct text *out)
 			  keyed_number(s, "throttled_time") / 1000);
 	}
 	text_free(&t);
-	return 0;
+}
+
+/* Usage is v2's own, or v1's cpuacct (nanoseconds); throttling may be elsewhere. */
+static int read_cpu_stat(struct cgroup *g, int dir, bool v2, struct text *out)
+{
+	int r = 0;
+
+	if (v2) {
+		r = cgroup_read_file(dir, "cpu.stat", out);
+	} else {
+		text_addf(out, "usage_usec %" PRIu64 "\n",
+			  read_number(dir, "cpuacct.usage") / 1000);
+		text_addf(out, "user_usec %" PRIu64 "\n",
+			  read_number(dir, "cpuacct.usage_user") / 1000);
+		text_addf(out, "system_usec %" PRIu64 "\n",
+			  read_number(dir, "cpuacct.usage_sys") / 1000);
+	}
+	read_throttling_v1(g, out);
+	return r;
 }
 
 /* v1's total_ figures include the groups below, as all of v2's do. */
@@ -195,10 +210,11 @@ int cgroup_read(struct cgroup *g, enum cgroup_file file, struct text *out, struc
 		enum cgroup_need need;
 		const char *v1; /* NULL: not there, or translated below */
 	} files[] = {
+		/* A v2 group has pressure figures without controllers. */
 		[CGROUP_MEMORY_CURRENT] = { "memory.current", NEED_MEMORY,
 					    "memory.usage_in_bytes" },
 		[CGROUP_MEMORY_STAT] = { "memory.stat", NEED_MEMORY, NULL },
-		[CGROUP_MEMORY_PRESSURE] = { "memory.pressure", NEED_MEMORY, NULL },
+		[CGROUP_MEMORY_PRESSURE] = { "memory.pressure", NEED_CPUACCT, NULL },
 		[CGROUP_CPU_STAT] = { "cpu.stat", NEED_CPUACCT, NULL },
 		[CGROUP_CPU_PRESSURE] = { "cpu.pressure", NEED_CPUACCT, NULL },
 		[CGROUP_PIDS_CURRENT] = { "pids.current", NEED_PIDS, "pids.current" },
@@ -207,12 +223,12 @@ int cgroup_read(struct cgroup *g, enum cgroup_file file, struct text *out, struc
 	bool v2 = false;
 	int dir = cgroup_dir(g, files[file].need, &v2), r = -ENOENT;
 
-	if (dir >= 0 && v2)
+	if (dir >= 0 && file == CGROUP_CPU_STAT)
+		r = read_cpu_stat(g, dir, v2, out);
+	else if (dir >= 0 && v2)
 		r = cgroup_read_file(dir, name, out);
 	else if (dir >= 0 && files[file].v1)
 		r = cgroup_read_file(dir, files[file].v1, out);
-	else if (dir >= 0 && file == CGROUP_CPU_STAT)
-		r = read_cpu_stat_v1(g, dir, out);
 	else if (dir >= 0 && file == CGROUP_MEMORY_STAT)
 		r = read_memory_stat_v1(dir, out);
 	/* A kernel without pressure figures, or with them turned off (psi=0: EOPNOTSUPP). */

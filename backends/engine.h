@@ -54,7 +54,8 @@ enum engine_fd {
 	ENGINE_FD_SECCOMP, /* container: memfd with a struct sock_filter array (default profile) */
 	ENGINE_FD_FREEZER, /* the machine's cgroup: see cgroup_open_freezer() */
 	ENGINE_FD_FROZEN,  /* likewise: where completion is read (v2), or -1 */
-	ENGINE_FD_CGROUP,  /* the first of ENGINE_CGROUP_MAX cgroup.procs files, write only */
+	ENGINE_FD_CGROUP_V2, /* the group's directory on v2, to be cloned into, or -1 */
+	ENGINE_FD_CGROUP,    /* the first of ENGINE_CGROUP_MAX cgroup.procs files, write only */
 };
 #define ENGINE_CGROUP_MAX 12
 #define ENGINE_FD_COUNT	  (ENGINE_FD_CGROUP + ENGINE_CGROUP_MAX)
@@ -111,7 +112,11 @@ struct engine {
 	/* After pause() returns 0 no code of the machine runs, until resume(). */
 	int (*pause)(void *self, struct err *e);
 	int (*resume)(void *self, struct err *e);
-	/* VM: back to the state after start(), memory cleared. NULL where it cannot be. */
+	/*
+	 * VM: back to the state after start(), memory cleared; a paused one stays paused. When the
+	 * kernel cannot be loaded again, ended() follows with that sentence. NULL where it cannot
+	 * be.
+	 */
 	int (*reset)(void *self, struct err *e);
 	/* Container: sends a signal to init. NULL where it cannot be. */
 	int (*signal)(void *self, int signo, struct err *e);

@@ -437,6 +437,9 @@ static void on_message(int fd, short what, void *arg)
 	}
 	if (rc == 0 || (rc < 0 && rc != -EAGAIN))
 		monitor_hang_up(m);
+	/* The daemon has thought better of it. */
+	if (m->daemon < 0 && m->run == RUN_NEW)
+		event_base_loopbreak(m->host.loop);
 }
 
 /* Only root and this user may command: the socket's place is private, and this is a second lock. */

@@ -28,6 +28,7 @@ static bool text_reserve(struct text *t, size_t more)
 	}
 	t->data = data;
 	t->cap = cap;
+	t->data[t->len] = '\0'; /* an empty file read into it is an empty string */
 	return true;
 }
 

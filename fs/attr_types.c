@@ -18,12 +18,27 @@
 
 /* ---- numbers ---- */
 
-static int number_out_of_bounds(const struct attr *a, const char *line, struct err *e)
+/* A bound as a reader would write it: sizes with the largest unit that leaves it whole. */
+static const char *bound_print(uint64_t n, bool units, char buf[32])
 {
+	static const char *const suffixes[] = { "", "K", "M", "G", "T" };
+	size_t i = 0;
+
+	for (; units && n && n % 1024 == 0 && i < 4; n /= 1024)
+		i++;
+	snprintf(buf, 32, "%llu%s", (unsigned long long)n, suffixes[i]);
+	return buf;
+}
+
+static int number_out_of_bounds(const struct attr *a, const char *line, bool units, struct err *e)
+{
+	char min[32], max[32];
+
+	bound_print(a->min, units, min);
 	if (a->max == LIMIT_MAX)
-		return err_set(e, -EINVAL, "%s is below %llu", line, (unsigned long long)a->min);
-	return err_set(e, -EINVAL, "%s is outside %llu..%llu", line, (unsigned long long)a->min,
-		       (unsigned long long)a->max);
+		return err_set(e, -EINVAL, "%s is below %s", line, min);
+	return err_set(e, -EINVAL, "%s is outside %s..%s", line, min,
+		       bound_print(a->max, units, max));
 }
 
 /* Decimal digits, all of them, nothing else; a shift of 10 for K, 20 for M and so on. */
@@ -67,7 +82,7 @@ static int limit_parse(const struct attr *a, const char *line, bool units, uint6
 		return err_set(e, -EINVAL, "\"%.64s\" is not a %s%s", line,
 			       units ? "size" : "number", a->max == LIMIT_MAX ? " or max" : "");
 	if (rc < 0 || n < a->min || n > a->max || n == LIMIT_MAX)
-		return number_out_of_bounds(a, line, e);
+		return number_out_of_bounds(a, line, units, e);
 	*ret = n;
 	return 0;
 }
@@ -353,7 +368,7 @@ static void free_string(void *field)
 	}
 
 STRING_TYPE(attr_string, "string", "One line of text.", parse_string);
-STRING_TYPE(attr_path, "path", "An absolute path on the host, or nothing.", parse_path);
+STRING_TYPE(attr_path, "path", "An absolute path, or nothing.", parse_path);
 STRING_TYPE(attr_argv, "command",
 	    "A command and its arguments, quoted as in a shell; nothing is expanded.", parse_argv);
 STRING_TYPE(attr_hostname, "host name", "Letters, digits, dots and hyphens.", parse_hostname);

@@ -651,7 +651,10 @@ static int front_mount(struct fuse_front *f, const char *mountpoint, const char 
 	if (front_clear(mountpoint, e) < 0)
 		return e->code;
 	if (fuse_session_mount(f->session, mountpoint) < 0)
-		return err_set(e, -EIO, "%s: cannot be mounted; is /dev/fuse there?", mountpoint);
+		return err_set(e, -EIO,
+			       "%s: cannot be mounted; is /dev/fuse there, and may "
+			       "you open it?",
+			       mountpoint);
 	f->mounted = true;
 	fd = fuse_session_fd(f->session);
 	if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0)

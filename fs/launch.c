@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +15,7 @@
 #include "backends/cgroup.h"
 #include "backends/monitor.h"
 #include "backends/seccomp.h"
+#include "backends/spawn.h"
 #include "fs/attr.h"
 #include "fs/config_yaml.h"
 #include "fs/daemon.h"
@@ -30,6 +30,7 @@ struct launch {
 	int fds[WIRE_FDS_MAX];
 	struct text config;
 	int listener;
+	int birth_group; /* what the monitor's process is cloned into, or -1 */
 };
 
 /* ---- descriptors ---- */
@@ -149,11 +150,21 @@ static int launch_cgroup_fds(struct launch *l, struct err *e)
 	n = cgroup_open_procs(l->m->cgroup, procs, ENGINE_CGROUP_MAX, e);
 	if (n < 0)
 		return n;
+	l->birth_group = cgroup_open_v2(l->m->cgroup);
 	for (int i = 0; i < n; i++) {
-		int added =
-			launch_add_engine(l, (enum engine_fd)(ENGINE_FD_CGROUP + i), procs[i], e);
+		enum engine_fd role = (enum engine_fd)(ENGINE_FD_CGROUP + i);
+		int added = 0;
 
+		/* A VM's monitor is born there. */
+		if (l->m->kind == KIND_VM && l->birth_group >= 0 && cgroup_fd_is_v2(procs[i]))
+			close(procs[i]);
+		else
+			added = launch_add_engine(l, role, procs[i], e);
 		rc = rc ? rc : added;
+	}
+	if (rc == 0 && l->m->kind == KIND_CONTAINER && l->birth_group >= 0) {
+		rc = launch_add_engine(l, ENGINE_FD_CGROUP_V2, l->birth_group, e);
+		l->birth_group = -1;
 	}
 	if (rc == 0 && l->m->kind == KIND_CONTAINER)
 		rc = cgroup_open_freezer(l->m->cgroup, &freezer, &frozen, e);
@@ -228,6 +239,10 @@ static const struct monitor_hooks thread_hooks = { engine_of, config_decode, con
 
 int launch_monitor(void)
 {
+	sigset_t none;
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL); /* spawn_process() leaves all blocked */
 	signal(SIGPIPE, SIG_IGN);
 	if (fcntl(MONITOR_LISTENER, F_SETFD, FD_CLOEXEC) < 0)
 		return 2;
@@ -240,25 +255,17 @@ static int launch_process(struct launch *l, pid_t *ret_pid, struct err *e)
 	char name[] = "machinefs-monitor", option[] = "--monitor";
 	char *argv[] = { name, option, title, NULL };
 	char *env[] = { NULL };
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attributes;
-	sigset_t none;
-	int rc;
+	struct spawn spawn = {
+		.exe = "/proc/self/exe",
+		.argv = argv,
+		.env = env,
+		.fd = l->listener,
+		.fd_as = MONITOR_LISTENER,
+		.cgroup = l->birth_group,
+	};
 
 	snprintf(title, sizeof(title), "%s/%s", engine_of(l->m->kind)->name, l->m->object.name);
-	sigemptyset(&none);
-	posix_spawn_file_actions_init(&actions);
-	posix_spawnattr_init(&attributes);
-	posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-	posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
-	posix_spawn_file_actions_adddup2(&actions, l->listener, MONITOR_LISTENER);
-	/* A session of its own: what ends the daemon's terminal or group does not reach it. */
-	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK);
-	posix_spawnattr_setsigmask(&attributes, &none);
-	rc = posix_spawn(ret_pid, "/proc/self/exe", &actions, &attributes, argv, env);
-	posix_spawn_file_actions_destroy(&actions);
-	posix_spawnattr_destroy(&attributes);
-	return rc ? err_sys(e, rc, "start: monitor") : 0;
+	return spawn_process(&spawn, ret_pid, e);
 }
 
 static void *monitor_thread(void *arg)
@@ -337,47 +344,68 @@ static void launch_mark_running(struct launch *l)
 			return; /* full disk: the ending is then told, or not, as it is */
 }
 
+/* A monitor that listens, or soon will: what is sent meanwhile waits in its socket. */
+static int launch_connect(struct launch *l, struct err *e)
+{
+	int rc = link_listen(l->m, &l->listener, e);
+
+	if (rc == 0 && link_connect(l->m, &l->m->link) < 0)
+		rc = err_set(e, -EIO, "start: cannot connect to the monitor");
+	return rc < 0 ? rc : launch_spawn(l, e);
+}
+
+/*
+ * A VM's monitor is born into the machine's control group, so that comes first. A container's
+ * is not, and finds its feet while we make the group.
+ */
+static int launch_build(struct launch *l, struct request *r, struct err *e)
+{
+	bool born_inside = l->m->kind == KIND_VM;
+	int rc = launch_gather(l, e);
+
+	if (rc == 0 && born_inside)
+		rc = launch_cgroup(l, e);
+	if (rc == 0)
+		rc = launch_connect(l, e);
+	if (rc == 0 && !born_inside)
+		rc = launch_cgroup(l, e);
+	if (rc < 0)
+		return rc;
+	launch_mark_running(l);
+	return link_start(l->m->link, r, &l->start, &l->config, l->fds, e);
+}
+
+static void launch_free(struct launch *l)
+{
+	for (uint32_t i = 0; i < l->start.nfds; i++)
+		close(l->fds[i]);
+	if (l->listener >= 0)
+		close(l->listener);
+	if (l->birth_group >= 0)
+		close(l->birth_group);
+	text_free(&l->config);
+}
+
 int launch_machine(struct machine *m, struct request *r, struct err *e)
 {
-	struct launch l = { .m = m, .listener = -1 };
+	struct launch l = { .m = m, .listener = -1, .birth_group = -1 };
 	int rc;
 
 	if (m->broken.code)
 		return err_set(e, -EIO, "%s", m->broken.text);
-	rc = launch_gather(&l, e);
-	if (rc == 0)
-		rc = launch_cgroup(&l, e);
-	if (rc == 0)
-		rc = link_listen(m, &l.listener, e);
-	if (rc == 0 && link_connect(m, &m->link) < 0)
-		rc = err_set(e, -EIO, "start: cannot connect to the monitor");
-	if (rc == 0)
-		rc = link_start(m->link, r, &l.start, &l.config, l.fds, e);
+	rc = launch_build(&l, r, e);
 	if (rc == NODE_PARKED) {
-		int spawned = launch_spawn(&l, e);
-
-		if (spawned < 0) {
-			link_forget(m->link, r);
-			rc = spawned;
-		}
-	}
-	if (rc == NODE_PARKED) {
-		launch_mark_running(&l);
 		text_clear(&m->object.refusal);
 		m->before_start = m->state;
 		m->object.daemon->running++;
 		m->object.daemon->stats.starts++;
 		machine_set_state(m, STATE_STARTING, "");
 	} else {
-		link_free(m->link);
+		link_abandon(m->link);
 		m->link = NULL;
-		link_unlink(m);
+		machine_record_ending(m);
 		launch_drop_cgroup(m);
 	}
-	for (uint32_t i = 0; i < l.start.nfds; i++)
-		close(l.fds[i]);
-	if (l.listener >= 0)
-		close(l.listener);
-	text_free(&l.config);
+	launch_free(&l);
 	return rc;
 }

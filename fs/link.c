@@ -153,6 +153,16 @@ static void link_retire(struct link *l)
 	l->machine = NULL;
 }
 
+void link_abandon(struct link *l)
+{
+	if (!l)
+		return;
+	event_del(l->readable);
+	close(l->fd);
+	l->fd = -1;
+	link_retire(l);
+}
+
 static void link_over(struct link *l)
 {
 	struct machine *m = l->machine;
@@ -431,16 +441,6 @@ static int link_ask(struct link *l, struct request *r, enum wire_type type, cons
 		r->cancel = asked_cancel;
 	}
 	return NODE_PARKED;
-}
-
-void link_forget(struct link *l, struct request *r)
-{
-	struct asked *a = r->parked;
-
-	LIST_REMOVE(a, link);
-	free(a);
-	r->parked = NULL;
-	r->cancel = NULL;
 }
 
 int link_start(struct link *l, struct request *r, const struct wire_start *start,

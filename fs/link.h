@@ -29,8 +29,6 @@ void link_unlink(struct machine *m);
 /* Sends START; r is finished when the monitor has answered. */
 int link_start(struct link *l, struct request *r, const struct wire_start *start,
 	       const struct text *config, const int *fds, struct err *e);
-/* Takes back a request that was just sent: it will be answered by the caller. */
-void link_forget(struct link *l, struct request *r);
 /* r may be NULL: nobody wants the answer. */
 int link_verb(struct link *l, struct request *r, enum wire_verb_code verb, int64_t arg,
 	      struct err *e);
@@ -45,6 +43,8 @@ uint64_t link_counter(const struct link *l, enum engine_counter counter);
 /* Tells which process it is: a child of ours, to be reaped. */
 void link_own(struct link *l, pid_t pid);
 
+/* Hangs up on a monitor that has no machine, which it takes as its end. NULL: nothing. */
+void link_abandon(struct link *l);
 /* Answers what is open with ESTALE; the monitor goes on. */
 /* Answers what the monitor has not: the daemon ends. */
 void link_release(struct link *l);

@@ -141,7 +141,8 @@ const struct attr machine_attrs[] = {
 	  .type = &attr_env,
 	  CONTAINER_AT(env),
 	  .max = 4095,
-	  .doc = "Its environment, beside PATH, TERM and container, which it may override.",
+	  .doc = "Its environment, beside PATH, HOME, TERM, HOSTNAME and container, which it may "
+		 "override.",
 	  .good = "LANG=C.UTF-8",
 	  .bad = "=C" },
 	{ .name = "init.cwd",

@@ -8,118 +8,347 @@
 #include "fs/machine_files.h"
 #include "fs/root_files.h"
 
+#define LINE_MAX 72 /* columns of a text line in the page's source */
+
 static const char head[] =
-	".\\\" Generated from the tables in fs/: change them, not this page.\n"
-	".Dd $Mdocdate$\n.Dt MACHINEFS 5\n.Os machinefs\n"
-	".Sh NAME\n.Nm machinefs\n.Nd virtual machines and containers as files\n"
+	".\\\" Generated from the tables in fs/ by machinefs --manual: change those.\n"
+	".Dd $Mdocdate$\n"
+	".Dt MACHINEFS 5\n"
+	".Os machinefs\n"
+	".Sh NAME\n"
+	".Nm machinefs\n"
+	".Nd virtual machines and containers as files\n"
 	".Sh DESCRIPTION\n"
-	"Each virtual machine is a directory\n.Pa vm/NAME ,\n"
-	"each container a directory\n.Pa container/NAME .\n"
-	"mkdir makes one with working defaults, rmdir destroys it, mv renames it,\n"
-	"chown and chmod delegate it.\n"
-	"One file is one setting or one figure; reading returns what writing accepts.\n"
-	"Sizes are bytes, accepted with K, M, G and T;\n.Ql max\nis no limit.\n"
-	"A write is one transaction: it is done, and on disk, when it returns, or it is refused\n"
-	"and has changed nothing.\n"
+	"Each virtual machine is a directory\n"
+	".Pa vm/NAME\n"
+	"and each container a directory\n"
+	".Pa container/NAME\n"
+	"of the file system that\n"
+	".Xr machinefs 8\n"
+	"mounts.\n"
+	".Xr mkdir 1\n"
+	"makes a machine with working defaults,\n"
+	".Xr rmdir 1\n"
+	"removes one that is stopped,\n"
+	".Xr mv 1\n"
+	"renames it.\n"
+	"A name is 1 to 63 letters, digits, dots, underscores and hyphens,\n"
+	"and begins with a letter or digit.\n"
+	"Files come and go with their directory.\n"
+	".Pp\n"
+	"One file is one setting or one figure.\n"
+	"Reading a setting returns what writing accepts.\n"
+	"Formats are those of\n"
+	".Xr cgroups 7 ,\n"
+	"version 2:\n"
+	"one value, or lines KEY VALUE.\n"
+	"Sizes are bytes, accepted with K, M, G and T (powers of 1024);\n"
+	"times are microseconds unless it is said otherwise;\n"
+	".Ql max\n"
+	"is no limit; booleans are 0 and 1.\n"
+	".Pp\n"
+	"One\n"
+	".Xr write 2\n"
+	"is one transaction.\n"
+	"It is done, and on disk, when it returns; or it is refused and has changed\n"
+	"nothing.\n"
+	"So a value is written whole, as\n"
+	".Xr echo 1\n"
+	"and\n"
+	".Xr printf 1\n"
+	"do.\n"
+	"Where lines KEY VALUE are taken, any number may come in one write, and\n"
+	"they succeed or fail together.\n"
+	"Truncation and offsets mean nothing.\n"
 	"No read blocks, and no read changes anything.\n"
 	".Ss Errors\n"
-	"A refused operation leaves a sentence in\n.Pa error\nof the machine, or of the root for\n"
-	"operations on no machine.\n"
+	"A refused operation leaves the name of its errno and a sentence in the file\n"
+	".Pa error\n"
+	"of the machine;\n"
+	"or of the root where there is no machine, as for a refused\n"
+	".Xr mkdir 1 .\n"
 	"A descriptor opened for reading and writing reads back its own last refusal.\n"
-	".Bl -tag -width EACCES\n"
-	".It EINVAL\nnot the syntax of this file; out of bounds; unknown verb; bad name\n"
-	".It EBUSY\nnot in this state; in use\n"
-	".It EEXIST\nalready so; the name is taken\n"
-	".It ENOENT\na path or object named in the value does not exist\n"
-	".It EPERM , EACCES\nnot permitted; a path that the owner may not open\n"
-	".It ENXIO\nthis host or kind of machine cannot; the monitor is gone\n"
-	".It ENOSPC\nthe host has not got the memory, CPUs or disk\n"
-	".It EIO\nit failed below; the sentence says where\n"
-	".It ESTALE\nthe object was removed\n"
-	".El\n";
+	".Pp\n"
+	".Bl -tag -width EACCES -compact\n"
+	".It Er EINVAL\n"
+	"not the syntax of this file; out of bounds; unknown verb; bad name\n"
+	".It Er EBUSY\n"
+	"not in this state; in use; the time to wait is over\n"
+	".It Er EEXIST\n"
+	"already so; the name is taken\n"
+	".It Er ENOENT\n"
+	"a path or object named in the value does not exist\n"
+	".It Er EPERM\n"
+	"not permitted to this user, or to anybody\n"
+	".It Er EACCES\n"
+	"a path that the machine's owner may not open\n"
+	".It Er ENXIO\n"
+	"this host, kernel or kind of machine cannot; the monitor is gone\n"
+	".It Er ENOSPC\n"
+	"the host has not got the memory, CPUs or disk\n"
+	".It Er EIO\n"
+	"it failed below; the sentence says where\n"
+	".It Er ESTALE\n"
+	"the machine was removed\n"
+	".El\n"
+	".Ss Owners and modes\n"
+	"A machine belongs to who made it.\n"
+	".Xr chown 8\n"
+	"hands over its directory and files, and\n"
+	".Xr chmod 1\n"
+	"opens or closes single files: who may write\n"
+	".Pa ctl\n"
+	"may start and stop the machine, who may write\n"
+	".Pa cpu.max\n"
+	"may limit it.\n"
+	"Paths of the host are opened with the rights of the directory's owner.\n"
+	"Both last as long as the machine does.\n"
+	".Ss Waiting\n"
+	"A write to\n"
+	".Pa wait\n"
+	"returns when the machine is in the state written.\n"
+	"For the files\n"
+	".Pa state , console\n"
+	"and\n"
+	".Pa events ,\n"
+	".Xr poll 2\n"
+	"and\n"
+	".Xr inotify 7\n"
+	"tell of changes.\n";
 
-static const char tail[] = ".Sh SEE ALSO\n.Xr machinefs 8 , .Xr cgroups 7\n";
+static const char tail[] = ".Sh EXAMPLES\n"
+			   "A container, from a directory with a root file system:\n"
+			   ".Bd -literal -offset indent\n"
+			   "cd /run/machines\n"
+			   "mkdir container/web\n"
+			   "echo /srv/web > container/web/root\n"
+			   "echo \"/bin/sh -c 'echo hello; sleep 60'\" > container/web/init\n"
+			   "echo 64M > container/web/memory.size\n"
+			   "echo start > container/web/ctl\n"
+			   "cat container/web/console\n"
+			   "echo stop > container/web/ctl\n"
+			   "echo stopped > container/web/wait\n"
+			   "rmdir container/web\n"
+			   ".Ed\n"
+			   ".Pp\n"
+			   "A virtual machine:\n"
+			   ".Bd -literal -offset indent\n"
+			   "mkdir vm/db\n"
+			   "echo /srv/db/vmlinuz > vm/db/boot.kernel\n"
+			   "echo /srv/db/initrd > vm/db/boot.initrd\n"
+			   "echo 2 > vm/db/cpu.count\n"
+			   "echo start > vm/db/ctl\n"
+			   "tail -f vm/db/console\n"
+			   ".Ed\n"
+			   ".Pp\n"
+			   "A copy with the same settings, and several settings at once:\n"
+			   ".Bd -literal -offset indent\n"
+			   "mkdir vm/db2\n"
+			   "cat vm/db/config.yaml > vm/db2/config.yaml\n"
+			   "sed 's/^cpu.count:.*/cpu.count: 4/' vm/db/config.yaml > new.yaml\n"
+			   "cat new.yaml > vm/db/config.yaml\n"
+			   ".Ed\n"
+			   ".Sh SEE ALSO\n"
+			   ".Xr cgroups 7 ,\n"
+			   ".Xr machinefs 8\n";
 
-/* A text line that begins with a dot or a quote would be a request to the formatter. */
-static void print_text(FILE *out, const char *text)
+/* ---- text ---- */
+
+static bool sentence_ends(const char *word, size_t len)
 {
-	if (*text == '.' || *text == '\'')
-		fputs("\\&", out);
-	for (; *text; text++) {
-		if (*text == '\\')
+	return len > 1 && word[len - 1] == '.' && word[len - 2] != '.';
+}
+
+static void print_escaped(FILE *out, const char *s, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (s[i] == '\\')
 			fputs("\\e", out);
 		else
-			fputc(*text, out);
+			fputc(s[i], out);
+}
+
+/*
+ * Sentences, wrapped, each from a new line, as mdoc(7) wants it. A line that begins with a dot
+ * or a quote would be a request to the formatter.
+ */
+static void print_text(FILE *out, const char *text)
+{
+	size_t column = 0, len;
+
+	for (; *text; text += len, text += strspn(text, " ")) {
+		len = strcspn(text, " ");
+		if (column && column + 1 + len > LINE_MAX) {
+			fputc('\n', out);
+			column = 0;
+		}
+		if (column)
+			fputc(' ', out);
+		else if (*text == '.' || *text == '\'')
+			fputs("\\&", out);
+		print_escaped(out, text, len);
+		column += len + 1;
+		if (sentence_ends(text, len)) {
+			fputc('\n', out);
+			column = 0;
+		}
 	}
-	fputc('\n', out);
+	if (column)
+		fputc('\n', out);
+}
+
+/* A macro with one literal argument, in which nothing is a macro. */
+static void print_literal(FILE *out, const char *macro, const char *text, const char *behind)
+{
+	fprintf(out, ".%s \"", macro);
+	for (; *text; text++) {
+		if (*text == '"')
+			fputc('"', out);
+		print_escaped(out, text, 1);
+	}
+	fprintf(out, "\"%s\n", behind);
+}
+
+/* ---- files ---- */
+
+static void print_words(FILE *out, const struct attr *a)
+{
+	const char *const *words = a->words;
+
+	print_text(out, a->type == &attr_words ? "Any of these, separated by spaces:" : "One of:");
+	for (; *words; words++)
+		print_literal(out, "Ql", *words, words[1] ? " ," : " .");
+}
+
+static void print_size(FILE *out, uint64_t n)
+{
+	static const char *const units[] = { "", "K", "M", "G", "T" };
+	size_t i = 0;
+
+	for (; n && n % 1024 == 0 && i < 4; n /= 1024)
+		i++;
+	fprintf(out, "%llu%s", (unsigned long long)n, units[i]);
+}
+
+static void print_number(FILE *out, const struct attr *a, uint64_t n)
+{
+	if (a->type == &attr_size)
+		print_size(out, n);
+	else
+		fprintf(out, "%llu", (unsigned long long)n);
+}
+
+static void print_bounds(FILE *out, const struct attr *a)
+{
+	bool limit = a->max == LIMIT_MAX;
+
+	fputs(limit ? "At least " : "From ", out);
+	print_number(out, a, a->min);
+	if (limit) {
+		fputs(", or\n.Ql max .\n", out);
+	} else {
+		fputs(" to ", out);
+		print_number(out, a, a->max);
+		fputs(".\n", out);
+	}
+}
+
+static void print_sample(FILE *out, const char *what, const char *value)
+{
+	fprintf(out, "%s\n", what);
+	print_literal(out, "Ql", value, " .");
+}
+
+static void print_setting(FILE *out, const struct attr *a)
+{
+	bool number = a->type == &attr_number || a->type == &attr_size;
+	/* A path that any host has is a sample for tests, not for readers. */
+	bool host_path = a->flags & (ATTR_FILE_PATH | ATTR_DIR_PATH);
+
+	if (a->words)
+		print_words(out, a);
+	else if (a->type->format)
+		print_text(out, a->type->format);
+	if (number)
+		print_bounds(out, a);
+	if (a->initial)
+		print_sample(out, "Default:", a->initial);
+	else
+		print_text(out, "Empty by default.");
+	if (a->good && !a->words && !host_path && a->type != &attr_bool)
+		print_sample(out, "For example:", a->good);
+	print_text(out, a->flags & ATTR_LIVE ? "May change while the machine runs."
+					     : "Cannot change while the machine runs.");
 }
 
 static void print_file(FILE *out, const struct file *f)
 {
+	const char *access = f->kind == FILE_LINK ? "link" : f->write ? "read, write" : "read only";
+
 	fprintf(out, ".It Pa %s\n", f->name);
-	if (f->attr)
-		fprintf(out, ".Pq %s%s%s%s\n", f->attr->type->name,
-			f->attr->initial ? ", default " : "",
-			f->attr->initial && strlen(f->attr->initial) < 40 ? f->attr->initial : "",
-			f->attr->flags & ATTR_LIVE ? ", may change while it runs" : "");
-	else
-		fprintf(out, ".Pq %s\n",
-			f->kind == FILE_LINK  ? "link"
-			: f->write && f->show ? "read, write"
-			: f->write	      ? "write"
-					      : "read only");
+	if (!f->attr)
+		fprintf(out, ".Pq %s\n", access);
 	print_text(out, f->doc);
-	if (f->attr && f->attr->type->format) {
-		print_text(out, f->attr->type->format);
-		if (f->attr->good)
-			fprintf(out, "For example:\n.Ql %s\n", f->attr->good);
-	}
+	if (f->attr)
+		print_setting(out, f->attr);
 }
 
-static int print_class(FILE *out, const char *title, struct class *c)
+/* The same file, with the same meaning, in the other class: a row for both kinds. */
+static bool file_shared(const struct file *f, const struct class *other)
+{
+	for (size_t i = 0; i < other->nfiles; i++)
+		if (!strcmp(other->files[i].name, f->name) && other->files[i].attr == f->attr)
+			return true;
+	return false;
+}
+
+/* ---- sections ---- */
+
+enum which { WHICH_ALL, WHICH_SETTINGS, WHICH_OTHERS };
+
+/* Of the class's files those that other has too (shared) or has not; other NULL: all. */
+static void print_section(FILE *out, const char *title, const struct class *c,
+			  const struct class *other, bool shared, enum which which)
 {
 	fprintf(out, ".Sh %s\n.Bl -tag -width Ds\n", title);
-	for (size_t i = 0; i < c->nfiles; i++)
-		print_file(out, &c->files[i]);
+	for (size_t i = 0; i < c->nfiles; i++) {
+		const struct file *f = &c->files[i];
+
+		if ((which == WHICH_SETTINGS && !f->attr) || (which == WHICH_OTHERS && f->attr))
+			continue;
+		if (!other || file_shared(f, other) == shared)
+			print_file(out, f);
+	}
 	fputs(".El\n", out);
-	free(c->files);
-	*c = (struct class){ 0 };
-	return 0;
-}
-
-static int root_section(struct class *c, struct err *e)
-{
-	return root_files(c, e);
-}
-
-static int vm_section(struct class *c, struct err *e)
-{
-	return machine_files(KIND_VM, c, e);
-}
-
-static int container_section(struct class *c, struct err *e)
-{
-	return machine_files(KIND_CONTAINER, c, e);
 }
 
 int manual_print(FILE *out)
 {
-	static const struct {
-		const char *title;
-		int (*files)(struct class *c, struct err *e);
-	} sections[] = {
-		{ "THE ROOT", root_section },
-		{ "HOST", host_files },
-		{ "A VIRTUAL MACHINE", vm_section },
-		{ "A CONTAINER", container_section },
-	};
-	struct class c = { 0 };
+	struct class root = { 0 }, host = { 0 }, vm = { 0 }, container = { 0 };
 	struct err e = { 0 };
+	int rc = root_files(&root, &e);
 
-	fputs(head, out);
-	for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++)
-		if (sections[i].files(&c, &e) < 0 || print_class(out, sections[i].title, &c) < 0)
-			return -1;
-	fputs(tail, out);
-	return ferror(out) ? -1 : 0;
+	if (rc == 0)
+		rc = host_files(&host, &e);
+	if (rc == 0)
+		rc = machine_files(KIND_VM, &vm, &e);
+	if (rc == 0)
+		rc = machine_files(KIND_CONTAINER, &container, &e);
+	if (rc == 0) {
+		fputs(head, out);
+		print_section(out, "FILES OF THE ROOT", &root, NULL, true, WHICH_ALL);
+		print_section(out, "FILES OF HOST", &host, NULL, true, WHICH_ALL);
+		print_section(out, "FILES OF EVERY MACHINE", &vm, &container, true, WHICH_OTHERS);
+		print_section(out, "SETTINGS OF EVERY MACHINE", &vm, &container, true,
+			      WHICH_SETTINGS);
+		print_section(out, "SETTINGS OF A VIRTUAL MACHINE", &vm, &container, false,
+			      WHICH_ALL);
+		print_section(out, "SETTINGS OF A CONTAINER", &container, &vm, false, WHICH_ALL);
+		fputs(tail, out);
+	}
+	free(root.files);
+	free(host.files);
+	free(vm.files);
+	free(container.files);
+	return rc < 0 || ferror(out) ? -1 : 0;
 }

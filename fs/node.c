@@ -428,7 +428,10 @@ int node_mkdir(struct object *dir, const char *name, struct caller who, mode_t m
 	if (dir->gone)
 		return -ESTALE;
 	if (!dir->class->mkdir)
-		rc = err_set(&e, -EPERM, "mkdir %.64s: nothing can be made here", name);
+		rc = err_set(&e, -EPERM,
+			     "mkdir %.64s: nothing can be made here; machines are made in vm/ and "
+			     "in container/",
+			     name);
 	else if (!object_name_valid(name))
 		rc = err_set(&e, -EINVAL,
 			     "%s: \"%.80s\" is not a name: 1 to 63 of letters, digits, '.', '_' "

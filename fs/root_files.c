@@ -32,12 +32,15 @@ static const char readme[] =
 	"    tail -f console                     # or: screen \"$(readlink tty)\"\n"
 	"\n"
 	"When a write fails, the reason is next to it:  cat error\n"
+	"When mkdir or mv fails, it is at the root:     cat error\n"
 	"What can be done now:                          cat ctl\n"
-	"All settings as one document:                  cat config.yaml\n"
+	"All settings as one document, to write back:   cat config.yaml\n"
 	"Until something has happened:                  echo stopped 60 > wait\n"
 	"What has happened:                             tail -f events\n"
-	"Who may do what is file modes:                 chown -R alice vm/db\n"
+	"Who may do what is file modes:                 chown alice vm/db\n"
 	"What this host can do:                         cat host/check\n"
+	"The end of all machines and of machinefs:      echo shutdown > ctl\n"
+	"The end of machinefs; machines go on:          umount /run/machines\n"
 	"\n"
 	"Every file is described in machinefs(5).\n";
 

@@ -84,7 +84,10 @@ static int wait_parse(const char *data, size_t len, enum machine_state *ret_want
 	line[len] = '\0';
 	state = state_parse(line, strcspn(line, " "));
 	if (state < 0)
-		return err_set(e, -EINVAL, "wait: \"%s\" is not a state", line);
+		return err_set(e, -EINVAL,
+			       "wait: \"%s\" is not a state: stopped, starting, running, paused, "
+			       "stopping or failed",
+			       line);
 	*ret_wanted = (enum machine_state)state;
 	*ret_seconds = -1;
 	rest = line + strcspn(line, " ");

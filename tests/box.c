@@ -6,6 +6,9 @@
  * process it left dies and every mount it made goes. An ordinary user gets the same by a child
  * subreaper that kills what is left; mounts are then the caller's to clean.
  *
+ * SIGTERM, SIGINT and SIGHUP are passed on to the test as SIGTERM, and so is the end of its time;
+ * it has GRACE seconds to clean up what is outside its box, its control groups, then it is killed.
+ *
  * Ends with the test's status; 128 + N after a signal; 124 after the time limit, having printed
  * TAP's "Bail out!". It knows nothing else of TAP, and nothing of machinefs.
  */
@@ -27,6 +30,29 @@
 
 #define BOX_TIMEOUT 124
 #define BOX_BROKEN  125
+#define GRACE	    10
+
+static volatile sig_atomic_t below; /* the process to which signals are passed on */
+
+static void pass_on(int signo)
+{
+	if (signo == SIGALRM) {
+		kill((pid_t)below, SIGKILL);
+	} else if (below) {
+		kill((pid_t)below, SIGTERM);
+		alarm(GRACE);
+	}
+}
+
+static void signals_pass_on(pid_t pid)
+{
+	static const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGALRM };
+	struct sigaction action = { .sa_handler = pass_on };
+
+	below = pid;
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		sigaction(signals[i], &action, NULL);
+}
 
 static int status_code(int status)
 {
@@ -58,6 +84,7 @@ static int test_reap(pid_t test)
 {
 	int status;
 
+	signals_pass_on(test);
 	for (;;) {
 		pid_t pid = wait(&status);
 
@@ -114,11 +141,12 @@ static int box_wait(pid_t pid, int seconds)
 	struct pollfd fd = { .fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN };
 	int status, late = 0;
 
+	signals_pass_on(pid);
 	if (fd.fd >= 0 && poll(&fd, 1, seconds * 1000) == 0) {
 		late = 1;
 		printf("\nBail out! timed out after %d s\n", seconds);
 		fflush(stdout);
-		kill(pid, SIGKILL);
+		pass_on(SIGTERM);
 	}
 	while (waitpid(pid, &status, 0) < 0)
 		if (errno != EINTR)

@@ -29,7 +29,7 @@ CHECK_BUILDS += $(B)/tests/box $(B)/tests/fault/failcall $(B)/tests/rootfs \
                 $(B)/machinefs \
                 $(B)/tests/guest/tiny.elf $(B)/tests/guest/tiny-pvh.elf
 
-.PHONY: check check-build check-asan lab-check lint bench
+.PHONY: check check-build check-asan lab-check lint bench demo
 .PRECIOUS: $(B)/tests/unit/%.o $(B)/tests/fuzz/%.o
 
 # Everything apt can bring comes first, in one go; the lab's part is optional.
@@ -48,6 +48,20 @@ check-asan:
 # $(CHECK_BUILDS) again, late: what rooms added after this file was read counts as well.
 check-build: $(CHECK_UNITS)
 	+@$(SUBMAKE) $(CHECK_BUILDS)
+
+# The main job, shown: examples/demo.sh prints what it does. Where this machine cannot boot stock
+# kernels the lab is made ready for it; what cannot be fetched or built costs only its own part.
+DEMO_BUILDS := $(B)/machinefs $(B)/tests/box $(B)/tests/rootfs $(B)/tests/guest/tiny.elf
+DEMO_LAB := $(if $(shell grep -wE 'svm|vmx' /proc/cpuinfo),,lab)
+demo:
+	@tests/deps.sh build demo
+	@[ "$$(id -u)" = 0 ] || { echo "demo: needs root: sudo make demo" >&2; exit 1; }
+	@tests/deps.sh --optional kernel $(DEMO_LAB)
+	@echo "Building machinefs and a tiny guest (a minute at most) ..."
+	+@$(SUBMAKE) $(DEMO_BUILDS)
+	@[ -f build/kernel/vmlinuz ] || tests/lab/kernel build/kernel || true
+	$(if $(DEMO_LAB),@[ ! -f build/kernel/vmlinuz ] || tests/lab/build build/lab build/kernel || true)
+	@B=$(B) examples/demo.sh
 
 # Figures, never a verdict; tests/bench/run says what is measured.
 BENCHES := $(patsubst tests/bench/%.c,$(B)/tests/bench/%,$(wildcard tests/bench/*.c))
@@ -83,7 +97,7 @@ $(B)/tests/fault/failcall: TEST_LIBS := -lseccomp
 
 # A root directory for containers: busybox under all its names.
 $(B)/tests/rootfs: tests/busybox-root
-	@tests/deps.sh check
+	@tests/deps.sh demo
 	@echo "  ROOT  $@"
 	$(Q)rm -rf $@ && tests/busybox-root $@
 

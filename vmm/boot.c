@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "vmm/acpi.h"
+#include "vmm/pm.h"
 
 #define CMDLINE_ROOM 0x10000u
 
@@ -188,6 +189,23 @@ static int tables_make(const struct guestmem *m)
 	return 0;
 }
 
+/*
+ * All the BIOS there is: 16-bit code at the reset vector that resets the machine. Linux jumps there
+ * to reboot a machine of ACPI's hardware-reduced model that has no EFI, before it tries the
+ * reset register itself.
+ */
+static int reset_vector_make(const struct guestmem *m)
+{
+	static const uint8_t code[] = {
+		0xb0, PM_RESET_VALUE,				// mov $value, %al
+		0xba, PM_RESET_PORT & 0xff, PM_RESET_PORT >> 8, // mov $port, %dx
+		0xee,						// out %al, (%dx)
+		0xf4,						// hlt
+	};
+
+	return guestmem_write(m, BOOT_RESET, code, sizeof(code));
+}
+
 int boot_load(const struct guestmem *m, const struct boot_source *src, struct boot_entry *ret,
 	      struct err *e)
 {
@@ -203,7 +221,7 @@ int boot_load(const struct guestmem *m, const struct boot_source *src, struct bo
 	if (r == 0)
 		r = cmdline_load(m, src->cmdline, &k, e);
 	if (r == 0)
-		r = acpi_build(m, BOOT_ACPI, BOOT_1M - BOOT_ACPI, src->cpus, e);
+		r = acpi_build(m, BOOT_ACPI, BOOT_RESET - BOOT_ACPI, src->cpus, e);
 	if (r < 0)
 		return r;
 	if (k.entry == KERNEL_PVH32)
@@ -212,6 +230,8 @@ int boot_load(const struct guestmem *m, const struct boot_source *src, struct bo
 		r = linux_params(m, &k, &rd);
 	if (r == 0)
 		r = tables_make(m);
+	if (r == 0)
+		r = reset_vector_make(m);
 	if (r < 0)
 		return err_set(e, -EINVAL, "memory.size: too small for the boot data");
 	*ret = (struct boot_entry){ k.entry, k.rip, BOOT_PARAMS };

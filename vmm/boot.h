@@ -20,6 +20,7 @@
 #define BOOT_CMDLINE 0x20000u
 #define BOOT_EBDA    0x9f000u /* RAM ends here ... */
 #define BOOT_ACPI    0xe0000u /* ... and the tables lie here, where a scan for RSDP looks */
+#define BOOT_RESET   0xffff0u /* ... up to what stands for a BIOS: see boot.c */
 #define BOOT_1M	     0x100000u
 
 #define BOOT_CS 0x10 /* selectors in the GDT */

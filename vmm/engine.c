@@ -1,4 +1,11 @@
-/* vm_engine: the operations of backends/engine.h on a struct vm. The room's only entry. */
+/*
+ * vm_engine: the operations of backends/engine.h on a struct vm. The room's only entry.
+ *
+ * System calls of the loop thread, for whoever confines it. start and reset: ioctl
+ * (KVM_GET_API_VERSION to KVM_SET_REGS, see vm.c and vcpu.c), mmap, munmap, mprotect, madvise, brk,
+ * sysinfo, fstat, pread64, rt_sigaction, rt_sigprocmask, clone3, close. After that: ioctl
+ * (KVM_IRQ_LINE, KVM_KVMCLOCK_CTRL), futex, tgkill, getpid. The vCPU threads' are in vcpu.c.
+ */
 #include "backends/engine.h"
 
 #include <errno.h>

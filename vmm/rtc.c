@@ -72,17 +72,20 @@ static void rtc_latch(struct rtc *r)
 {
 	time_t t = time(NULL) + (time_t)r->offset;
 	struct tm tm;
+	int year;
 
-	if (!gmtime_r(&t, &tm))
+	// A guest may have set any time; a year that four digits cannot tell is left alone.
+	if (!gmtime_r(&t, &tm) || tm.tm_year < -1900 || tm.tm_year > 9999 - 1900)
 		return;
+	year = tm.tm_year + 1900;
 	r->cmos[CMOS_SECONDS] = rtc_encode(r, tm.tm_sec);
 	r->cmos[CMOS_MINUTES] = rtc_encode(r, tm.tm_min);
 	r->cmos[CMOS_HOURS] = rtc_hours(r, tm.tm_hour);
 	r->cmos[CMOS_WEEKDAY] = rtc_encode(r, tm.tm_wday + 1);
 	r->cmos[CMOS_DAY] = rtc_encode(r, tm.tm_mday);
 	r->cmos[CMOS_MONTH] = rtc_encode(r, tm.tm_mon + 1);
-	r->cmos[CMOS_YEAR] = rtc_encode(r, tm.tm_year % 100);
-	r->cmos[CMOS_CENTURY] = rtc_encode(r, (tm.tm_year + 1900) / 100 % 100);
+	r->cmos[CMOS_YEAR] = rtc_encode(r, year % 100);
+	r->cmos[CMOS_CENTURY] = rtc_encode(r, year / 100);
 }
 
 /* The guest has set the clock registers: keeps the difference. */

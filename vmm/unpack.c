@@ -185,7 +185,7 @@ static int lz4_read(struct unpacker *u, void *data, size_t len, struct err *e)
 
 static int lz4_blocks(struct unpacker *u, char *packed, char *plain, struct err *e)
 {
-	uint32_t size;
+	uint32_t size = 0;
 	int r, n;
 
 	for (;;) {

@@ -65,7 +65,8 @@ static void write_once(struct child *c, int fd, const char *text, const char *wh
 static void join_cgroups(struct child *c)
 {
 	for (int i = 0; i < c->plan->cgroup_count; i++)
-		write_once(c, c->plan->cgroups[i], "0", "joining the control group");
+		if (i != c->plan->joined)
+			write_once(c, c->plan->cgroups[i], "0", "joining the control group");
 }
 
 static void reset_oom(struct child *c)
@@ -168,10 +169,15 @@ static void take_console(struct child *c)
 /* What execve would hand on: ignored signals, the mask, the umask, the session's keyring. */
 static void forget_monitor(struct child *c)
 {
-	struct sigaction action = { .sa_handler = SIG_DFL };
+	/* The kernel's struct, all zero: SIG_DFL, no flags, no restorer, no mask. */
+	const unsigned long defaults[4] = { 0 };
 
+	/*
+	 * libc's sigaction() will not touch 32 and 33, which its posix_spawn() leaves ignored.
+	 * SIGKILL and SIGSTOP refuse, and are right.
+	 */
 	for (int signo = 1; signo < NSIG; signo++)
-		sigaction(signo, &action, NULL); // SIGKILL and SIGSTOP refuse, and are right
+		syscall(SYS_rt_sigaction, signo, defaults, NULL, sizeof(unsigned long));
 	umask(022);
 	/* ENOSYS: a kernel without keys has none to inherit. */
 	if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS)
@@ -346,8 +352,6 @@ _Noreturn void child_main(const struct plan *plan, int socket)
 	drop_privileges(&c);
 	enter_cwd(&c);
 	tell_ready(&c);
-	/* All that is left open goes at execve: the socket, the console's two ends, the mounts. */
-	if (syscall(SYS_close_range, 3u, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
-		child_fail(&c, errno, "closing descriptors", NULL);
+	/* What was opened since close_descriptors() is O_CLOEXEC: socket, console, mounts. */
 	execute(&c);
 }

@@ -55,7 +55,8 @@ static int make_sockets(int fds[2], struct err *e)
 static pid_t clone_child(const struct plan *p, int socket, int *ret_pidfd)
 {
 	struct clone_args args = {
-		.flags = clone_flags(p->namespaces),
+		.flags = clone_flags(p->namespaces) | (p->birth_group >= 0 ? CLONE_INTO_CGROUP : 0),
+		.cgroup = p->birth_group >= 0 ? (uint64_t)p->birth_group : 0,
 		.pidfd = (uint64_t)(uintptr_t)ret_pidfd,
 		.exit_signal = SIGCHLD,
 	};

@@ -269,56 +269,52 @@ static void mount_dev(struct child *c)
 	close(mnt);
 }
 
-/* Mounts one v1 hierarchy, given as "cpu,cpuacct", in the tmpfs dir. */
-static void mount_cgroup_v1(struct child *c, int dir, const char *controllers)
+/*
+ * Shows one group: the host's mount of it, from that group on. A mount of its own would be a
+ * superblock for each namespace and hierarchy, which costs four times as much.
+ */
+static void show_group(struct child *c, int place, const char *directory)
 {
-	struct mount_option options[8];
-	char words[64];
-	int count = 0, mnt;
+	int mnt = mount_copy(AT_FDCWD, directory, false);
 
-	if (strlen(controllers) >= sizeof(words))
-		return;
-	strcpy(words, controllers);
-	for (char *p = words; p && count < 8;) {
-		char *comma = strchr(p, ',');
-
-		if (comma)
-			*comma = '\0';
-		options[count++] = (struct mount_option){ p, NULL };
-		/* "cpu" for "cpu,cpuacct": where programs look. */
-		if ((comma || count > 1) && symlinkat(controllers, dir, p) < 0)
-			child_fail(c, errno, "making /sys/fs/cgroup/", p);
-		p = comma ? comma + 1 : NULL;
-	}
-	mnt = filesystem_new("cgroup", options, count, ATTR_SYSTEM | MOUNT_ATTR_RDONLY);
-	if (mkdirat(dir, controllers, 0755) < 0)
-		child_fail(c, errno, "making /sys/fs/cgroup/", controllers);
-	put(c, mnt, place_open(dir, controllers), "sys/fs/cgroup");
+	if (mnt >= 0 && mount_restrict(mnt, ATTR_SYSTEM | MOUNT_ATTR_RDONLY, false) < 0)
+		child_fail(c, errno, "restricting ", directory);
+	put(c, mnt, place, "sys/fs/cgroup");
 	close(mnt);
 }
 
+static int group_place(struct child *c, int dir, const char *name)
+{
+	/* "cpu,cpuacct" is looked for as "cpu" and as "cpuacct" too. */
+	if (!strcmp(name, "cpu,cpuacct") &&
+	    (symlinkat(name, dir, "cpu") < 0 || symlinkat(name, dir, "cpuacct") < 0))
+		child_fail(c, errno, "making /sys/fs/cgroup/", name);
+	if (mkdirat(dir, name, 0755) < 0)
+		child_fail(c, errno, "making /sys/fs/cgroup/", name);
+	return place_open(dir, name);
+}
+
 /*
- * The machine's own group, read-only, as the whole of what there is. Without a cgroup namespace
- * it would be the host's tree, so then nothing is mounted.
+ * The machine's own groups, read-only, are all there is of /sys/fs/cgroup. Without a cgroup
+ * namespace their names would not fit /proc/self/cgroup, so then nothing is mounted.
  */
 static void mount_cgroups(struct child *c, int sys)
 {
 	static const struct mount_option options[] = { { "mode", "0755" }, { "size", "64k" } };
+	char *const *group = c->plan->groups;
 	int place, mnt;
 
-	if (!(c->plan->namespaces & NS_CGROUP) || !c->plan->cgroup_count)
+	if (!*group)
 		return;
 	place = place_open(sys, "fs/cgroup");
 	if (c->plan->cgroup_v2) {
-		mnt = filesystem_new("cgroup2", NULL, 0, ATTR_SYSTEM | MOUNT_ATTR_RDONLY);
-		put(c, mnt, place, "sys/fs/cgroup");
-		close(mnt);
+		show_group(c, place, group[1]);
 		return;
 	}
 	mnt = filesystem_new("tmpfs", options, 2, ATTR_SYSTEM);
 	put(c, mnt, place, "sys/fs/cgroup");
-	for (char *const *p = c->plan->hierarchies; *p; p++)
-		mount_cgroup_v1(c, mnt, *p);
+	for (; *group; group += 2)
+		show_group(c, group_place(c, mnt, group[0]), group[1]);
 	if (mount_restrict(mnt, ATTR_SYSTEM | MOUNT_ATTR_RDONLY, false) < 0)
 		child_fail(c, errno, "sys/fs/cgroup", NULL);
 	close(mnt);

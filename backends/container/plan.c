@@ -3,14 +3,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "backends/argv.h"
+#include "backends/cgroup.h"
 #include "backends/container/usermap.h"
 #include "backends/seccomp.h"
 
@@ -123,57 +123,59 @@ static int take_descriptors(struct plan *p, const struct engine_host *host, stru
 	p->root = host->fd[ENGINE_FD_ROOT];
 	if (p->root < 0)
 		return err_set(e, -EINVAL, "root: no directory is set");
-	for (int i = 0; i < ENGINE_CGROUP_MAX; i++)
-		if (host->fd[ENGINE_FD_CGROUP + i] >= 0)
-			p->cgroups[p->cgroup_count++] = host->fd[ENGINE_FD_CGROUP + i];
+	p->birth_group = host->fd[ENGINE_FD_CGROUP_V2];
+	p->joined = -1;
+	for (int i = 0; i < ENGINE_CGROUP_MAX; i++) {
+		int fd = host->fd[ENGINE_FD_CGROUP + i];
+
+		if (fd < 0)
+			continue;
+		if (p->birth_group >= 0 && cgroup_fd_is_v2(fd))
+			p->joined = p->cgroup_count;
+		p->cgroups[p->cgroup_count++] = fd;
+	}
 	return 0;
 }
 
-/* Which hierarchies a v1 host has of those that cgroup.h joins; /proc/self/cgroup, cgroups(7). */
-static void list_hierarchies(struct text *pool, char *lines)
+/*
+ * Adds NAME and DIRECTORY of a joined group, as two strings. The descriptor's path is
+ * /sys/fs/cgroup/NAME/.../tasks on v1 (NAME being "memory", "cpu,cpuacct", "unified" ...), and
+ * /sys/fs/cgroup/.../cgroup.procs, without a NAME, where there is only v2. Elsewhere mounted
+ * hierarchies are not shown in the container.
+ */
+static void add_group(struct plan *p, int fd)
 {
-	static const char *const joined[] = { "cpu",  "cpuacct", "memory",
-					      "pids", "freezer", "devices" };
-	char *save = NULL;
+	static const char mounts[] = "/sys/fs/cgroup/";
+	const size_t skip = sizeof(mounts) - 1;
+	char link[64], path[PATH_MAX];
+	ssize_t n;
+	char *end;
 
-	for (char *line = strtok_r(lines, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-		char *list = strchr(line, ':'), *end = list ? strchr(++list, ':') : NULL;
-		bool wanted = false;
-
-		if (!end)
-			continue;
-		*end = '\0';
-		for (size_t i = 0; i < sizeof(joined) / sizeof(joined[0]); i++) {
-			const char *at = strstr(list, joined[i]);
-			size_t len = strlen(joined[i]);
-
-			wanted |=
-				at && (at == list || at[-1] == ',') && (!at[len] || at[len] == ',');
-		}
-		if (wanted)
-			pool_add(pool, "", "", list);
-	}
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, path, sizeof(path) - 1);
+	if (n < 0)
+		return;
+	path[n] = '\0';
+	end = strrchr(path, '/');
+	if (!end || strncmp(path, mounts, skip))
+		return;
+	*end = '\0';
+	if (p->cgroup_v2)
+		pool_add(&p->group_pool, "", "", ".");
+	else
+		text_add_bytes(&p->group_pool, path + skip, strcspn(path + skip, "/"));
+	if (!p->cgroup_v2)
+		text_add_bytes(&p->group_pool, "", 1);
+	pool_add(&p->group_pool, "", "", path);
 }
 
-static int find_hierarchies(struct plan *p, struct err *e)
+static int find_groups(struct plan *p, struct err *e)
 {
-	struct text self = TEXT_INIT;
-	struct statfs fs;
-	int fd;
-
-	if (!p->cgroup_count)
-		return 0;
-	p->cgroup_v2 = fstatfs(p->cgroups[0], &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC;
-	if (p->cgroup_v2)
-		return 0;
-	fd = open("/proc/self/cgroup", O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return err_sys(e, errno, "/proc/self/cgroup");
-	if (text_read_fd(&self, fd) == 0 && self.data)
-		list_hierarchies(&p->hierarchy_pool, self.data);
-	close(fd);
-	text_free(&self);
-	return pool_to_vector(&p->hierarchy_pool, &p->hierarchies, e);
+	p->cgroup_v2 = p->cgroup_count == 1 && cgroup_fd_is_v2(p->cgroups[0]);
+	if (p->namespaces & NS_CGROUP)
+		for (int i = 0; i < p->cgroup_count; i++)
+			add_group(p, p->cgroups[i]);
+	return pool_to_vector(&p->group_pool, &p->groups, e);
 }
 
 static bool oom_protected(void)
@@ -217,7 +219,7 @@ int plan_init(struct plan *p, const struct engine_host *host, struct err *e)
 	if (r == 0)
 		r = take_descriptors(p, host, e);
 	if (r == 0)
-		r = find_hierarchies(p, e);
+		r = find_groups(p, e);
 	if (r == 0)
 		r = make_argv(p, e);
 	if (r == 0)
@@ -239,12 +241,12 @@ void plan_free(struct plan *p)
 	argv_free(p->argv);
 	free(p->env);
 	free(p->paths);
-	free(p->hierarchies);
+	free(p->groups);
 	free(p->filter);
 	text_free(&p->uid_map);
 	text_free(&p->gid_map);
 	text_free(&p->env_pool);
 	text_free(&p->path_pool);
-	text_free(&p->hierarchy_pool);
+	text_free(&p->group_pool);
 	*p = (struct plan){ 0 };
 }

@@ -27,10 +27,12 @@ struct plan {
 	const char *hostname;
 	int root;			/* O_PATH, the host's */
 	int cgroups[ENGINE_CGROUP_MAX]; /* the host's */
+	int birth_group;		/* the host's; init is cloned into it, or -1 */
+	int joined;			/* the index in cgroups of what it need not join, or -1 */
 	int cgroup_count;
-	bool cgroup_v2;	    /* those are of version 2 */
-	char **hierarchies; /* v1: "memory", "cpu,cpuacct" ...: what they are; NULL-terminated */
-	bool reset_oom;	    /* the monitor is protected from the OOM killer; init must not be */
+	bool cgroup_v2; /* there is only version 2 */
+	char **groups;	/* what to show of them: pairs of name and host directory */
+	bool reset_oom; /* the monitor is protected from the OOM killer; init must not be */
 
 	/* User namespace: the texts of uid_map and gid_map. */
 	struct text uid_map;
@@ -42,7 +44,7 @@ struct plan {
 
 	struct text env_pool; /* the strings that env points to */
 	struct text path_pool;
-	struct text hierarchy_pool;
+	struct text group_pool;
 };
 
 /* Refusals name the attribute that is at fault. On failure *p needs no plan_free(). */

@@ -80,12 +80,15 @@ int usermap_make(const struct id_map *map, uid_t uid, gid_t gid, struct text *ui
 {
 	int r = 0;
 
+	bool has_root = map->n == 0;
+
 	if (map->n > RANGES_MAX)
 		return err_set(e, -EINVAL, "user.map: more than %d ranges", RANGES_MAX);
 	for (size_t i = 0; r == 0 && i < map->n; i++) {
 		const struct id_map_range *range = &map->ranges[i];
 
 		r = check_range(range, uid, gid, e);
+		has_root |= range->container == 0;
 		text_addf(uids, "%" PRIu32 " %" PRIu32 " %" PRIu32 "\n", range->container,
 			  range->host, range->count);
 		text_addf(gids, "%" PRIu32 " %" PRIu32 " %" PRIu32 "\n", range->container,
@@ -93,6 +96,8 @@ int usermap_make(const struct id_map *map, uid_t uid, gid_t gid, struct text *ui
 	}
 	if (r < 0)
 		return r;
+	if (!has_root) // the engine becomes 0 to build the container
+		return err_set(e, -EINVAL, "user.map: 0 inside the container is not mapped");
 	if (map->n == 0)
 		make_default(uid, gid, uids, gids);
 	if (text_failed(uids) || text_failed(gids))

@@ -120,10 +120,11 @@ put "$c/init.cwd" /
 put "$c/ctl" start
 is "a start clears the refusal" "$(cat "$c/error")" ""
 await "$c" stopped
+uuid=$(cat "$c/uuid")
 ok "rmdir" rmdir "$c"
 not_ok "it is gone" test -e "$c"
 
 # --- nothing is left
 is "no mount is left on the host" "$(grep -c "$root" /proc/self/mountinfo)" 0
-is "no control group is left" "$(find /sys/fs/cgroup -path '*machinefs/container-*' -type d | wc -l)" 0
+is "no control group is left" "$(find /sys/fs/cgroup -name "container-$uuid" | wc -l)" 0
 done_testing

@@ -98,7 +98,33 @@ ap_code_end:
 tiny_triple:			/* no IDT: the fault of ud2 faults twice more */
 	lidt	null_idt
 	ud2
+/* To real mode, by way of 16-bit code below 64 KiB, then to the reset vector. */
+	.globl	tiny_bios
+tiny_bios:
+	cld
+	movl	$bios_code, %esi
+	movl	$0x8000, %edi
+	movl	$bios_code_end - bios_code, %ecx
+	rep movsb
+	lgdt	bios_gdt_pointer
+	pushq	$8
+	pushq	$0x8000
+	lretq
 	.section .rodata
+	.code16
+bios_code:
+	movl	%cr0, %eax
+	andl	$0x7ffffffe, %eax	/* no paging, no protection */
+	movl	%eax, %cr0
+	ljmp	$0xf000, $0xfff0
+bios_code_end:
+	.align	8
+bios_gdt:
+	.quad	0, 0x00009b000000ffff	/* 16-bit code */
+bios_gdt_pointer:
+	.word	15
+	.quad	bios_gdt
+	.code64
 null_idt:
 	.word	0
 	.quad	0

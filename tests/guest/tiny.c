@@ -40,6 +40,7 @@ typedef unsigned long u64;
 
 extern const u8 ap_code[], ap_code_end[];
 void tiny_triple(void) __attribute__((noreturn));
+void tiny_bios(void) __attribute__((noreturn));
 void tiny_main(const u8 *params, u32 how) __attribute__((noreturn));
 
 struct boot {
@@ -308,6 +309,8 @@ static void run_word(const struct boot *b, const char *s)
 		outb(PM, 5 << 2 | 0x20);
 	else if (is(s, "reboot=kbd", &v))
 		outb(0x64, 0xfe);
+	else if (is(s, "reboot=bios", &v))
+		tiny_bios();
 	else if (is(s, "reboot", &v))
 		outb(0xcf9, 0x06);
 	else if (is(s, "triple", &v))

@@ -18,7 +18,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PARENT "machinefs-test"
+/* Two runs of the test at once must not meet in one group: main() adds the pid. */
+static char parent[32];
 
 static struct text t = TEXT_INIT;
 
@@ -87,6 +88,9 @@ static volatile unsigned long *counter; // shared with the child that counts
 
 static void count_up(void)
 {
+	static char touched[1 << 20]; // so that memory is charged to the group
+
+	memset(touched, 1, sizeof(touched));
 	for (;;)
 		(*counter)++;
 }
@@ -205,7 +209,7 @@ static void test_figures(struct cgroup_host *h)
 
 static void test_freezer(struct cgroup_host *h)
 {
-	struct cgroup *g = NULL;
+	struct cgroup *g = NULL, *again = NULL;
 	struct err e = { 0 };
 	int freezer = -1, frozen = -1, status;
 	unsigned long before;
@@ -222,6 +226,12 @@ static void test_freezer(struct cgroup_host *h)
 	ok(freezer_set(freezer, frozen, false, &e) == 0, "thawed");
 	settle();
 	ok(*counter > before, "the counter goes on");
+	freezer_set(freezer, frozen, true, &e);
+	before = *counter;
+	ok(cgroup_new(h, "freezer", &again, &e) == 0, "taken over while frozen");
+	cgroup_free(again);
+	settle();
+	ok(*counter > before, "it was thawed");
 	freezer_set(freezer, frozen, true, &e);
 	ok(cgroup_kill(g, &e) == 0, "killed while frozen %s", e.text);
 	ok(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL,
@@ -368,18 +378,18 @@ static void test_refusals(void)
 	struct cgroup_host *h = NULL;
 	struct err e = { 0 };
 
-	ok(cgroup_host_parse("", "", PARENT, &h, &e) == -ENXIO && !h, "no mounts: %s", e.text);
-	ok(cgroup_host_parse("1 2 0:1 / /nowhere\\040x rw - cgroup2 cgroup2 rw\n", "0::/\n", PARENT,
+	ok(cgroup_host_parse("", "", parent, &h, &e) == -ENXIO && !h, "no mounts: %s", e.text);
+	ok(cgroup_host_parse("1 2 0:1 / /nowhere\\040x rw - cgroup2 cgroup2 rw\n", "0::/\n", parent,
 			     &h, &e) == -ENXIO &&
 		   strstr(e.text, "/nowhere x"),
 	   "a mount that is gone: %s", e.text);
 	ok(cgroup_host_parse("1\n- \n - cgroup\n1 2 3 - cgroup2 a b\n - cgroup2 x y\n",
-			     "::\n:\n0:", PARENT, &h, &e) == -ENXIO,
+			     "::\n:\n0:", parent, &h, &e) == -ENXIO,
 	   "garbage: %s", e.text);
 }
 
-/* This host's v2 mount alone, so that a hybrid shows v2 too. */
-static struct cgroup_host *v2_only(void)
+/* This host's mounts of one version alone, so that a hybrid shows both. */
+static struct cgroup_host *one_version(const char *mark)
 {
 	struct text info = TEXT_INIT, self = TEXT_INIT, one = TEXT_INIT;
 	struct cgroup_host *h = NULL;
@@ -389,10 +399,10 @@ static struct cgroup_host *v2_only(void)
 	cgroup_read_file(AT_FDCWD, "/proc/self/mountinfo", &info);
 	cgroup_read_file(AT_FDCWD, "/proc/self/cgroup", &self);
 	for (char *l = strtok_r(info.data, "\n", &save); l; l = strtok_r(NULL, "\n", &save))
-		if (strstr(l, " - cgroup2 "))
+		if (strstr(l, mark))
 			text_addf(&one, "%s\n", l);
-	if (one.len && cgroup_host_parse(one.data, text_str(&self), PARENT, &h, &e) < 0)
-		printf("# v2: %s\n", e.text);
+	if (one.len && cgroup_host_parse(one.data, text_str(&self), parent, &h, &e) < 0)
+		printf("# %s: %s\n", mark, e.text);
 	text_free(&info);
 	text_free(&self);
 	text_free(&one);
@@ -409,14 +419,18 @@ int main(void)
 	if (geteuid() != 0)
 		skip_all("needs root");
 	counter = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (cgroup_host_new(PARENT, &h, &e) < 0)
+	snprintf(parent, sizeof(parent), "machinefs-test-%d", (int)getpid());
+	if (cgroup_host_new(parent, &h, &e) < 0)
 		skip_all(e.text);
 	test_refusals();
-	hybrid = !h->hier[0].v2;
+	hybrid = h->n > 1;
 	test_host(h, "this host");
-	h = hybrid ? v2_only() : NULL;
+	h = hybrid ? one_version(" - cgroup2 ") : NULL;
 	if (h)
 		test_host(h, "version 2 alone");
+	h = hybrid ? one_version(" - cgroup ") : NULL;
+	if (h)
+		test_host(h, "version 1 alone");
 	text_free(&t);
 	ok(count_fds() == fds, "all is closed");
 	return tap_done();

@@ -8,15 +8,14 @@
 
 #include <event2/event.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/sysinfo.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -24,32 +23,6 @@
 #include "backends/engine.h"
 #include "tests/unit/tap.h"
 
-#if !__has_include("backends/console.c")
-/* Until there is the real one: a console that only writes its log. */
-struct console {
-	int log;
-};
-
-void console_output(struct console *c, const void *data, size_t len)
-{
-	if (write(c->log, data, len) < 0)
-		abort();
-}
-
-static int machine_console(int log, int old, struct event_base *loop, struct console **ret)
-{
-	*ret = malloc(sizeof(**ret));
-	(*ret)->log = log;
-	close(old);
-	return 0;
-}
-
-void console_free(struct console *c)
-{
-	close(c->log);
-	free(c);
-}
-#else
 static void machine_grew(void *arg)
 {
 }
@@ -64,7 +37,6 @@ static int machine_console(int log, int old, struct event_base *loop, struct con
 
 	return console_new(loop, log, old, getuid(), &ops, NULL, ret, NULL);
 }
-#endif
 
 struct machine {
 	struct engine_host host;
@@ -86,6 +58,13 @@ __attribute__((unused)) static double now_ms(void)
 	return (double)ts.tv_sec * 1e3 + (double)ts.tv_nsec / 1e6;
 }
 
+__attribute__((unused)) static unsigned long host_mib(void)
+{
+	struct sysinfo si;
+
+	return sysinfo(&si) < 0 ? 0 : si.totalram / 1048576 * si.mem_unit;
+}
+
 static void machine_ended(struct engine_host *host, const struct ending *ending)
 {
 	struct machine *m = (struct machine *)((char *)host - offsetof(struct machine, host));
@@ -96,9 +75,16 @@ static void machine_ended(struct engine_host *host, const struct ending *ending)
 	pthread_mutex_unlock(&m->lock);
 }
 
+/* $GUEST_DIR, or where the runner builds. */
 static const char *guest_dir(void)
 {
-	return getenv("GUEST_DIR") ? getenv("GUEST_DIR") : "build/tests/guest";
+	static char dir[2048];
+	const char *b = getenv("B");
+
+	if (getenv("GUEST_DIR"))
+		return getenv("GUEST_DIR");
+	snprintf(dir, sizeof(dir), "%s/tests/guest", b ? b : "build");
+	return dir;
 }
 
 /* Opens a guest by path, or by its name in the guests' directory. */

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "backends/err.h"
@@ -54,9 +55,26 @@ static void test_err(void)
 	   "no sentence wanted; names of errnos");
 }
 
+/* A file's memory may be a former one's: nothing of that may show. */
+static void test_empty_file(void)
+{
+	int fd = memfd_create("empty", MFD_CLOEXEC);
+	struct text t = TEXT_INIT;
+
+	for (int i = 0; i < 4; i++) {
+		free(memset(malloc(4200), 'x', 4200));
+		free(memset(malloc(8192), 'x', 8192));
+		ok(text_read_fd(&t, fd) == 0 && t.len == 0 && !strcmp(text_str(&t), ""),
+		   "an empty file is an empty string");
+		text_free(&t);
+	}
+	close(fd);
+}
+
 int main(void)
 {
 	test_text();
+	test_empty_file();
 	test_err();
 	return tap_done();
 }

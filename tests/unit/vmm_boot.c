@@ -10,6 +10,11 @@
  */
 #include "tests/unit/harness_vm.h"
 
+#include <linux/kvm.h>
+#include <sys/ioctl.h>
+
+#include "vmm/vm.h"
+
 static double limit_ms(void)
 {
 	const char *s = getenv("VMM_BOOT_SECONDS");
@@ -61,6 +66,23 @@ static void show(struct machine *m, size_t *shown)
 	}
 }
 
+/* Where a machine that does not end stands. */
+static void show_vcpus(struct machine *m)
+{
+	struct vm *vm = m->self;
+
+	vm_engine.pause(m->self, &m->err);
+	for (unsigned i = 0; i < vm->ncpus; i++) {
+		struct kvm_regs regs = { 0 };
+		struct kvm_mp_state state = { 0 };
+
+		ioctl(vm->vcpus[i].fd, KVM_GET_REGS, &regs);
+		ioctl(vm->vcpus[i].fd, KVM_GET_MP_STATE, &state);
+		printf("# vcpu%u: rip 0x%llx rflags 0x%llx state %u\n", i, regs.rip, regs.rflags,
+		       state.mp_state);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	static const char *const names[] = { "exited", "signaled", "poweroff", "reset", "failed" };
@@ -101,6 +123,8 @@ int main(int argc, char **argv)
 	show(&m, &shown);
 	printf("# %s after %.1f ms: %s\n", ended(&m) ? "ended" : "still running", now_ms() - began,
 	       m.endings ? names[m.ending.kind] : "");
+	if (!ended(&m))
+		show_vcpus(&m);
 	ok(next + 1 >= argc, "everything that was waited for was printed");
 	if (argc > 6)
 		ok(m.endings == 1 && !strcmp(names[m.ending.kind], argv[6]), "it ended as %s: %s",

@@ -19,6 +19,7 @@ static void test_endings(void)
 		{ "poweroff", ENDING_POWEROFF, "" },
 		{ "reboot", ENDING_RESET, "" },
 		{ "reboot=kbd", ENDING_RESET, "" },
+		{ "reboot=bios", ENDING_RESET, "" },
 		{ "triple", ENDING_FAILED, "triple fault at rip 0x" },
 		{ "badinsn", ENDING_FAILED, "KVM internal error: " },
 	};
@@ -44,23 +45,24 @@ static void test_boot_data(const char *guest, const char *how)
 {
 	struct machine m;
 	FILE *f = tmpfile();
+	// Beyond the hole where this host has as much.
+	unsigned mib = host_mib() > 5 << 10 ? 5 << 10 : 64;
 	char want[64];
 
 	fputs("the initrd\n", f);
 	fflush(f);
 	machine_prepare(&m, guest, "how cmdline initrd memory");
 	m.host.fd[ENGINE_FD_INITRD] = dup(fileno(f));
-	m.config.memory_size = (uint64_t)5 << 30;
-	ok(machine_go(&m) == 0, "%s starts with 5 GiB and an initrd", guest);
+	m.config.memory_size = (uint64_t)mib << 20;
+	ok(machine_go(&m) == 0, "%s starts with %u MiB and an initrd", guest, mib);
 	snprintf(want, sizeof(want), "tiny: entered as %s\n", how);
 	ok(machine_says(&m, want, LONG), "%s is entered as %s", guest, how);
 	ok(machine_says(&m, "tiny: cmdline how cmdline initrd memory\n", LONG),
 	   "%s: it sees its command line", guest);
 	ok(machine_says(&m, "tiny: initrd 11 the initrd\n", LONG), "%s: it sees its initrd", guest);
 	// All but the 388 KiB between 0x9f000 and 1 MiB.
-	snprintf(want, sizeof(want), "tiny: memory %u\n", (5u << 20) - 388);
-	ok(machine_says(&m, want, LONG), "%s: it sees its memory, on both sides of the hole",
-	   guest);
+	snprintf(want, sizeof(want), "tiny: memory %u\n", (mib << 10) - 388);
+	ok(machine_says(&m, want, LONG), "%s: it sees its memory", guest);
 	machine_free(&m);
 	fclose(f);
 }
@@ -111,6 +113,7 @@ static void test_pause(void)
 		double t = now_ms();
 
 		still &= vm_engine.pause(m.self, &m.err) == 0;
+		still &= ((struct vm *)m.self)->parked == 2;
 		t = now_ms() - t;
 		sum += t;
 		worst = t > worst ? t : worst;
@@ -292,7 +295,10 @@ static void test_refusals(void)
 
 	machine_prepare(&m, NULL, "");
 	expect_refusal(&m, "no kernel", -EINVAL, "boot.kernel: no kernel is set");
-	machine_prepare(&m, "../../../Makefile", "");
+	machine_prepare(&m, NULL, "");
+	m.host.fd[ENGINE_FD_KERNEL] = memfd_create("text", MFD_CLOEXEC);
+	if (write(m.host.fd[ENGINE_FD_KERNEL], "#!/bin/sh\n", 10) != 10)
+		perror("write");
 	expect_refusal(&m, "a text file", -EINVAL, "boot.kernel: not a bzImage or an ELF file");
 	machine_prepare(&m, "/dev/null", "");
 	expect_refusal(&m, "an empty file", -EINVAL, "boot.kernel: the file is empty");

@@ -116,6 +116,7 @@ ok "and ends" await "$v" stopped 5
 start hello halt
 sleep 0.2
 before=$(printed "tiny: hello")
+export before
 ok "reset" put "$v/ctl" reset
 is "it runs" "$(cat "$v/state")" running
 soon "from the beginning" 5 eval '[ $(printed "tiny: hello") -gt $before ]'
@@ -123,6 +124,7 @@ is "stat counts it" "$(value "$v/stat" resets)" 1
 
 # --- typed input
 start echo
+prints "it waits for what is typed" "tiny: echo"
 put "$v/console" "typed to it"
 prints "what is written to console is typed" "typed to it"
 tty=$(readlink "$v/tty")
@@ -176,6 +178,7 @@ prints "a VM on a thread runs" "tiny: hello"
 is "inside the daemon" "$(cat "$v/pid")" "$MACHINEFS_PID"
 put "$v/ctl" kill
 ends "and can be killed" stopped "signaled 9"
+uuid=$(cat "$v/uuid")
 ok "rmdir" rmdir "$v"
-is "no control group is left" "$(find /sys/fs/cgroup -path '*machinefs/vm-*' -type d | wc -l)" 0
+is "no control group is left" "$(find /sys/fs/cgroup -name "vm-$uuid" | wc -l)" 0
 done_testing

@@ -1,0 +1,28 @@
+/*
+ * spawn_process(): a program of one's own as a fresh process, quickly, and born into a control
+ * group, which posix_spawn() of this libc cannot do.
+ *
+ * The child leads a session of its own, has /dev/null as descriptors 0 and 1, the caller's 2,
+ * the one descriptor that is handed to it, and all signals blocked: it unblocks them when it is
+ * ready for them.
+ */
+#ifndef BACKENDS_SPAWN_H
+#define BACKENDS_SPAWN_H
+
+#include <sys/types.h>
+
+#include "backends/err.h"
+
+struct spawn {
+	const char *exe;
+	char **argv;
+	char **env;
+	int fd;	    /* handed over ... */
+	int fd_as;  /* ... under this number, above 2 */
+	int cgroup; /* directory of a v2 group, or -1 */
+};
+
+/* Returns when the program runs, or with its sentence when it cannot be executed. */
+int spawn_process(const struct spawn *s, pid_t *ret_pid, struct err *e);
+
+#endif
