@@ -174,7 +174,7 @@ put "$s/ctl" kill
 await "$s" stopped 5
 machinefs_kill9
 for parent in /sys/fs/cgroup/machinefs /sys/fs/cgroup/*/machinefs; do
-	[ -d "$parent" ] && mkdir "$parent/container-$(cat "$STATE_DIR/container/s/meta" | sed -n 's/^uuid //p')" && break
+	[ -d "$parent" ] && mkdir "$parent/container-$(sed -n 's/^uuid //p' "$STATE_DIR/container/s/meta")" && break
 done
 machinefs_start
 is "a control group made by half is removed" "$(groups_of "$(cat "$s/uuid")")" ''
