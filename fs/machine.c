@@ -411,8 +411,10 @@ void machine_recover(struct machine *m)
 		cgroup_kill(m->cgroup, NULL);
 		cgroup_free(m->cgroup);
 		m->cgroup = NULL;
-		cgroup_remove(d->cgroups, name, NULL);
 	}
+	/* One that was made by half cannot be opened, but be removed. */
+	if (d->cgroups)
+		cgroup_remove(d->cgroups, name, NULL);
 }
 
 /* ---- configuration ---- */

@@ -170,6 +170,16 @@ done
 is "killed during start: it runs, or nothing is left" "$wrong" ''
 ok "it starts well after all that" put "$s/ctl" start
 
+put "$s/ctl" kill
+await "$s" stopped 5
+machinefs_kill9
+for parent in /sys/fs/cgroup/machinefs /sys/fs/cgroup/*/machinefs; do
+	[ -d "$parent" ] && mkdir "$parent/container-$(sed -n 's/^uuid //p' "$STATE_DIR/container/s/meta")" && break
+done
+machinefs_start
+is "a control group made by half is removed" "$(groups_of "$(cat "$s/uuid")")" ''
+put "$s/ctl" start
+
 # --- a daemon that is stopped for a while
 container_new t /bin/sh -c "'i=0; while :; do i=\$((i+1)); echo line \$i; sleep 0.01; done'"
 t=$M/container/t
