@@ -43,6 +43,8 @@ refused "RAM does not change while it runs" EBUSY 'memory.size: cannot change wh
 	put "$v/memory.size" 128M
 ok "pid is its monitor" test "$(cat "/proc/$(cat "$v/pid")/comm")" = v
 is "with no capabilities" "$(sed -n 's/^CapEff:\t//p' "/proc/$(cat "$v/pid")/status")" 0000000000000000
+is "nor a way into any control group" \
+	"$(find "/proc/$(cat "$v/pid")/fd" -lname '/sys/fs/cgroup/*' -printf '%l ')" ""
 like "stat counts its exits" "$(cat "$v/stat")" 'exits [1-9]'
 need_ticks=$(awk '{print $14 + $15}' "/proc/$(cat "$v/pid")/stat")
 sleep 0.5
