@@ -14,15 +14,21 @@ static void err_tidy(struct err *e)
 			*p = '?';
 }
 
+static __attribute__((format(printf, 3, 0))) void err_write(struct err *e, int code,
+							    const char *fmt, va_list ap)
+{
+	e->code = code;
+	vsnprintf(e->text, sizeof(e->text), fmt, ap);
+}
+
 int err_set(struct err *e, int code, const char *fmt, ...)
 {
 	va_list ap;
 
 	if (!e)
 		return code;
-	e->code = code;
 	va_start(ap, fmt);
-	vsnprintf(e->text, sizeof(e->text), fmt, ap);
+	err_write(e, code, fmt, ap);
 	va_end(ap);
 	err_tidy(e);
 	return code;
@@ -36,9 +42,8 @@ int err_sys(struct err *e, int errnum, const char *fmt, ...)
 
 	if (!e)
 		return code;
-	e->code = code;
 	va_start(ap, fmt);
-	vsnprintf(e->text, sizeof(e->text), fmt, ap);
+	err_write(e, code, fmt, ap);
 	va_end(ap);
 	n = strlen(e->text);
 	snprintf(e->text + n, sizeof(e->text) - n, ": %s", strerror(errnum));

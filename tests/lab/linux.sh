@@ -127,14 +127,5 @@ is "a running guest survives the daemon" "$(cat "$v/state" "$v/pid" | xargs)" "r
 ok "and can be commanded" put "$v/ctl" kill
 await "$v" stopped
 
-# The ELF inside the bzImage, by itself.
-if tests/lab/extract-vmlinux build/kernel/vmlinuz "$T/vmlinux" 2>/dev/null; then
-	put "$v/boot.kernel" "$T/vmlinux"
-	boot do=poweroff
-	ok "an ELF kernel boots" await "$v" stopped 60
-	is "to its end" "$(cat "$v/exit")" poweroff
-else
-	skip "an ELF kernel boots" "no vmlinux at hand"
-fi
 rmdir "$v"
 done_testing
