@@ -141,23 +141,29 @@ static int front_entry(struct fuse_front *f, struct node n, struct fuse_entry_pa
 	return 0;
 }
 
+static void reply_entry(fuse_req_t req, int rc, struct node n)
+{
+	struct fuse_entry_param entry;
+
+	if (rc == 0)
+		rc = front_entry(req_front(req), n, &entry);
+	if (rc < 0)
+		fuse_reply_err(req, -rc);
+	else
+		fuse_reply_entry(req, &entry);
+}
+
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct fuse_front *f = req_front(req);
-	struct fuse_entry_param entry;
-	struct node n;
+	struct node n = { 0 };
 	int rc = front_node(f, parent, &n);
 
 	if (rc == 0 && !strcmp(name, "..")) /* knfsd rebuilds paths with these two */
 		n = (struct node){ .object = n.object->parent ? n.object->parent : n.object };
 	else if (rc == 0 && strcmp(name, "."))
 		rc = n.file ? -ENOTDIR : node_lookup(n.object, name, &n);
-	if (rc == 0)
-		rc = front_entry(f, n, &entry);
-	if (rc < 0)
-		fuse_reply_err(req, -rc);
-	else
-		fuse_reply_entry(req, &entry);
+	reply_entry(req, rc, n);
 }
 
 static void front_forget(struct fuse_front *f, fuse_ino_t id, uint64_t count)
@@ -253,19 +259,13 @@ static void op_readlink(fuse_req_t req, fuse_ino_t id)
 static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
 	struct fuse_front *f = req_front(req);
-	struct fuse_entry_param entry;
 	struct object *dir = NULL;
-	struct node n;
+	struct node n = { 0 };
 	int rc = front_dir(f, parent, &dir);
 
 	if (rc == 0)
 		rc = node_mkdir(dir, name, req_caller(req), mode, &n);
-	if (rc == 0)
-		rc = front_entry(f, n, &entry);
-	if (rc < 0)
-		fuse_reply_err(req, -rc);
-	else
-		fuse_reply_entry(req, &entry);
+	reply_entry(req, rc, n);
 }
 
 static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
