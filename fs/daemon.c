@@ -380,6 +380,7 @@ void daemon_free(struct daemon *d)
 void daemon_shutdown(struct daemon *d)
 {
 	d->shutting_down = true;
+	object_changed_by(d->root, CHANGE_STATE);
 	for (int kind = 0; kind < 2; kind++)
 		for (size_t i = 0; i < d->machines[kind]->nchildren; i++) {
 			struct machine *m = object_machine(d->machines[kind]->children[i]);

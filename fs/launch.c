@@ -396,6 +396,7 @@ int launch_machine(struct machine *m, struct request *r, struct err *e)
 	rc = launch_build(&l, r, e);
 	if (rc == NODE_PARKED) {
 		text_clear(&m->object.refusal);
+		object_changed_by(&m->object, CHANGE_REFUSAL);
 		m->before_start = m->state;
 		m->object.daemon->running++;
 		m->object.daemon->stats.starts++;

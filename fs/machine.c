@@ -554,6 +554,16 @@ int machine_check(struct machine *m, const struct machine_config *next, struct c
 	return rc;
 }
 
+/* Whoever keeps something of a setting that is about to change learns of it. */
+static void config_tell(struct machine *m, const struct machine_config *next)
+{
+	for (size_t i = 0; i < machine_attr_count; i++)
+		if (attr_applies(&machine_attrs[i], m->kind) &&
+		    !attr_equal(&machine_attrs[i], &m->config, next))
+			object_changed(&m->object, machine_attrs[i].name);
+	object_changed(&m->object, "config.yaml");
+}
+
 int machine_configure(struct machine *m, struct machine_config *next, struct caller who,
 		      struct err *e)
 {
@@ -582,9 +592,9 @@ int machine_configure(struct machine *m, struct machine_config *next, struct cal
 			machine_limit(m, &m->config, next, NULL);
 		return rc;
 	}
+	config_tell(m, next);
 	config_free(&m->config);
 	m->config = *next;
-	object_touch(&m->object);
 	if (m->broken.code) {
 		m->broken = (struct err){ 0 };
 		machine_set_state(m, STATE_STOPPED, "");
@@ -618,7 +628,7 @@ void machine_set_state(struct machine *m, enum machine_state state, const char *
 	text_addf(&text, "%s%s%s", state_words[state], *detail ? " " : "", detail);
 	machine_event(m, "state", text_str(&text));
 	text_free(&text);
-	object_changed(&m->object, "state");
+	object_changed_by(&m->object, CHANGE_STATE);
 	waiters_wake(m);
 }
 
