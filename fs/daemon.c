@@ -321,6 +321,7 @@ int daemon_new(const struct daemon_options *options, struct daemon **ret, struct
 		return err_sys(e, ENOMEM, "daemon");
 	d->state_fd = d->run_fd = d->kind_fd[0] = d->kind_fd[1] = d->seccomp_fd = -1;
 	LIST_INIT(&d->retired);
+	TAILQ_INIT(&d->opened);
 	d->message = malloc(sizeof(*d->message));
 	d->loop = event_base_new();
 	d->events = event_log_new(EVENTS_MAX);

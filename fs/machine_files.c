@@ -226,11 +226,11 @@ static void show_tty(struct object *o, const struct file *f, struct text *out)
 
 /* ---- console and events ---- */
 
-static off_t console_part(const struct machine *m, const char *name, int *ret_fd)
+static off_t console_part(struct machine *m, const char *name, int *ret_fd)
 {
 	struct stat st;
 
-	*ret_fd = openat(m->dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	*ret_fd = openat(machine_dir(m), name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	return *ret_fd >= 0 && fstat(*ret_fd, &st) == 0 ? st.st_size : 0;
 }
 
@@ -239,8 +239,8 @@ static off_t console_size(struct object *o, const struct file *f)
 	struct machine *m = object_machine(o);
 	struct stat old = { 0 }, log = { 0 };
 
-	fstatat(m->dirfd, "console.old", &old, AT_SYMLINK_NOFOLLOW);
-	fstatat(m->dirfd, "console", &log, AT_SYMLINK_NOFOLLOW);
+	fstatat(machine_dir(m), "console.old", &old, AT_SYMLINK_NOFOLLOW);
+	fstatat(machine_dir(m), "console", &log, AT_SYMLINK_NOFOLLOW);
 	return old.st_size + log.st_size;
 }
 
