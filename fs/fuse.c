@@ -462,8 +462,12 @@ static void op_open(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
 		return;
 	}
 	fi->fh = (uint64_t)(uintptr_t)h;
-	fi->direct_io = 1; /* the length is what a read returns, whatever was cached */
-	fi->noflush = !n.file->flush;
+	/*
+	 * The length is what a read returns. A read through the page cache would be cut or padded
+	 * at the length that the kernel makes up while somebody writes.
+	 */
+	fi->direct_io = 1;
+	fi->noflush = !n.file->flush || (fi->flags & O_ACCMODE) == O_RDONLY;
 	if (fuse_reply_open(req, fi) < 0)
 		handle_close(h); /* the client was interrupted: there will be no release */
 }
