@@ -16,6 +16,7 @@
 #include "fs/launch.h"
 #include "fs/log.h"
 #include "fs/manual.h"
+#include "fs/notify.h"
 #include "fs/poker.h"
 
 static const char usage[] =
@@ -123,10 +124,12 @@ static int serve(const struct daemon_options *o, void (*ready)(int), int ready_f
 	if (rc == 0) {
 		d->poker = poker;
 		ready(ready_fd);
+		notify_send("READY=1", NULL, 0);
 		log_line(LOG_LEVEL_NOTICE, "serving %s: %zu VMs, %zu containers, %u running",
 			 o->mountpoint, d->machines[0]->nchildren, d->machines[1]->nchildren,
 			 d->running);
 		event_base_dispatch(d->loop);
+		notify_send("STOPPING=1", NULL, 0);
 	}
 	fuse_front_free(front); /* first: the helper may be inside a request to us */
 	poker_free(poker);
