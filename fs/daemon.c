@@ -328,6 +328,7 @@ int daemon_new(const struct daemon_options *options, struct daemon **ret, struct
 		return err_sys(e, ENOMEM, "daemon");
 	d->state_fd = d->run_fd = d->kind_fd[0] = d->kind_fd[1] = d->seccomp_fd = -1;
 	LIST_INIT(&d->retired);
+	TAILQ_INIT(&d->opened);
 	d->message = malloc(sizeof(*d->message));
 	d->loop = event_base_new();
 	d->events = event_log_new(EVENTS_MAX, EVENTS_OWN_MAX);
@@ -389,6 +390,7 @@ void daemon_free(struct daemon *d)
 void daemon_shutdown(struct daemon *d)
 {
 	d->shutting_down = true;
+	object_changed_by(d->root, CHANGE_STATE);
 	for (int kind = 0; kind < 2; kind++)
 		for (size_t i = 0; i < d->machines[kind]->nchildren; i++) {
 			struct machine *m = object_machine(d->machines[kind]->children[i]);

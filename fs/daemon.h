@@ -14,6 +14,7 @@
 struct event_log;
 struct link;
 struct machine;
+TAILQ_HEAD(machine_list, machine);
 struct poker;
 struct wire_message;
 
@@ -57,6 +58,8 @@ struct daemon {
 	uint64_t seccomp_capabilities;
 	struct timespec clock; /* the newest time given out */
 	struct daemon_stats stats;
+	struct machine_list opened; /* machines whose directory is open, the newest first */
+	unsigned nopened;
 	unsigned running;	      /* machines with a monitor */
 	LIST_HEAD(, link) retired;    /* monitors that are still to be reaped */
 	struct wire_message *message; /* the one being received, see fs/link.c */

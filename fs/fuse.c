@@ -23,6 +23,7 @@
 #define OFF_CHILDREN (1LL << 32)
 
 struct fuse_front {
+	struct front front; /* first */
 	struct daemon *daemon;
 	struct fuse_session *session;
 	struct event *readable;
@@ -44,10 +45,11 @@ struct alias {
 /*
  * How long the kernel may keep what it was told, in seconds. Entries, and all that a directory
  * has, change only by operations of the kernel's own, which knows what they change; so it keeps
- * them. What a file has, its length above all, changes by itself: that is asked for each time.
+ * them. What a file has, its length above all, it keeps until it is told otherwise, and only
+ * what GETATTR has said: an invalidation that overtakes any other answer would be lost, since
+ * the kernel does not know the node yet, or does not compare.
  */
-#define KEPT	   1e9
-#define KEPT_OF(n) ((n).file ? 0 : KEPT)
+#define KEPT 1e9
 
 #define ALIAS_BIT (1ULL << 63)
 
@@ -125,7 +127,8 @@ static int front_dir(struct fuse_front *f, fuse_ino_t id, struct object **ret)
 /* What LOOKUP and READDIRPLUS tell; the kernel then knows the node until it forgets it. */
 static int front_entry(struct fuse_front *f, struct node n, struct fuse_entry_param *ret)
 {
-	*ret = (struct fuse_entry_param){ .entry_timeout = KEPT, .attr_timeout = KEPT_OF(n) };
+	*ret = (struct fuse_entry_param){ .entry_timeout = KEPT,
+					  .attr_timeout = n.file ? 0 : KEPT };
 	node_stat(n, &ret->attr);
 	ret->ino = ret->attr.st_ino;
 	if (n.object == f->daemon->root && !n.file)
@@ -201,8 +204,10 @@ static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_dat
 	fuse_reply_none(req);
 }
 
-static void reply_stat(fuse_req_t req, int rc, struct node n)
+static void op_getattr(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
 {
+	struct node n;
+	int rc = front_node(req_front(req), id, &n);
 	struct stat st;
 
 	if (rc < 0) {
@@ -210,15 +215,7 @@ static void reply_stat(fuse_req_t req, int rc, struct node n)
 		return;
 	}
 	node_stat(n, &st);
-	fuse_reply_attr(req, &st, KEPT_OF(n));
-}
-
-static void op_getattr(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
-{
-	struct node n;
-	int rc = front_node(req_front(req), id, &n);
-
-	reply_stat(req, rc, n);
+	fuse_reply_attr(req, &st, node_keep(n) ? KEPT : 0);
 }
 
 /* Truncation and times mean nothing here: they are accepted, since shells and editors do both. */
@@ -227,6 +224,7 @@ static void op_setattr(fuse_req_t req, fuse_ino_t id, struct stat *attr, int to_
 {
 	struct owner owner = { attr->st_uid, attr->st_gid, attr->st_mode & 07777 };
 	struct err e = { 0 };
+	struct stat st;
 	struct node n;
 	int rc = front_node(req_front(req), id, &n);
 	int what = (to_set & FUSE_SET_ATTR_MODE ? NODE_SET_MODE : 0) |
@@ -238,7 +236,12 @@ static void op_setattr(fuse_req_t req, fuse_ino_t id, struct stat *attr, int to_
 		if (rc < 0)
 			object_refuse(n.object, &e);
 	}
-	reply_stat(req, rc, n);
+	if (rc < 0) {
+		fuse_reply_err(req, -rc);
+		return;
+	}
+	node_stat(n, &st);
+	fuse_reply_attr(req, &st, n.file ? 0 : KEPT);
 }
 
 static void op_readlink(fuse_req_t req, fuse_ino_t id)
@@ -407,6 +410,15 @@ static void listing_fill(struct listing *l, struct object *dir, off_t off)
 	}
 }
 
+/*
+ * The kernel needs no handle of a directory and keeps its listing: see KEPT. After this answer
+ * it does not ask again.
+ */
+static void op_opendir(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
+{
+	fuse_reply_err(req, ENOSYS);
+}
+
 static void front_readdir(fuse_req_t req, fuse_ino_t id, size_t size, off_t off, bool plus)
 {
 	struct listing l = { .req = req, .size = size < 65536 ? size : 65536, .plus = plus };
@@ -450,8 +462,12 @@ static void op_open(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
 		return;
 	}
 	fi->fh = (uint64_t)(uintptr_t)h;
-	fi->direct_io = 1; /* the length is what a read returns, whatever was cached */
-	fi->noflush = !n.file->flush;
+	/*
+	 * The length is what a read returns. A read through the page cache would be cut or padded
+	 * at the length that the kernel makes up while somebody writes.
+	 */
+	fi->direct_io = 1;
+	fi->noflush = !n.file->flush || (fi->flags & O_ACCMODE) == O_RDONLY;
 	if (fuse_reply_open(req, fi) < 0)
 		handle_close(h); /* the client was interrupted: there will be no release */
 }
@@ -581,6 +597,7 @@ static const struct fuse_lowlevel_ops front_ops = {
 	.readdir = op_readdir,
 	.readdirplus = op_readdirplus,
 	.create = op_create,
+	.opendir = op_opendir,
 	.poll = op_poll,
 };
 
@@ -596,7 +613,11 @@ static void poll_free(void *poll)
 	fuse_pollhandle_destroy(poll);
 }
 
-static const struct front node_front = { poll_wake, poll_free };
+/* Attributes only, which takes no lock that a request of ours could be waiting under. */
+static void invalidate(const struct front *front, uint64_t ino)
+{
+	fuse_lowlevel_notify_inval_inode(((const struct fuse_front *)front)->session, ino, -1, 0);
+}
 
 /* ---- life ---- */
 
@@ -675,7 +696,8 @@ int fuse_front_new(struct daemon *d, const char *mountpoint, const char *options
 		return err_sys(e, ENOMEM, "mount");
 	f->daemon = d;
 	f->next_alias = 1;
-	d->front = &node_front;
+	f->front = (struct front){ poll_wake, poll_free, invalidate };
+	d->front = &f->front;
 	rc = front_mount(f, mountpoint, options, e);
 	if (rc < 0) {
 		fuse_front_free(f);
@@ -690,6 +712,7 @@ void fuse_front_free(struct fuse_front *f)
 	if (!f)
 		return;
 	daemon_release(f->daemon);
+	f->daemon->front = NULL;
 	if (f->readable)
 		event_free(f->readable);
 	if (f->session) {

@@ -53,7 +53,7 @@ static int launch_add_engine(struct launch *l, enum engine_fd role, int fd, stru
 
 static int launch_state_file(struct launch *l, const char *name, unsigned role, struct err *e)
 {
-	int fd = openat(l->m->dirfd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int fd = openat(machine_dir(l->m), name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
 	if (fd < 0)
 		return err_sys(e, errno, "start: %s in the state directory", name);
@@ -396,6 +396,7 @@ int launch_machine(struct machine *m, struct request *r, struct err *e)
 	rc = launch_build(&l, r, e);
 	if (rc == NODE_PARKED) {
 		text_clear(&m->object.refusal);
+		object_changed_by(&m->object, CHANGE_REFUSAL);
 		m->before_start = m->state;
 		m->object.daemon->running++;
 		m->object.daemon->stats.starts++;

@@ -176,6 +176,7 @@ static void link_over(struct link *l)
 			link_autopsy(l, &ending);
 			m->ending = ending;
 			m->has_ending = true;
+			object_changed(&m->object, "exit");
 			machine_record_ending(m);
 		}
 		err_set(&e, -ENXIO, "ctl: %s",

@@ -226,11 +226,11 @@ static void show_tty(struct object *o, const struct file *f, struct text *out)
 
 /* ---- console and events ---- */
 
-static off_t console_part(const struct machine *m, const char *name, int *ret_fd)
+static off_t console_part(struct machine *m, const char *name, int *ret_fd)
 {
 	struct stat st;
 
-	*ret_fd = openat(m->dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	*ret_fd = openat(machine_dir(m), name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	return *ret_fd >= 0 && fstat(*ret_fd, &st) == 0 ? st.st_size : 0;
 }
 
@@ -239,8 +239,8 @@ static off_t console_size(struct object *o, const struct file *f)
 	struct machine *m = object_machine(o);
 	struct stat old = { 0 }, log = { 0 };
 
-	fstatat(m->dirfd, "console.old", &old, AT_SYMLINK_NOFOLLOW);
-	fstatat(m->dirfd, "console", &log, AT_SYMLINK_NOFOLLOW);
+	fstatat(machine_dir(m), "console.old", &old, AT_SYMLINK_NOFOLLOW);
+	fstatat(machine_dir(m), "console", &log, AT_SYMLINK_NOFOLLOW);
 	return old.st_size + log.st_size;
 }
 
@@ -351,6 +351,7 @@ struct machine_file {
 
 static const struct machine_file machine_rows[] = {
 	{ { .name = "ctl",
+	    .changes = CHANGE_STATE,
 	    .mode = 0644,
 	    .show = ctl_show,
 	    .write = ctl_write,
@@ -360,6 +361,7 @@ static const struct machine_file machine_rows[] = {
 		   "machine runs, or with the reason why it does not." },
 	  ATTR_BOTH },
 	{ { .name = "state",
+	    .changes = CHANGE_STATE,
 	    .mode = 0444,
 	    .event = true,
 	    .show = show_state,
@@ -376,12 +378,14 @@ static const struct machine_file machine_rows[] = {
 		   "state and never blocks." },
 	  ATTR_BOTH },
 	{ { .name = "exit",
+	    .changes = CHANGE_STATE,
 	    .mode = 0444,
 	    .show = show_exit,
 	    .doc = "How the machine last ended: exited N, signaled N, poweroff, reset, or failed: "
 		   "and why. Empty before its first end." },
 	  ATTR_BOTH },
 	{ { .name = "error",
+	    .changes = CHANGE_REFUSAL,
 	    .mode = 0444,
 	    .show = show_error,
 	    .doc = "The last refusal: the errno's name and a sentence. start clears it." },
@@ -412,6 +416,7 @@ static const struct machine_file machine_rows[] = {
 	    .doc = "A link to a pty on the console, for screen and picocom." },
 	  ATTR_BOTH },
 	{ { .name = "config.yaml",
+	    .changes = CHANGE_CONFIG,
 	    .mode = 0600,
 	    .show = show_config,
 	    .write = write_config,
@@ -421,9 +426,14 @@ static const struct machine_file machine_rows[] = {
 		   "line \"...\", or else at the last close; keys that are not there get their "
 		   "defaults." },
 	  ATTR_BOTH },
-	{ { .name = "uuid", .mode = 0444, .show = show_uuid, .doc = "Its name for ever." },
+	{ { .name = "uuid",
+	    .mode = 0444,
+	    .changes = CHANGE_NEVER,
+	    .show = show_uuid,
+	    .doc = "Its name for ever." },
 	  ATTR_BOTH },
 	{ { .name = "created",
+	    .changes = CHANGE_NEVER,
 	    .mode = 0444,
 	    .show = show_created,
 	    .doc = "When it was made, in seconds of the epoch." },
@@ -501,6 +511,7 @@ int machine_files(enum machine_kind kind, struct class *ret, struct err *e)
 			ret->files[ret->nfiles++] = (struct file){
 				.name = a->name,
 				.mode = setting_mode(a),
+				.changes = CHANGE_CONFIG,
 				.attr = a,
 				.show = show_setting,
 				.write = write_setting,

@@ -118,16 +118,26 @@ static void show_memory(struct object *o, const struct file *f, struct text *out
 }
 
 static const struct file root_rows[] = {
-	{ .name = "README", .mode = 0444, .show = show_readme, .doc = "The quick start." },
-	{ .name = "version", .mode = 0444, .show = show_version, .doc = "The daemon's version." },
+	{ .name = "README",
+	  .mode = 0444,
+	  .changes = CHANGE_NEVER,
+	  .show = show_readme,
+	  .doc = "The quick start." },
+	{ .name = "version",
+	  .mode = 0444,
+	  .changes = CHANGE_NEVER,
+	  .show = show_version,
+	  .doc = "The daemon's version." },
 	{ .name = "ctl",
 	  .mode = 0644,
+	  .changes = CHANGE_STATE,
 	  .show = show_ctl,
 	  .write = write_ctl,
 	  .doc = "Reading lists the daemon's verbs. shutdown stops all machines, then the "
 		 "daemon." },
 	{ .name = "error",
 	  .mode = 0444,
+	  .changes = CHANGE_REFUSAL,
 	  .show = show_error,
 	  .doc = "The last refusal of an operation on no machine, such as mkdir." },
 	{ .name = "events",
