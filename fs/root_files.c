@@ -146,8 +146,11 @@ static const struct file root_rows[] = {
 	  .event = true,
 	  .log_size = events_size,
 	  .log_read = events_read,
-	  .doc = "What happened, a line each: SEQ TIME OBJECT WHAT [DETAIL]. A gap in SEQ shows "
-		 "what was dropped." },
+	  .doc = "What happened, a line each: SEQ TIME OBJECT WHAT [DETAIL]. SEQ counts from 1, "
+		 "also through restarts of the daemon, until the host's next boot: a gap shows "
+		 "what a reader has missed. When the log has 1 MiB its older half goes, which tail "
+		 "-f "
+		 "takes for a truncation: it says so, and shows again what is left." },
 	{ .name = "stat", .mode = 0444, .show = show_stat, .doc = "The daemon's counters." },
 };
 
