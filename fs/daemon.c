@@ -407,17 +407,15 @@ void daemon_machine_ended(struct daemon *d)
 		event_base_loopexit(d->loop, NULL);
 }
 
-/* What was written without being committed is not to be committed by this. */
-static void object_close_handles(struct object *o)
+/* What was written without being committed is not to be committed by closing it now. */
+static void object_drop_drafts(struct object *o)
 {
 	struct handle *h;
 
-	while ((h = LIST_FIRST(&o->handles))) {
-		text_clear(&h->draft);
-		handle_close(h);
-	}
+	LIST_FOREACH(h, &o->handles, link)
+	text_clear(&h->draft);
 	for (size_t i = 0; i < o->nchildren; i++)
-		object_close_handles(o->children[i]);
+		object_drop_drafts(o->children[i]);
 }
 
 void daemon_release(struct daemon *d)
@@ -430,5 +428,5 @@ void daemon_release(struct daemon *d)
 			if (m->link)
 				link_release(m->link);
 		}
-	object_close_handles(d->root);
+	object_drop_drafts(d->root);
 }
