@@ -122,10 +122,10 @@ static void fixed_read(struct daemon *d)
 		for (const char *p = text_str(&text);
 		     sscanf(p, "%llu %63s %u %u %o", &id, name, &own.uid, &own.gid, &mode) == 5;
 		     p += strcspn(p, "\n") + 1) {
-			struct node n;
+			struct node n = { 0 };
 
 			own.mode = mode;
-			if (node_find(d, id << 24, &n) < 0)
+			if (!(n.object = object_find(d, id)))
 				continue;
 			if (strcmp(name, "."))
 				n.file = class_file(n.object->class, name);

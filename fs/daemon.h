@@ -17,6 +17,7 @@ struct link;
 struct machine;
 TAILQ_HEAD(machine_list, machine);
 struct poker;
+struct upgrade;
 struct wire_message;
 
 enum daemon_class {
@@ -46,8 +47,9 @@ struct daemon {
 	struct cgroup_host *cgroups; /* NULL where there are none; then why says why */
 	struct err cgroups_why;
 	struct event_log *events;
-	struct poker *poker; /* NULL until mounted */
-	int seccomp_fd;	     /* the default profile, compiled at first use; -1 */
+	struct poker *poker;	 /* NULL until mounted */
+	struct upgrade *upgrade; /* likewise */
+	int seccomp_fd;		 /* the default profile, compiled at first use; -1 */
 	uint64_t seccomp_capabilities;
 	struct timespec clock; /* the newest time given out */
 	struct daemon_stats stats;

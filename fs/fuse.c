@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "fs/journal.h"
+#include "fs/luggage.h"
 #include "fs/node.h"
 
 /* Directory offsets: the position behind an entry. Children go by their ids, which last. */
@@ -37,7 +38,8 @@ struct fuse_front {
 	struct fuse_buf buf;
 	const struct fuse_in_header *message; /* the one that is being served */
 	uint64_t next_alias;
-	void *opened; /* tsearch tree of struct opened */
+	LIST_HEAD(, opened) all;
+	void *opened; /* tsearch tree of them, by number */
 	uint64_t next_handle;
 	uint64_t mute;		     /* the unique of a message of our own, which nobody awaits */
 	struct journal_call *before; /* calls of the daemon before this one */
@@ -47,6 +49,7 @@ struct fuse_front {
 /* A handle by the number that the kernel has of it. */
 struct opened {
 	uint64_t number;
+	LIST_ENTRY(opened) link;
 	struct handle *handle;
 	int poll; /* in the journal, or -1 */
 };
@@ -458,17 +461,20 @@ static struct opened *opened_new(struct fuse_front *f, uint64_t number, struct h
 	struct opened *o = malloc(sizeof(*o));
 
 	if (o)
-		*o = (struct opened){ number, h, -1 };
-	if (o && tsearch(o, &f->opened, compare_opened))
-		return o;
-	free(o);
-	handle_close(h);
-	return NULL;
+		*o = (struct opened){ .number = number, .handle = h, .poll = -1 };
+	if (!o || !tsearch(o, &f->opened, compare_opened)) {
+		free(o);
+		handle_close(h);
+		return NULL;
+	}
+	LIST_INSERT_HEAD(&f->all, o, link);
+	return o;
 }
 
 static void opened_close(struct fuse_front *f, struct opened *o)
 {
 	tdelete(o, &f->opened, compare_opened);
+	LIST_REMOVE(o, link);
 	journal_unpoll(f->journal, o->poll);
 	handle_close(o->handle);
 	free(o);
@@ -608,13 +614,13 @@ static struct fuse_request *request_new(fuse_req_t req, bool is_write)
 }
 
 /* What may be asked again by another daemon is noted whole; of what must not, that it is open. */
-static void request_parked(struct fuse_request *r, const struct file *file)
+static void request_parked(struct fuse_request *r)
 {
 	struct fuse_front *f = req_front(r->req);
 	const struct fuse_in_header *message = f->message;
 
-	r->call = journal_park(f->journal, message->unique, message, file->parks ? message->len : 0,
-			       r->request.since);
+	r->call = journal_park(f->journal, message->unique, message,
+			       r->request.again ? message->len : 0, r->request.since);
 	fuse_req_interrupt_func(r->req, on_interrupt, r);
 }
 
@@ -625,7 +631,7 @@ static void op_write(fuse_req_t req, fuse_ino_t id, const char *data, size_t siz
 	struct fuse_request *r = o ? request_new(req, true) : NULL;
 
 	if (r && handle_write(o->handle, &r->request, data, size, off) == NODE_PARKED)
-		request_parked(r, o->handle->file);
+		request_parked(r);
 }
 
 /* Only who writes sends it, see op_open(). */
@@ -832,7 +838,12 @@ static void front_answer_calls(struct fuse_front *f)
 	}
 }
 
-int fuse_front_resume(struct fuse_front *f, bool killed, struct err *e)
+static void front_adopt(void *arg, uint64_t number, struct handle *h)
+{
+	opened_new(arg, number, h);
+}
+
+int fuse_front_resume(struct fuse_front *f, const struct text *luggage, struct err *e)
 {
 	struct journal_page *page = f->journal->page;
 	const struct fuse_in_header *opening = (const void *)page->opening;
@@ -847,11 +858,40 @@ int fuse_front_resume(struct fuse_front *f, bool killed, struct err *e)
 	f->mute = 0;
 	object_inherit(f->daemon->root);
 	front_wake_polls(f);
-	if (killed && front_resend(f))
+	if (luggage)
+		rc = luggage_unpack(luggage, f->daemon, front_adopt, f, e);
+	else if (front_resend(f))
 		return 0;
-	if (killed && current) /* nobody knows how far it came */
+	else if (current) /* nobody knows how far it came */
 		front_send(f, -EIO, current, NULL, 0);
 	front_answer_calls(f);
+	return rc;
+}
+
+void fuse_front_pause(struct fuse_front *f, bool pause)
+{
+	if (pause)
+		event_del(f->readable);
+	else
+		event_add(f->readable, NULL);
+}
+
+void fuse_front_pack(const struct fuse_front *f, struct text *luggage)
+{
+	const struct opened *o;
+
+	LIST_FOREACH(o, &f->all, link)
+	luggage_add_handle(luggage, o->number, o->handle);
+}
+
+int fuse_front_promise(struct request *request, struct err *e)
+{
+	struct fuse_request *r = (struct fuse_request *)request;
+	struct journal *j = req_front(r->req)->journal;
+
+	if (r->call < 0)
+		return err_set(e, -EBUSY, "too many calls are parked");
+	j->page->calls[r->call].answer = (int32_t)request->len;
 	return 0;
 }
 
@@ -890,6 +930,7 @@ int fuse_front_new(struct daemon *d, int fd, struct journal *j, struct fuse_fron
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	f->daemon = d;
 	f->journal = j;
+	LIST_INIT(&f->all);
 	/* No number comes again of those that a daemon before this one has given. */
 	f->next_handle = f->next_alias = (uint64_t)(now.tv_sec * 1000000000LL + now.tv_nsec);
 	f->front = (struct front){ poll_wake, poll_free, invalidate };
@@ -905,10 +946,12 @@ int fuse_front_new(struct daemon *d, int fd, struct journal *j, struct fuse_fron
 
 void fuse_front_free(struct fuse_front *f)
 {
+	struct opened *o;
+
 	if (!f)
 		return;
-	while (f->opened)
-		opened_close(f, *(struct opened **)f->opened);
+	while ((o = LIST_FIRST(&f->all)))
+		opened_close(f, o);
 	f->daemon->front = NULL;
 	if (f->readable)
 		event_free(f->readable);

@@ -21,11 +21,20 @@ int fuse_front_new(struct daemon *d, int fd, struct journal *j, struct fuse_fron
 		   struct err *e);
 /*
  * Goes on where a daemon before this one has ended: takes back what the kernel keeps, wakes those
- * who poll, and serves the calls that were parked. If that one was `killed`, the kernel is asked
- * to send again what it was not answered; an older kernel cannot, and what was not parked ends
- * with EIO.
+ * who poll, opens what is in the luggage, and serves the calls that were parked. Without luggage
+ * (NULL) that one was killed: then the kernel is asked to send again what it was not answered; an
+ * older kernel cannot, and what was not parked ends with EIO.
  */
-int fuse_front_resume(struct fuse_front *f, bool killed, struct err *e);
+int fuse_front_resume(struct fuse_front *f, const struct text *luggage, struct err *e);
+
+/* ---- before that, in the one that will be followed; see fs/upgrade.h ---- */
+
+/* Reads no more requests, or goes on. */
+void fuse_front_pause(struct fuse_front *f, bool pause);
+/* Adds what is open to the luggage. */
+void fuse_front_pack(const struct fuse_front *f, struct text *luggage);
+/* The successor will tell this parked write that it has succeeded. */
+int fuse_front_promise(struct request *request, struct err *e);
 void fuse_front_free(struct fuse_front *f);
 
 #endif

@@ -15,6 +15,7 @@
 #include "fs/options.h"
 #include "fs/poker.h"
 #include "fs/session.h"
+#include "fs/upgrade.h"
 
 #define SIGNALS 3
 
@@ -51,6 +52,21 @@ static void ready(const struct daemon *d, const struct daemon_options *o)
 	notify_send("READY=1", NULL, 0);
 }
 
+/* What cannot be unpacked is lost to those who had it open; that is no reason not to serve. */
+static int resume(struct fuse_front *front, struct session *s, struct err *e)
+{
+	struct text luggage = TEXT_INIT;
+	struct err why = { 0 };
+	int rc = 0;
+
+	if (session_luggage(s, &luggage, &why) < 0)
+		rc = fuse_front_resume(front, NULL, e);
+	else if (fuse_front_resume(front, &luggage, &why) < 0)
+		log_line(LOG_LEVEL_ERROR, "upgrade: %s", why.text);
+	text_free(&luggage);
+	return rc;
+}
+
 /* Serves the daemon's tree on the session's mount until told to end. */
 static int serve(struct daemon *d, struct session *s, const struct daemon_options *o, struct err *e)
 {
@@ -66,13 +82,17 @@ static int serve(struct daemon *d, struct session *s, const struct daemon_option
 	if (rc == 0)
 		rc = poker_new(o->mountpoint, &poker, e);
 	d->poker = poker;
+	if (rc == 0 && !(d->upgrade = upgrade_new(d, front, s, o)))
+		rc = err_sys(e, ENOMEM, "upgrade");
 	if (rc == 0 && s->inherited)
-		rc = fuse_front_resume(front, true, e);
+		rc = resume(front, s, e);
 	if (rc == 0) {
 		ready(d, o);
 		event_base_dispatch(d->loop);
 		notify_send("STOPPING=1", NULL, 0);
 	}
+	upgrade_free(d->upgrade);
+	d->upgrade = NULL;
 	daemon_release(d);
 	session_end(s, o->mountpoint); /* first: the helper may be inside a request to us */
 	fuse_front_free(front);

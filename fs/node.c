@@ -333,18 +333,25 @@ uint64_t node_ino(struct node n)
 	return n.object->id << INO_HASH_BITS | (n.file ? n.file->hash : 0);
 }
 
+struct object *object_find(const struct daemon *d, uint64_t id)
+{
+	struct object key = { .id = id };
+	struct object **found = tfind(&key, &d->by_id, compare_ids);
+
+	return found ? *found : NULL;
+}
+
 int node_find(struct daemon *d, uint64_t ino, struct node *ret)
 {
-	struct object key = { .id = ino >> INO_HASH_BITS };
-	struct object **found = tfind(&key, &d->by_id, compare_ids);
+	struct object *o = object_find(d, ino >> INO_HASH_BITS);
 	uint32_t hash = ino & INO_HASH_MASK;
 
-	if (!found)
+	if (!o)
 		return -ESTALE;
-	*ret = (struct node){ .object = *found };
-	for (size_t i = 0; hash && i < (*found)->class->nfiles; i++)
-		if ((*found)->class->files[i].hash == hash)
-			ret->file = &(*found)->class->files[i];
+	*ret = (struct node){ .object = o };
+	for (size_t i = 0; hash && i < o->class->nfiles; i++)
+		if (o->class->files[i].hash == hash)
+			ret->file = &o->class->files[i];
 	return hash && !ret->file ? -ESTALE : 0;
 }
 

@@ -177,6 +177,7 @@ struct request {
 	void (*answer)(struct request *r, int result);
 	void (*cancel)(struct request *r);
 	void *parked; /* of who parked it */
+	bool again;   /* set by him: another daemon may be asked the same */
 	bool noted;   /* the refusal stands in `error` already, in more words */
 	char *rest;   /* lines of a ctl write that are still to be run; owned */
 	TAILQ_ENTRY(request) link;
@@ -234,6 +235,8 @@ struct node {
 };
 
 uint64_t node_ino(struct node n);
+/* NULL: there is none of that number. */
+struct object *object_find(const struct daemon *d, uint64_t id);
 /* Returns -ESTALE for what is gone. */
 int node_find(struct daemon *d, uint64_t ino, struct node *ret);
 int node_lookup(struct object *dir, const char *name, struct node *ret);

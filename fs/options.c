@@ -10,6 +10,7 @@
 
 #include "fs/launch.h"
 #include "fs/manual.h"
+#include "fs/upgrade.h"
 
 static const char usage[] =
 	"usage: machinefs [options] [MOUNTPOINT]\n"
@@ -31,6 +32,7 @@ enum long_option {
 	OPTION_HELP,
 	OPTION_KEPT,
 	OPTION_MONITOR,
+	OPTION_SUCCESSOR,
 	OPTION_MANUAL
 };
 
@@ -43,6 +45,7 @@ static const struct option long_options[] = {
 	/* For the daemon and the build themselves: */
 	{ "kept", no_argument, NULL, OPTION_KEPT },
 	{ "monitor", no_argument, NULL, OPTION_MONITOR },
+	{ "successor", no_argument, NULL, OPTION_SUCCESSOR },
 	{ "manual", no_argument, NULL, OPTION_MANUAL },
 	{ NULL, 0, NULL, 0 },
 };
@@ -76,6 +79,8 @@ int options_parse(int argc, char **argv, struct daemon_options *o)
 			return 0;
 		case OPTION_MONITOR:
 			return launch_monitor();
+		case OPTION_SUCCESSOR:
+			return upgrade_answer();
 		case OPTION_MANUAL:
 			return manual_print(stdout) < 0;
 		default:

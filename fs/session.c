@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "fs/fuse_mount.h"
@@ -156,6 +157,22 @@ int session_open(struct session *s, const char *mountpoint, const char *options,
 	for (int which = SESSION_FUSE; which < SESSION_FD_END; which++)
 		session_drop(s, (enum session_fd)which);
 	return session_mount(s, mountpoint, options, e);
+}
+
+int session_luggage(struct session *s, struct text *out, struct err *e)
+{
+	struct stat st = { 0 };
+	char *room;
+
+	if (!*session_has(s, SESSION_LUGGAGE))
+		return err_set(e, -ENOENT, "no luggage");
+	room = fstat(SESSION_LUGGAGE, &st) < 0 ? NULL : text_room(out, (size_t)st.st_size);
+	if (!room || pread(SESSION_LUGGAGE, room, (size_t)st.st_size, 0) != st.st_size)
+		err_sys(e, room ? EIO : ENOMEM, "luggage");
+	else
+		out->len += (size_t)st.st_size;
+	session_drop(s, SESSION_LUGGAGE);
+	return e->code;
 }
 
 /* ---- keeping ---- */

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 
 #include "backends/err.h"
+#include "backends/text.h"
 #include "fs/journal.h"
 
 enum session_fd {
@@ -37,6 +38,8 @@ int session_init(struct session *s, struct err *e);
 int session_open(struct session *s, const char *mountpoint, const char *options, struct err *e);
 /* Puts fd in its place, instead of what was there; fd is closed. */
 int session_put(struct session *s, enum session_fd which, int fd, struct err *e);
+/* Reads what was handed over, see fs/luggage.h, and drops it. ENOENT: nothing was. */
+int session_luggage(struct session *s, struct text *out, struct err *e);
 /* Has mount and journal kept, if there is anybody to do it. */
 void session_keep(const struct session *s);
 /* Executes a successor with all of them; returns only on failure. */

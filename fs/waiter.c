@@ -144,6 +144,7 @@ static int waiter_park(struct machine *m, struct request *r, enum machine_state 
 	TAILQ_INSERT_TAIL(&m->waiters, w, link);
 	d->stats.parked++;
 	r->parked = w;
+	r->again = true;
 	r->cancel = waiter_cancel;
 	return NODE_PARKED;
 }
