@@ -15,6 +15,7 @@
 #include "fs/event_log.h"
 #include "fs/link.h"
 #include "fs/machine.h"
+#include "fs/store.h"
 #include "fs/verb.h"
 #include "fs/waiter.h"
 
@@ -230,18 +231,24 @@ static off_t console_part(const struct machine *m, const char *name, int *ret_fd
 {
 	struct stat st;
 
-	*ret_fd = openat(m->dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	*ret_fd = store_open_file(m->dirfd, name, O_RDONLY);
 	return *ret_fd >= 0 && fstat(*ret_fd, &st) == 0 ? st.st_size : 0;
+}
+
+static off_t console_part_size(const struct machine *m, const char *name)
+{
+	struct stat st;
+
+	return fstatat(m->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode)
+		       ? st.st_size
+		       : 0;
 }
 
 static off_t console_size(struct object *o, const struct file *f)
 {
 	struct machine *m = object_machine(o);
-	struct stat old = { 0 }, log = { 0 };
 
-	fstatat(m->dirfd, "console.old", &old, AT_SYMLINK_NOFOLLOW);
-	fstatat(m->dirfd, "console", &log, AT_SYMLINK_NOFOLLOW);
-	return old.st_size + log.st_size;
+	return console_part_size(m, "console.old") + console_part_size(m, "console");
 }
 
 /* The older part followed by the newer one, as one file. */
