@@ -397,14 +397,18 @@ void daemon_machine_ended(struct daemon *d)
 }
 
 /* What was written without being committed is not to be committed by this. */
+static void object_close_first(struct object *o)
+{
+	struct handle *h = LIST_FIRST(&o->handles);
+
+	text_clear(&h->draft);
+	handle_close(h);
+}
+
 static void object_close_handles(struct object *o)
 {
-	struct handle *h;
-
-	while ((h = LIST_FIRST(&o->handles))) {
-		text_clear(&h->draft);
-		handle_close(h);
-	}
+	while (!LIST_EMPTY(&o->handles))
+		object_close_first(o);
 	for (size_t i = 0; i < o->nchildren; i++)
 		object_close_handles(o->children[i]);
 }
@@ -420,4 +424,6 @@ void daemon_release(struct daemon *d)
 				link_release(m->link);
 		}
 	object_close_handles(d->root);
+	while (!LIST_EMPTY(&d->gone)) /* the last close frees it */
+		object_close_first(LIST_FIRST(&d->gone));
 }

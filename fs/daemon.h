@@ -47,7 +47,8 @@ struct daemon {
 	int kind_fd[2]; /* state_dir/vm, state_dir/container */
 	struct class classes[CLASS_COUNT];
 	struct object *root, *host, *machines[2];
-	void *by_id; /* tsearch tree of all objects */
+	void *by_id;		  /* tsearch tree of all objects */
+	LIST_HEAD(, object) gone; /* removed, but open still */
 	uint64_t next_id, id_limit;
 	struct cgroup_host *cgroups; /* NULL where there are none; then why says why */
 	struct err cgroups_why;

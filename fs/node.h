@@ -118,6 +118,7 @@ struct object {
 	uint32_t version[EVENT_FILES_MAX]; /* moves with every change, for poll */
 	unsigned refs;			   /* handles; one for being in the tree */
 	bool gone;			   /* removed: every operation is ESTALE */
+	LIST_ENTRY(object) gone_link;	   /* then, as long as it is open somewhere */
 };
 
 struct handle {
