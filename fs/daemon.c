@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,8 +23,9 @@
 #include "fs/store.h"
 #include "fs/waiter.h"
 
-#define EVENTS_MAX	 (1u << 20) /* bytes */
-#define IDS_STEP	 1024	    /* ids set aside by one write */
+#define EVENTS_MAX	 (1u << 20)  /* bytes */
+#define EVENTS_OWN_MAX	 (64u << 10) /* bytes of a machine's */
+#define IDS_STEP	 1024	     /* ids set aside by one write */
 #define CGROUP_PARENT	 "machinefs"
 #define SHUTDOWN_SECONDS 10
 
@@ -292,6 +294,7 @@ static int load_all(struct daemon *d, struct err *e)
 		rc = ids_reserve(d, d->next_id + IDS_STEP, e);
 	for (int kind = 0; rc == 0 && kind < 2; kind++)
 		rc = load_kind(d, (enum machine_kind)kind, true, e);
+	event_log_settle(d->events);
 	if (rc == 0)
 		recover_all(d);
 	return rc;
@@ -309,6 +312,10 @@ static int open_run_dir(const char *path, int *ret_fd, struct err *e)
 	/* Who can open a monitor's socket commands the machine. */
 	if (fchmod(*ret_fd, 0700) < 0)
 		return err_sys(e, errno, "%s", path);
+	/* What is in it is of one daemon's machines. */
+	if (flock(*ret_fd, LOCK_EX | LOCK_NB) < 0)
+		return errno == EWOULDBLOCK ? err_set(e, -EBUSY, "%s: another daemon uses it", path)
+					    : err_sys(e, errno, "%s", path);
 	return 0;
 }
 
@@ -321,15 +328,18 @@ int daemon_new(const struct daemon_options *options, struct daemon **ret, struct
 		return err_sys(e, ENOMEM, "daemon");
 	d->state_fd = d->run_fd = d->kind_fd[0] = d->kind_fd[1] = d->seccomp_fd = -1;
 	LIST_INIT(&d->retired);
+	TAILQ_INIT(&d->opened);
 	d->message = malloc(sizeof(*d->message));
 	d->loop = event_base_new();
-	d->events = event_log_new(EVENTS_MAX);
+	d->events = event_log_new(EVENTS_MAX, EVENTS_OWN_MAX);
 	if (!d->loop || !d->events || !d->message)
 		rc = err_sys(e, ENOMEM, "daemon");
 	if (rc == 0)
 		rc = store_open(options->state_dir, &d->state_fd, e);
 	if (rc == 0)
 		rc = open_run_dir(options->run_dir, &d->run_fd, e);
+	if (rc == 0)
+		rc = event_log_keep(d->events, d->run_fd, e);
 	if (rc == 0 && cgroup_host_new(CGROUP_PARENT, &d->cgroups, &d->cgroups_why) < 0)
 		log_line(LOG_LEVEL_NOTICE, "no limits are possible: %s", d->cgroups_why.text);
 	if (rc == 0)
@@ -380,6 +390,7 @@ void daemon_free(struct daemon *d)
 void daemon_shutdown(struct daemon *d)
 {
 	d->shutting_down = true;
+	object_changed_by(d->root, CHANGE_STATE);
 	for (int kind = 0; kind < 2; kind++)
 		for (size_t i = 0; i < d->machines[kind]->nchildren; i++) {
 			struct machine *m = object_machine(d->machines[kind]->children[i]);
@@ -396,21 +407,15 @@ void daemon_machine_ended(struct daemon *d)
 		event_base_loopexit(d->loop, NULL);
 }
 
-/* What was written without being committed is not to be committed by this. */
-static void object_close_first(struct object *o)
+/* What was written without being committed is not to be committed by closing it now. */
+static void object_drop_drafts(struct object *o)
 {
-	struct handle *h = LIST_FIRST(&o->handles);
+	struct handle *h;
 
+	LIST_FOREACH(h, &o->handles, link)
 	text_clear(&h->draft);
-	handle_close(h);
-}
-
-static void object_close_handles(struct object *o)
-{
-	while (!LIST_EMPTY(&o->handles))
-		object_close_first(o);
 	for (size_t i = 0; i < o->nchildren; i++)
-		object_close_handles(o->children[i]);
+		object_drop_drafts(o->children[i]);
 }
 
 void daemon_release(struct daemon *d)
@@ -423,7 +428,5 @@ void daemon_release(struct daemon *d)
 			if (m->link)
 				link_release(m->link);
 		}
-	object_close_handles(d->root);
-	while (!LIST_EMPTY(&d->gone)) /* the last close frees it */
-		object_close_first(LIST_FIRST(&d->gone));
+	object_drop_drafts(d->root);
 }

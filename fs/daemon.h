@@ -10,20 +10,14 @@
 #include "backends/cgroup.h"
 #include "backends/err.h"
 #include "fs/node.h"
+#include "fs/options.h"
 
 struct event_log;
 struct link;
 struct machine;
+TAILQ_HEAD(machine_list, machine);
 struct poker;
 struct wire_message;
-
-struct daemon_options {
-	const char *mountpoint;
-	const char *state_dir;
-	const char *run_dir;
-	const char *mount_options; /* for -o, or NULL */
-	bool foreground;
-};
 
 enum daemon_class {
 	CLASS_ROOT,
@@ -47,8 +41,7 @@ struct daemon {
 	int kind_fd[2]; /* state_dir/vm, state_dir/container */
 	struct class classes[CLASS_COUNT];
 	struct object *root, *host, *machines[2];
-	void *by_id;		  /* tsearch tree of all objects */
-	LIST_HEAD(, object) gone; /* removed, but open still */
+	void *by_id; /* tsearch tree of all objects */
 	uint64_t next_id, id_limit;
 	struct cgroup_host *cgroups; /* NULL where there are none; then why says why */
 	struct err cgroups_why;
@@ -58,6 +51,8 @@ struct daemon {
 	uint64_t seccomp_capabilities;
 	struct timespec clock; /* the newest time given out */
 	struct daemon_stats stats;
+	struct machine_list opened; /* machines whose directory is open, the newest first */
+	unsigned nopened;
 	unsigned running;	      /* machines with a monitor */
 	LIST_HEAD(, link) retired;    /* monitors that are still to be reaped */
 	struct wire_message *message; /* the one being received, see fs/link.c */
@@ -74,7 +69,7 @@ struct timespec daemon_now(struct daemon *d);
 /* Ends the loop when no machine runs any more. */
 void daemon_shutdown(struct daemon *d);
 void daemon_machine_ended(struct daemon *d);
-/* Answers all that wait and closes what is open: the front is about to go. */
+/* Answers all that wait and drops what was not committed: the front is about to go. */
 void daemon_release(struct daemon *d);
 
 #endif

@@ -54,7 +54,7 @@ static int launch_add_engine(struct launch *l, enum engine_fd role, int fd, stru
 
 static int launch_state_file(struct launch *l, const char *name, unsigned role, struct err *e)
 {
-	int fd = store_open_file(l->m->dirfd, name, O_RDWR | O_CREAT);
+	int fd = store_open_file(machine_dir(l->m), name, O_RDWR | O_CREAT);
 
 	if (fd < 0)
 		return err_sys(e, -fd, "start: %s in the state directory", name);
@@ -397,6 +397,7 @@ int launch_machine(struct machine *m, struct request *r, struct err *e)
 	rc = launch_build(&l, r, e);
 	if (rc == NODE_PARKED) {
 		text_clear(&m->object.refusal);
+		object_changed_by(&m->object, CHANGE_REFUSAL);
 		m->before_start = m->state;
 		m->object.daemon->running++;
 		m->object.daemon->stats.starts++;

@@ -176,6 +176,7 @@ static void link_over(struct link *l)
 			link_autopsy(l, &ending);
 			m->ending = ending;
 			m->has_ending = true;
+			object_changed(&m->object, "exit");
 			machine_record_ending(m);
 		}
 		err_set(&e, -ENXIO, "ctl: %s",
@@ -305,8 +306,9 @@ static void link_take_state(struct link *l, const struct wire_state *s)
 		l->ended = true;
 		return;
 	}
+	/* A link that has asked nothing yet is to a monitor that was there before this daemon. */
 	if (s->run != RUN_NEW)
-		machine_set_state(m, run_states[s->run], "");
+		machine_set_state(m, run_states[s->run], l->seq ? "" : "found");
 }
 
 /* The page was made, sized and sealed by a daemon; a monitor may hand over another thing. */

@@ -20,8 +20,8 @@
 #include "fs/store.h"
 #include "fs/waiter.h"
 
-#define EVENTS_MAX    16384 /* bytes of a machine's own log */
 #define CLEANUP_TRIES 200
+#define OPENED_MAX    256 /* state directories open at a time: descriptors are few, machines many */
 
 const char *const state_words[STATE_COUNT] = {
 	[STATE_STOPPED] = "stopped", [STATE_STARTING] = "starting", [STATE_RUNNING] = "running",
@@ -49,6 +49,44 @@ struct cred machine_cred(const struct machine *m)
 static int machine_kind_fd(const struct machine *m)
 {
 	return m->object.daemon->kind_fd[m->kind];
+}
+
+/* ---- its directory ---- */
+
+static void machine_close_dir(struct machine *m)
+{
+	struct daemon *d = m->object.daemon;
+
+	if (m->dirfd < 0)
+		return;
+	TAILQ_REMOVE(&d->opened, m, opened);
+	d->nopened--;
+	close(m->dirfd);
+	m->dirfd = -1;
+}
+
+static void machine_keep_dir(struct machine *m, int fd)
+{
+	struct daemon *d = m->object.daemon;
+
+	m->dirfd = fd;
+	TAILQ_INSERT_HEAD(&d->opened, m, opened);
+	if (++d->nopened > OPENED_MAX)
+		machine_close_dir(TAILQ_LAST(&d->opened, machine_list));
+}
+
+int machine_dir(struct machine *m)
+{
+	int fd;
+
+	if (m->dirfd >= 0)
+		return m->dirfd;
+	fd = openat(machine_kind_fd(m), m->object.name,
+		    O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return -errno;
+	machine_keep_dir(m, fd);
+	return fd;
 }
 
 /* ---- meta: what is durable but no setting ---- */
@@ -126,7 +164,7 @@ int machine_save_meta(struct object *o, struct err *e)
 
 	meta_print(m, &meta);
 	rc = text_failed(&meta) ? err_sys(e, ENOMEM, "meta")
-				: store_write(m->dirfd, "meta", meta.data, meta.len, e);
+				: store_write(machine_dir(m), "meta", meta.data, meta.len, e);
 	text_free(&meta);
 	return rc;
 }
@@ -156,11 +194,6 @@ static struct machine *machine_new(enum machine_kind kind)
 	m->config.kind = kind;
 	m->dirfd = -1;
 	TAILQ_INIT(&m->waiters);
-	m->events = event_log_new(EVENTS_MAX);
-	if (!m->events) {
-		free(m);
-		return NULL;
-	}
 	return m;
 }
 
@@ -174,14 +207,16 @@ void machine_free(struct object *o)
 	config_free(&m->config);
 	if (m->cleanup)
 		event_free(m->cleanup);
-	if (m->dirfd >= 0)
-		close(m->dirfd);
+	machine_close_dir(m);
 	free(m);
 }
 
 static int machine_insert(struct machine *m, struct daemon *d, uint64_t id, const char *name,
 			  struct err *e)
 {
+	m->events = event_log_of(d->events, id);
+	if (!m->events)
+		return err_sys(e, ENOMEM, "%s", name);
 	return object_init(&m->object, d,
 			   &d->classes[m->kind == KIND_VM ? CLASS_VM : CLASS_CONTAINER],
 			   d->machines[m->kind], id, name, e);
@@ -190,13 +225,15 @@ static int machine_insert(struct machine *m, struct daemon *d, uint64_t id, cons
 static int machine_store(struct machine *m, struct err *e)
 {
 	struct text meta = TEXT_INIT, config = TEXT_INIT;
-	int rc = config_print(&m->config, &config, e);
+	int rc = config_print(&m->config, &config, e), fd = -1;
 
 	meta_print(m, &meta);
 	if (rc == 0 && text_failed(&meta))
 		rc = err_sys(e, ENOMEM, "meta");
 	if (rc == 0)
-		rc = store_make(machine_kind_fd(m), m->object.name, &meta, &config, &m->dirfd, e);
+		rc = store_make(machine_kind_fd(m), m->object.name, &meta, &config, &fd, e);
+	if (rc == 0)
+		machine_keep_dir(m, fd);
 	text_free(&meta);
 	text_free(&config);
 	return rc;
@@ -282,7 +319,7 @@ int machine_rename(struct object *o, const char *name, struct err *e)
 static int machine_read_config(struct machine *m, struct err *e)
 {
 	struct text text = TEXT_INIT;
-	int rc = store_read(m->dirfd, "config.yaml", &text);
+	int rc = store_read(machine_dir(m), "config.yaml", &text);
 
 	if (rc < 0)
 		rc = err_sys(e, -rc, "config.yaml on disk");
@@ -319,13 +356,15 @@ int machine_load(struct daemon *d, enum machine_kind kind, const char *name, boo
 	struct text text = TEXT_INIT;
 	struct meta meta = { 0 };
 	struct err why = { 0 };
-	int rc;
+	int fd, rc;
 
 	if (!m)
 		return err_sys(e, ENOMEM, "%s", name);
 	m->object.daemon = d;
-	m->dirfd = openat(d->kind_fd[kind], name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	rc = m->dirfd < 0 ? -errno : store_read(m->dirfd, "meta", &text);
+	fd = openat(d->kind_fd[kind], name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	rc = fd < 0 ? -errno : store_read(fd, "meta", &text);
+	if (fd >= 0)
+		machine_keep_dir(m, fd);
 	rc = machine_read_meta(m, &text, rc, &meta, &why);
 	if (rc < 0 && !anew) {
 		rc = 1;
@@ -342,8 +381,8 @@ int machine_load(struct daemon *d, enum machine_kind kind, const char *name, boo
 	}
 	memcpy(m->uuid, meta.uuid, sizeof(m->uuid));
 	m->created = meta.created;
-	rc = m->dirfd < 0 ? config_init(kind, &m->config, &why)
-			  : machine_read_config(m, why.code ? NULL : &why);
+	rc = fd < 0 ? config_init(kind, &m->config, &why)
+		    : machine_read_config(m, why.code ? NULL : &why);
 	if (rc < 0 && !why.code)
 		err_set(&why, rc, "config.yaml on disk cannot be read");
 	rc = machine_insert(m, d, meta.id, name, e);
@@ -365,7 +404,7 @@ static void machine_read_ending(struct machine *m)
 {
 	struct text text = TEXT_INIT;
 
-	if (store_read(m->dirfd, "exit", &text) == 0 && text.len) {
+	if (store_read(machine_dir(m), "exit", &text) == 0 && text.len) {
 		m->has_ending = true;
 		if (ending_parse(text_str(&text), &m->ending) < 0) {
 			m->ending = (struct ending){ .kind = ENDING_FAILED };
@@ -537,7 +576,7 @@ static int config_save(struct machine *m, const struct machine_config *c, struct
 		rc = err_set(e, -EINVAL, "the whole configuration would be larger than %u bytes",
 			     WIRE_CONFIG_MAX);
 	if (rc == 0)
-		rc = store_write(m->dirfd, "config.yaml", text.data, text.len, e);
+		rc = store_write(machine_dir(m), "config.yaml", text.data, text.len, e);
 	text_free(&text);
 	return rc;
 }
@@ -549,9 +588,19 @@ int machine_check(struct machine *m, const struct machine_config *next, struct c
 
 	if (rc == 0)
 		rc = check_changes(m, next, e);
-	if (rc == 0 && m->dirfd < 0)
+	if (rc == 0 && machine_dir(m) < 0)
 		rc = err_set(e, -EIO, "its state directory cannot be read; remove the machine");
 	return rc;
+}
+
+/* Whoever keeps something of a setting that is about to change learns of it. */
+static void config_tell(struct machine *m, const struct machine_config *next)
+{
+	for (size_t i = 0; i < machine_attr_count; i++)
+		if (attr_applies(&machine_attrs[i], m->kind) &&
+		    !attr_equal(&machine_attrs[i], &m->config, next))
+			object_changed(&m->object, machine_attrs[i].name);
+	object_changed(&m->object, "config.yaml");
 }
 
 int machine_configure(struct machine *m, struct machine_config *next, struct caller who,
@@ -582,9 +631,9 @@ int machine_configure(struct machine *m, struct machine_config *next, struct cal
 			machine_limit(m, &m->config, next, NULL);
 		return rc;
 	}
+	config_tell(m, next);
 	config_free(&m->config);
 	m->config = *next;
-	object_touch(&m->object);
 	if (m->broken.code) {
 		m->broken = (struct err){ 0 };
 		machine_set_state(m, STATE_STOPPED, "");
@@ -602,7 +651,7 @@ void machine_event(struct machine *m, const char *what, const char *detail)
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	object_path(&m->object, &path);
-	event_log_add(d->events, m->events, now, text_str(&path), what, detail);
+	event_log_add(m->events, now, text_str(&path), what, detail);
 	text_free(&path);
 	object_changed(&m->object, "events");
 	object_changed(d->root, "events");
@@ -618,7 +667,7 @@ void machine_set_state(struct machine *m, enum machine_state state, const char *
 	text_addf(&text, "%s%s%s", state_words[state], *detail ? " " : "", detail);
 	machine_event(m, "state", text_str(&text));
 	text_free(&text);
-	object_changed(&m->object, "state");
+	object_changed_by(&m->object, CHANGE_STATE);
 	waiters_wake(m);
 }
 
@@ -632,7 +681,7 @@ void machine_cgroup_name(const struct machine *m, char buf[64])
 void machine_record_ending(struct machine *m)
 {
 	char text[320] = "";
-	int fd = store_open_file(m->dirfd, "exit", O_WRONLY | O_CREAT | O_TRUNC);
+	int fd = store_open_file(machine_dir(m), "exit", O_WRONLY | O_CREAT | O_TRUNC);
 	size_t n;
 
 	if (fd < 0)

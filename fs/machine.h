@@ -39,7 +39,8 @@ struct machine {
 	struct err broken; /* why its files could not be read; code 0: they could */
 	char uuid[37];
 	struct timespec created;
-	int dirfd; /* its state directory */
+	int dirfd; /* its state directory, while open: machine_dir() */
+	TAILQ_ENTRY(machine) opened;
 	enum machine_state state;
 	enum machine_state before_start; /* what a refused start goes back to */
 	struct ending ending;		 /* of its last run */
@@ -60,6 +61,12 @@ static inline struct machine *object_machine(struct object *o)
 
 extern const char *const state_words[STATE_COUNT];
 int state_parse(const char *word, size_t len); /* enum machine_state, or -1 */
+
+/*
+ * Its state directory, the machine's own: not to be closed, and good until the next call for
+ * another machine. -errno when it cannot be opened.
+ */
+int machine_dir(struct machine *m);
 
 /* With a monitor: not at rest. */
 bool machine_active(const struct machine *m);

@@ -227,19 +227,19 @@ static void show_tty(struct object *o, const struct file *f, struct text *out)
 
 /* ---- console and events ---- */
 
-static off_t console_part(const struct machine *m, const char *name, int *ret_fd)
+static off_t console_part(struct machine *m, const char *name, int *ret_fd)
 {
 	struct stat st;
 
-	*ret_fd = store_open_file(m->dirfd, name, O_RDONLY);
+	*ret_fd = store_open_file(machine_dir(m), name, O_RDONLY);
 	return *ret_fd >= 0 && fstat(*ret_fd, &st) == 0 ? st.st_size : 0;
 }
 
-static off_t console_part_size(const struct machine *m, const char *name)
+static off_t console_part_size(struct machine *m, const char *name)
 {
 	struct stat st;
 
-	return fstatat(m->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode)
+	return fstatat(machine_dir(m), name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode)
 		       ? st.st_size
 		       : 0;
 }
@@ -358,6 +358,7 @@ struct machine_file {
 
 static const struct machine_file machine_rows[] = {
 	{ { .name = "ctl",
+	    .changes = CHANGE_STATE,
 	    .mode = 0644,
 	    .show = ctl_show,
 	    .write = ctl_write,
@@ -367,6 +368,7 @@ static const struct machine_file machine_rows[] = {
 		   "machine runs, or with the reason why it does not." },
 	  ATTR_BOTH },
 	{ { .name = "state",
+	    .changes = CHANGE_STATE,
 	    .mode = 0444,
 	    .event = true,
 	    .show = show_state,
@@ -383,12 +385,14 @@ static const struct machine_file machine_rows[] = {
 		   "state and never blocks." },
 	  ATTR_BOTH },
 	{ { .name = "exit",
+	    .changes = CHANGE_STATE,
 	    .mode = 0444,
 	    .show = show_exit,
 	    .doc = "How the machine last ended: exited N, signaled N, poweroff, reset, or failed: "
 		   "and why. Empty before its first end." },
 	  ATTR_BOTH },
 	{ { .name = "error",
+	    .changes = CHANGE_REFUSAL,
 	    .mode = 0444,
 	    .show = show_error,
 	    .doc = "The last refusal: the errno's name and a sentence. start clears it." },
@@ -399,7 +403,8 @@ static const struct machine_file machine_rows[] = {
 	    .event = true,
 	    .log_size = events_size,
 	    .log_read = events_read,
-	    .doc = "What happened to this machine, a line each: SEQ TIME OBJECT WHAT [DETAIL]." },
+	    .doc = "What happened to this machine, a line each: SEQ TIME OBJECT WHAT [DETAIL]. SEQ "
+		   "counts this machine's events from 1. The last 64 KiB, as in the root's." },
 	  ATTR_BOTH },
 	{ { .name = "console",
 	    .mode = 0600,
@@ -418,6 +423,7 @@ static const struct machine_file machine_rows[] = {
 	    .doc = "A link to a pty on the console, for screen and picocom." },
 	  ATTR_BOTH },
 	{ { .name = "config.yaml",
+	    .changes = CHANGE_CONFIG,
 	    .mode = 0600,
 	    .show = show_config,
 	    .write = write_config,
@@ -427,9 +433,14 @@ static const struct machine_file machine_rows[] = {
 		   "line \"...\", or else at the last close; keys that are not there get their "
 		   "defaults." },
 	  ATTR_BOTH },
-	{ { .name = "uuid", .mode = 0444, .show = show_uuid, .doc = "Its name for ever." },
+	{ { .name = "uuid",
+	    .mode = 0444,
+	    .changes = CHANGE_NEVER,
+	    .show = show_uuid,
+	    .doc = "Its name for ever." },
 	  ATTR_BOTH },
 	{ { .name = "created",
+	    .changes = CHANGE_NEVER,
 	    .mode = 0444,
 	    .show = show_created,
 	    .doc = "When it was made, in seconds of the epoch." },
@@ -507,6 +518,7 @@ int machine_files(enum machine_kind kind, struct class *ret, struct err *e)
 			ret->files[ret->nfiles++] = (struct file){
 				.name = a->name,
 				.mode = setting_mode(a),
+				.changes = CHANGE_CONFIG,
 				.attr = a,
 				.show = show_setting,
 				.write = write_setting,

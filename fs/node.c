@@ -18,13 +18,21 @@
 
 /* ---- classes ---- */
 
-/* FNV-1a, folded; never 0, which stands for the directory itself. */
-static uint32_t name_hash(const char *name)
+/* FNV-1a */
+static uint32_t text_hash(const char *text)
 {
 	uint32_t h = 2166136261u;
 
-	for (; *name; name++)
-		h = (h ^ (unsigned char)*name) * 16777619u;
+	for (; *text; text++)
+		h = (h ^ (unsigned char)*text) * 16777619u;
+	return h;
+}
+
+/* Folded; never 0, which stands for the directory itself. */
+static uint32_t name_hash(const char *name)
+{
+	uint32_t h = text_hash(name);
+
 	h = (h >> INO_HASH_BITS ^ h) & INO_HASH_MASK;
 	return h ? h : 1;
 }
@@ -37,12 +45,13 @@ int class_finish(struct class *c)
 		struct file *f = &c->files[i];
 
 		f->hash = name_hash(f->name);
+		f->index = (uint32_t)i;
 		f->event_index = f->event ? events++ : -1;
 		for (size_t j = 0; j < i; j++)
 			if (c->files[j].hash == f->hash)
 				return -EINVAL;
 	}
-	return events <= EVENT_FILES_MAX ? 0 : -EINVAL;
+	return events <= EVENT_FILES_MAX && c->nfiles <= FILES_MAX ? 0 : -EINVAL;
 }
 
 const struct file *class_file(const struct class *c, const char *name)
@@ -121,7 +130,7 @@ int object_init(struct object *o, struct daemon *d, const struct class *c, struc
 	o->parent = parent;
 	o->id = id;
 	o->owner.mode = c->mode;
-	o->changed = o->listed = daemon_now(d);
+	o->made = o->listed = daemon_now(d);
 	o->refs = 1;
 	LIST_INIT(&o->handles);
 	o->name = strdup(name);
@@ -144,9 +153,9 @@ static void object_unref(struct object *o)
 {
 	if (--o->refs > 0)
 		return;
-	LIST_REMOVE(o, gone_link);
 	free(o->name);
 	free(o->overrides);
+	free(o->times);
 	free(o->children);
 	text_free(&o->refusal);
 	o->class->free(o);
@@ -162,7 +171,6 @@ void object_remove(struct object *o)
 		object_list(o->parent);
 	}
 	o->gone = true;
-	LIST_INSERT_HEAD(&o->daemon->gone, o, gone_link);
 	LIST_FOREACH(h, &o->handles, link)
 	if (h->poll)
 		o->daemon->front->poll_wake(h->poll);
@@ -203,39 +211,110 @@ void object_path(const struct object *o, struct text *out)
 	text_add(out, o->name);
 }
 
-void object_touch(struct object *o)
+/* ---- what changes ---- */
+
+static struct file_time *time_find(const struct object *o, const struct file *f)
 {
-	o->changed = daemon_now(o->daemon);
+	for (size_t i = 0; i < o->ntimes; i++)
+		if (o->times[i].file == f)
+			return &o->times[i];
+	return NULL;
 }
 
-void object_changed(struct object *o, const char *name)
+/* NULL: no memory; the file's time then stays what it was. */
+static struct file_time *time_of(struct object *o, const struct file *f)
 {
-	const struct file *f = class_file(o->class, name);
+	struct file_time *t = time_find(o, f);
+
+	if (t)
+		return t;
+	t = realloc(o->times, (o->ntimes + 1) * sizeof(*t));
+	if (!t)
+		return NULL;
+	o->times = t;
+	t += o->ntimes++;
+	*t = (struct file_time){ .file = f, .time = o->made };
+	return t;
+}
+
+/* What the kernel keeps of a file is taken back, if it keeps anything. */
+static void file_invalidate(struct object *o, const struct file *f)
+{
+	uint64_t bit = 1ULL << f->index % 64, *told = &o->told[f->index / 64];
+
+	if (!(*told & bit))
+		return;
+	*told &= ~bit;
+	if (o->daemon->front)
+		o->daemon->front->invalidate(o->daemon->front, node_ino((struct node){ o, f }));
+}
+
+/* Nobody can watch a file that the kernel does not know. */
+static void file_poke(struct object *o, const struct file *f)
+{
+	struct text path = TEXT_INIT;
+
+	if (!o->daemon->poker || !o->known[f->event_index])
+		return;
+	object_path(o, &path);
+	text_addf(&path, o->parent ? "/%s" : "%s", f->name);
+	poker_poke(o->daemon->poker, text_str(&path));
+	text_free(&path);
+}
+
+static void file_changed(struct object *o, const struct file *f)
+{
+	struct file_time *t = time_of(o, f);
 	struct handle *h;
 
-	object_touch(o);
-	if (!f || f->event_index < 0 || o->gone)
+	if (t)
+		t->time = daemon_now(o->daemon);
+	file_invalidate(o, f);
+	if (f->event_index < 0 || o->gone)
 		return;
 	o->version[f->event_index]++;
 	LIST_FOREACH(h, &o->handles, link)
 	if (h->file == f && h->poll)
 		o->daemon->front->poll_wake(h->poll);
-	/* Nobody can watch a file that the kernel does not know. */
-	if (o->daemon->poker && o->known[f->event_index]) {
-		struct text path = TEXT_INIT;
+	file_poke(o, f);
+}
 
-		object_path(o, &path);
-		text_addf(&path, "/%s", name);
-		poker_poke(o->daemon->poker, text_str(&path));
-		text_free(&path);
+void object_changed(struct object *o, const char *name)
+{
+	const struct file *f = class_file(o->class, name);
+
+	if (f)
+		file_changed(o, f);
+}
+
+void object_changed_by(struct object *o, unsigned changes)
+{
+	for (size_t i = 0; i < o->class->nfiles; i++)
+		if (o->class->files[i].changes & changes)
+			file_changed(o, &o->class->files[i]);
+}
+
+void object_inherit(struct object *o)
+{
+	for (size_t i = 0; i < o->class->nfiles; i++) {
+		const struct file *f = &o->class->files[i];
+
+		o->told[f->index / 64] |= 1ULL << f->index % 64;
+		file_invalidate(o, f);
+		if (f->event_index >= 0) {
+			o->known[f->event_index] = 1;
+			file_poke(o, f);
+		}
 	}
+	for (size_t i = 0; i < o->nchildren; i++)
+		object_inherit(o->children[i]);
 }
 
 void object_refuse(struct object *o, const struct err *e)
 {
 	text_clear(&o->refusal);
 	text_addf(&o->refusal, "%s %s\n", err_name(e->code), e->text);
-	object_touch(o);
+	object_changed_by(o, CHANGE_REFUSAL);
 }
 
 void object_refuse_all(struct object *o, const struct err *e, const char *lines)
@@ -244,7 +323,7 @@ void object_refuse_all(struct object *o, const struct err *e, const char *lines)
 	for (; *lines; lines += strcspn(lines, "\n"), lines += *lines == '\n')
 		text_addf(&o->refusal, "%s config.yaml: %.*s\n", err_name(e->code),
 			  (int)strcspn(lines, "\n"), lines);
-	object_touch(o);
+	object_changed_by(o, CHANGE_REFUSAL);
 }
 
 /* ---- nodes ---- */
@@ -297,6 +376,20 @@ static struct owner node_owner(struct node n)
 	return own;
 }
 
+/* A counter changes without a word: when it is looked at, it is compared with the last look. */
+static void node_compare(struct node n, const struct text *content)
+{
+	uint32_t hash = text_hash(text_str(content));
+	struct file_time *t = time_find(n.object, n.file);
+	bool first = !t;
+
+	if ((t = time_of(n.object, n.file))) {
+		if (!first && t->content != hash)
+			t->time = daemon_now(n.object->daemon);
+		t->content = hash;
+	}
+}
+
 static off_t node_size(struct node n)
 {
 	struct text t = TEXT_INIT;
@@ -308,14 +401,27 @@ static off_t node_size(struct node n)
 		return 0;
 	n.file->show(n.object, n.file, &t);
 	size = (off_t)t.len;
+	if (!n.file->changes)
+		node_compare(n, &t);
 	text_free(&t);
 	return size;
+}
+
+static struct timespec node_time(struct node n)
+{
+	const struct file_time *t;
+
+	if (!n.file)
+		return n.object->listed;
+	t = time_find(n.object, n.file);
+	return t ? t->time : n.object->made;
 }
 
 void node_stat(struct node n, struct stat *st)
 {
 	struct owner own = node_owner(n);
-	struct timespec time = n.file ? n.object->changed : n.object->listed;
+	off_t size = n.file ? node_size(n) : 0; /* first: looking may move the time */
+	struct timespec time = node_time(n);
 
 	*st = (struct stat){
 		.st_ino = node_ino(n),
@@ -334,8 +440,17 @@ void node_stat(struct node n, struct stat *st)
 		return;
 	}
 	st->st_mode |= n.file->kind == FILE_LINK ? S_IFLNK : S_IFREG;
-	st->st_size = node_size(n);
+	st->st_size = size;
 	st->st_blocks = (st->st_size + 511) / 512;
+}
+
+bool node_keep(struct node n)
+{
+	if (n.file && !n.file->changes)
+		return false;
+	if (n.file)
+		n.object->told[n.file->index / 64] |= 1ULL << n.file->index % 64;
+	return true;
 }
 
 static struct owner *override_of(struct node n)
@@ -352,6 +467,24 @@ static struct owner *override_of(struct node n)
 	o->overrides = grown;
 	grown[o->noverrides] = (struct owner_override){ n.file, node_owner(n) };
 	return &grown[o->noverrides++].owner;
+}
+
+/* The kernel takes what SETATTR answers for the node itself; of the others it must be told. */
+static void file_owned(struct node n)
+{
+	struct file_time *t = time_of(n.object, n.file);
+
+	if (t)
+		t->time = daemon_now(n.object->daemon);
+	file_invalidate(n.object, n.file);
+}
+
+/* Files that have no owner of their own have the directory's. */
+static void dir_owned(struct object *o)
+{
+	object_list(o);
+	for (size_t i = 0; i < o->class->nfiles; i++)
+		file_invalidate(o, &o->class->files[i]);
 }
 
 int node_chown(struct node n, int what, const struct owner *owner, struct err *e)
@@ -378,9 +511,9 @@ int node_chown(struct node n, int what, const struct owner *owner, struct err *e
 		*own = old;
 		n.object->noverrides = overrides;
 	} else if (n.file)
-		object_touch(n.object);
+		file_owned(n);
 	else
-		object_list(n.object);
+		dir_owned(n.object);
 	return rc;
 }
 
@@ -612,6 +745,28 @@ void request_finish(struct request *r, int rc, const struct err *e)
 	r->answer(r, rc < 0 ? rc : (int)r->len);
 }
 
+void handle_orphan(struct handle *h)
+{
+	h->orphan = true;
+	if (h->file->event_index >= 0)
+		h->seen--;
+}
+
+/* A file that commits later may have collected a part that is lost; a beginning is a new one. */
+static int handle_adopt(struct handle *h, bool begins, struct err *e)
+{
+	if (!h->orphan || !h->file->flush)
+		return 0;
+	if (!begins)
+		return err_set(
+			e, -EIO,
+			"%s: the daemon was killed, and what was written before may be lost; "
+			"write it anew",
+			h->file->name);
+	h->orphan = false;
+	return 0;
+}
+
 int handle_write(struct handle *h, struct request *r, const char *data, size_t len, off_t at)
 {
 	struct err e = { 0 };
@@ -623,7 +778,7 @@ int handle_write(struct handle *h, struct request *r, const char *data, size_t l
 		rc = err_set(&e, -ESTALE, "%s: the object was removed", h->file->name);
 	else if (len == 0)
 		rc = 0;
-	else
+	else if ((rc = handle_adopt(h, at == 0, &e)) == 0)
 		rc = h->file->write(h, r, data, len, &e);
 	if (rc != NODE_PARKED)
 		request_finish(r, rc, &e);
@@ -637,7 +792,7 @@ int handle_flush(struct handle *h, struct request *r)
 
 	r->handle = h;
 	r->len = 0;
-	if (!h->object->gone && h->file->flush)
+	if (!h->object->gone && h->file->flush && (rc = handle_adopt(h, false, &e)) == 0)
 		rc = h->file->flush(h, r, &e);
 	if (rc != NODE_PARKED)
 		request_finish(r, rc, &e);

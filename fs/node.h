@@ -29,6 +29,7 @@ struct request;
 #define NODE_WRITE_MAX	(1 << 20)
 #define OBJECT_NAME_MAX 63
 #define EVENT_FILES_MAX 4
+#define FILES_MAX	128 /* of one class */
 
 enum file_kind {
 	FILE_TEXT, /* show() renders the whole */
@@ -36,12 +37,24 @@ enum file_kind {
 	FILE_LINK, /* show() gives the target */
 };
 
+/*
+ * What makes the content of a file another one: the kernel keeps its length and times until then.
+ * Of a file with none of these, a counter or a log, it keeps nothing and asks each time.
+ */
+enum change {
+	CHANGE_NEVER = 1 << 0,	 /* the content is the object's for life */
+	CHANGE_CONFIG = 1 << 1,	 /* object_changed() tells, file by file */
+	CHANGE_STATE = 1 << 2,	 /* its machine comes into another state */
+	CHANGE_REFUSAL = 1 << 3, /* something is refused, or the refusal is cleared */
+};
+
 /* One kind of file, shared by all objects of a class. */
 struct file {
 	const char *name;
 	mode_t mode; /* permission bits of a new object's */
 	enum file_kind kind;
-	bool event; /* poll(2) and inotify tell of changes: object_changed() */
+	unsigned changes; /* enum change */
+	bool event;	  /* poll(2) and inotify tell of changes: object_changed() */
 	/*
 	 * Writes may be parked. The kernel holds an inode's lock during a write, so each lookup
 	 * gets a node of its own, with the same inode number.
@@ -62,6 +75,7 @@ struct file {
 	const char *doc;
 	/* Set by class_finish(). */
 	uint32_t hash;
+	uint32_t index;	 /* position in the class */
 	int event_index; /* position among the class's event files, or -1 */
 };
 
@@ -98,6 +112,16 @@ struct owner_override {
 	struct owner owner;
 };
 
+/*
+ * When a file last changed, of those that have. What changes without a word, a counter, is
+ * compared whenever it is looked at.
+ */
+struct file_time {
+	const struct file *file;
+	struct timespec time;
+	uint32_t content; /* a hash, where it is compared */
+};
+
 struct object {
 	struct daemon *daemon;
 	const struct class *class;
@@ -107,9 +131,12 @@ struct object {
 	struct owner owner;
 	struct owner_override *overrides; /* owned */
 	size_t noverrides;
-	struct timespec changed;  /* mtime and ctime of all its files; always moves forward */
-	struct timespec listed;	  /* likewise of the directory: moves when its entries change */
-	struct object **children; /* owned; in the order of their ids */
+	struct timespec made;	 /* mtime and ctime of files that have not changed since */
+	struct timespec listed;	 /* of the directory: moves when its entries change */
+	struct file_time *times; /* owned */
+	size_t ntimes;
+	uint64_t told[FILES_MAX / 64]; /* whose attributes the kernel keeps: a bit a file */
+	struct object **children;      /* owned; in the order of their ids */
 	size_t nchildren;
 	void *by_name;	     /* tsearch tree of children */
 	struct text refusal; /* the `error` file */
@@ -118,7 +145,6 @@ struct object {
 	uint32_t version[EVENT_FILES_MAX]; /* moves with every change, for poll */
 	unsigned refs;			   /* handles; one for being in the tree */
 	bool gone;			   /* removed: every operation is ESTALE */
-	LIST_ENTRY(object) gone_link;	   /* then, as long as it is open somewhere */
 };
 
 struct handle {
@@ -132,6 +158,7 @@ struct handle {
 	char *refusal;	   /* the last one of this handle; read back by who may read and write */
 	struct text draft; /* collected writes, for files that commit later */
 	bool draft_bad;	   /* a part of it was refused: nothing is taken until the last close */
+	bool orphan;	   /* handle_orphan() */
 	uint32_t seen;	   /* version at the last read from the beginning */
 	off_t read_end;	   /* of a log: up to where it was read */
 	void *poll;	   /* front's */
@@ -145,7 +172,8 @@ struct handle {
 struct request {
 	struct handle *handle;
 	struct caller who;
-	size_t len; /* bytes written: the result of a write that succeeds */
+	size_t len;    /* bytes written: the result of a write that succeeds */
+	int64_t since; /* when it came, CLOCK_MONOTONIC, microseconds */
 	void (*answer)(struct request *r, int result);
 	void (*cancel)(struct request *r);
 	void *parked; /* of who parked it */
@@ -158,6 +186,8 @@ struct request {
 struct front {
 	void (*poll_wake)(void *poll);
 	void (*poll_free)(void *poll);
+	/* What the client's kernel keeps of this file's attributes is no longer so. */
+	void (*invalidate)(const struct front *f, uint64_t ino);
 };
 
 /* ---- classes ---- */
@@ -179,10 +209,18 @@ bool object_name_valid(const char *name);
 /* "vm/web"; "" for the root. */
 void object_path(const struct object *o, struct text *out);
 
-/* Moves mtime and ctime of the files. */
-void object_touch(struct object *o);
-/* The daemon has changed this file's content by itself: wakes poll and inotify. */
+/*
+ * This file's content is another one: moves its times, takes back what the kernel keeps of it,
+ * wakes poll and inotify. To be called before the operation that changed it is answered.
+ */
 void object_changed(struct object *o, const char *file);
+/* Likewise for all files that change with any of these (enum change). */
+void object_changed_by(struct object *o, unsigned changes);
+/*
+ * The client's kernel knows this object and those below from an earlier daemon: what it keeps is
+ * taken back, and whoever watches shall look again.
+ */
+void object_inherit(struct object *o);
 /* Notes a refusal in the object's `error`: "EINVAL cpu.count: ...". */
 void object_refuse(struct object *o, const struct err *e);
 /* Likewise where one operation has several: lines of sentences, without the errno's name. */
@@ -200,6 +238,11 @@ uint64_t node_ino(struct node n);
 int node_find(struct daemon *d, uint64_t ino, struct node *ret);
 int node_lookup(struct object *dir, const char *name, struct node *ret);
 void node_stat(struct node n, struct stat *st);
+/*
+ * Whether the client's kernel may keep what node_stat() says, until front.invalidate(). The
+ * kernel must know the node already when it is told: what is being looked up cannot be taken back.
+ */
+bool node_keep(struct node n);
 
 #define NODE_SET_MODE 1
 #define NODE_SET_UID  2
@@ -219,6 +262,8 @@ int node_rename(struct object *from, const char *name, struct object *to, const 
 
 int node_open(struct node n, int flags, struct caller who, struct handle **ret);
 void handle_close(struct handle *h);
+/* It was opened with a daemon that was killed: what was collected there is lost. */
+void handle_orphan(struct handle *h);
 ssize_t handle_read(struct handle *h, size_t size, off_t at, const char **ret_data);
 /*
  * The result is given to r->answer(); NODE_PARKED: later, and until then r->cancel() takes the

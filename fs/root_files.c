@@ -118,16 +118,26 @@ static void show_memory(struct object *o, const struct file *f, struct text *out
 }
 
 static const struct file root_rows[] = {
-	{ .name = "README", .mode = 0444, .show = show_readme, .doc = "The quick start." },
-	{ .name = "version", .mode = 0444, .show = show_version, .doc = "The daemon's version." },
+	{ .name = "README",
+	  .mode = 0444,
+	  .changes = CHANGE_NEVER,
+	  .show = show_readme,
+	  .doc = "The quick start." },
+	{ .name = "version",
+	  .mode = 0444,
+	  .changes = CHANGE_NEVER,
+	  .show = show_version,
+	  .doc = "The daemon's version." },
 	{ .name = "ctl",
 	  .mode = 0644,
+	  .changes = CHANGE_STATE,
 	  .show = show_ctl,
 	  .write = write_ctl,
 	  .doc = "Reading lists the daemon's verbs. shutdown stops all machines, then the "
 		 "daemon." },
 	{ .name = "error",
 	  .mode = 0444,
+	  .changes = CHANGE_REFUSAL,
 	  .show = show_error,
 	  .doc = "The last refusal of an operation on no machine, such as mkdir." },
 	{ .name = "events",
@@ -136,8 +146,11 @@ static const struct file root_rows[] = {
 	  .event = true,
 	  .log_size = events_size,
 	  .log_read = events_read,
-	  .doc = "What happened, a line each: SEQ TIME OBJECT WHAT [DETAIL]. A gap in SEQ shows "
-		 "what was dropped." },
+	  .doc = "What happened, a line each: SEQ TIME OBJECT WHAT [DETAIL]. SEQ counts from 1, "
+		 "also through restarts of the daemon, until the host's next boot: a gap shows "
+		 "what a reader has missed. When the log has 1 MiB its older half goes, which tail "
+		 "-f "
+		 "takes for a truncation: it says so, and shows again what is left." },
 	{ .name = "stat", .mode = 0444, .show = show_stat, .doc = "The daemon's counters." },
 };
 

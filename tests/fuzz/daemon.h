@@ -35,7 +35,11 @@ static void front_poll(void *poll)
 {
 }
 
-static const struct front fuzz_front = { front_poll, front_poll };
+static void front_invalidate(const struct front *f, uint64_t ino)
+{
+}
+
+static const struct front fuzz_front = { front_poll, front_poll, front_invalidate };
 
 /* ---- the played monitor ---- */
 
@@ -154,11 +158,17 @@ __attribute__((unused)) static int fuzz_daemon_start(struct err *e)
 	return 0;
 }
 
-__attribute__((unused)) static void fuzz_daemon_stop(void)
+/* Ends as serve() of fs/main.c does; the handles that are open, as the front has them. */
+__attribute__((unused)) static void fuzz_daemon_stop(struct handle **handles[], size_t n)
 {
 	if (!fuzz_daemon)
 		return;
 	daemon_release(fuzz_daemon);
+	for (size_t i = 0; i < n; i++) {
+		if (*handles[i])
+			handle_close(*handles[i]);
+		*handles[i] = NULL;
+	}
 	daemon_free(fuzz_daemon);
 	fuzz_daemon = NULL;
 	for (int i = 0; i < PEERS_MAX; i++)

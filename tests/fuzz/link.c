@@ -114,6 +114,7 @@ static void one(const char *data, size_t len)
 	static const char *const said[] = { "state", "pid", "exit", "error", "events", "stat" };
 	struct text text = TEXT_INIT;
 	struct peer *p;
+	struct handle **handles[CLIENTS];
 	struct node tty;
 
 	machine_make();
@@ -145,8 +146,8 @@ static void one(const char *data, size_t len)
 	for (int i = 0; i < CLIENTS; i++)
 		fuzz_check(!clients[i].handle || !strcmp(clients[i].handle->file->name, "wait"));
 	for (int i = 0; i < CLIENTS; i++)
-		clients[i].handle = NULL;
-	fuzz_daemon_stop();
+		handles[i] = &clients[i].handle;
+	fuzz_daemon_stop(handles, CLIENTS);
 	for (int i = 0; i < CLIENTS; i++)
 		fuzz_check(clients[i].f.answers == 1 || !clients[i].f.request.answer);
 	memset(clients, 0, sizeof(clients));

@@ -34,7 +34,7 @@ struct model {
 	bool own[OWNED]; /* has one that is not the directory's */
 	uint64_t ino;
 	char uuid[40];
-	struct timespec changed;
+	struct timespec changed[OWNED]; /* the mtime that was last seen */
 };
 
 struct open_file {
@@ -188,13 +188,11 @@ static void check_machine(struct model *m)
 		node_stat(file, &st);
 		fuzz_check(st.st_uid == own.uid && st.st_gid == own.gid &&
 			   (st.st_mode & 07777) == own.mode);
-		if (!i)
-			continue;
 		/* mtime never goes back. */
-		fuzz_check(st.st_mtim.tv_sec > m->changed.tv_sec ||
-			   (st.st_mtim.tv_sec == m->changed.tv_sec &&
-			    st.st_mtim.tv_nsec >= m->changed.tv_nsec));
-		m->changed = st.st_mtim;
+		fuzz_check(st.st_mtim.tv_sec > m->changed[i].tv_sec ||
+			   (st.st_mtim.tv_sec == m->changed[i].tv_sec &&
+			    st.st_mtim.tv_nsec >= m->changed[i].tv_nsec));
+		m->changed[i] = st.st_mtim;
 	}
 	text_free(&text);
 }
@@ -905,11 +903,13 @@ static void op_turn(void)
 /* Ends as serve() of fs/main.c does: what waits is answered, what is open is closed. */
 static void daemon_end(void)
 {
+	struct handle **handles[HANDLES];
+
 	for (int i = 0; i < HANDLES; i++) {
-		files[i].handle = NULL;
+		handles[i] = &files[i].handle;
 		text_free(&files[i].draft);
 	}
-	fuzz_daemon_stop();
+	fuzz_daemon_stop(handles, HANDLES);
 	for (int i = 0; i < REQUESTS; i++) {
 		fuzz_check(!pendings[i].used || pendings[i].f.answers == 1);
 		pendings[i].used = false;
@@ -933,7 +933,7 @@ static void op_restart(void)
 		m->state = m->failed_last ? STATE_FAILED : STATE_STOPPED;
 		fuzz_check(node_lookup(fuzz_daemon->machines[m->kind], m->name, &n) == 0);
 		m->object = n.object;
-		m->changed = (struct timespec){ 0 };
+		memset(m->changed, 0, sizeof(m->changed));
 		check_config(m);
 	}
 }

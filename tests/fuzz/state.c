@@ -147,7 +147,7 @@ static void one(const char *data, size_t len)
 
 	unpack(data, len);
 	if (check_tree(&first)) {
-		fuzz_daemon_stop();
+		fuzz_daemon_stop(NULL, 0);
 		fuzz_check(check_tree(&second));
 		/* What failed because nobody could say who it is gets a new identity each time. */
 		if (!strstr(text_str(&first), " meta on disk"))
@@ -161,7 +161,7 @@ static void one(const char *data, size_t len)
 			while (dir->nchildren)
 				fuzz_check(node_rmdir(dir, dir->children[0]->name) == 0);
 		}
-		fuzz_daemon_stop();
+		fuzz_daemon_stop(NULL, 0);
 	}
 	text_free(&first);
 	text_free(&second);

@@ -169,7 +169,7 @@ static void one(const char *data, size_t len)
 	}
 	clients_close();
 	fuzz_check(fuzz_daemon->stats.parked == 0);
-	fuzz_daemon_stop();
+	fuzz_daemon_stop(NULL, 0);
 	fuzz_sweep();
 }
 

@@ -11,6 +11,7 @@
 
 static struct request *parked; // the one that write_park() kept
 static int answers, last_answer, freed, wakes;
+static uint64_t invalidated;
 
 static void show_name(struct object *o, const struct file *f, struct text *out)
 {
@@ -65,7 +66,12 @@ static void answered(struct request *r, int result)
 	last_answer = result;
 }
 
-static const struct front front = { poll_wake, poll_free };
+static void invalidate(const struct front *f, uint64_t ino)
+{
+	invalidated = ino;
+}
+
+static const struct front front = { poll_wake, poll_free, invalidate };
 
 static struct object *object_make(struct daemon *d, struct class *c, struct object *parent,
 				  uint64_t id, const char *name)
