@@ -11,6 +11,7 @@
 #define MACHINES 12
 #define HANDLES	 12
 #define REQUESTS 48
+#define KEPT	 48
 #define OWNED	 4 /* files whose owner and mode the model follows, and the directory */
 
 static const char *const names[] = { "a", "b", "web-1", "x.y", "Z" };
@@ -44,6 +45,14 @@ struct open_file {
 	struct text draft;
 };
 
+/* What a kernel keeps of a file. */
+struct kept {
+	uint64_t ino; /* 0: nothing */
+	struct node node;
+	struct stat st;
+	char *content; /* owned */
+};
+
 struct pending {
 	struct fuzz_request f;
 	struct model *model;
@@ -56,6 +65,7 @@ struct pending {
 static struct model models[MACHINES];
 static struct open_file files[HANDLES];
 static struct pending pendings[REQUESTS];
+static struct kept kept[KEPT];
 static const char *input;
 static size_t input_left;
 static unsigned starts;
@@ -164,6 +174,67 @@ static int model_accepts(const struct model *m, const struct machine_config *nex
 	return 0;
 }
 
+/* ---- what the kernel keeps ---- */
+
+static void kept_drop(struct kept *k)
+{
+	free(k->content);
+	*k = (struct kept){ .ino = 0 };
+}
+
+static void kept_invalidate(uint64_t ino)
+{
+	for (int i = 0; i < KEPT; i++)
+		if (kept[i].ino == ino)
+			kept_drop(&kept[i]);
+}
+
+static void kept_drop_object(const struct object *o)
+{
+	for (int i = 0; i < KEPT; i++)
+		if (kept[i].ino && (!o || kept[i].node.object == o))
+			kept_drop(&kept[i]);
+}
+
+static void op_getattr(void)
+{
+	struct model *m = pick();
+	struct kept *k = &kept[next(KEPT)];
+	struct object *o = m && next(4) ? m->object : fuzz_daemon->root;
+	struct node n = { o, &o->class->files[next(0) % o->class->nfiles] };
+	struct text text = TEXT_INIT;
+
+	if (n.file->kind == FILE_LINK || k->ino || !node_keep(n))
+		return;
+	*k = (struct kept){ .ino = node_ino(n), .node = n };
+	node_stat(n, &k->st);
+	fuzz_cat(o, n.file->name, &text);
+	k->content = strdup(text_str(&text));
+	text_free(&text);
+}
+
+/* Nothing of it has changed unless the kernel was told. */
+static void check_kept(void)
+{
+	struct text text = TEXT_INIT;
+	struct stat st;
+
+	for (int i = 0; i < KEPT; i++) {
+		const struct kept *k = &kept[i];
+
+		if (!k->ino)
+			continue;
+		node_stat(k->node, &st);
+		if (memcmp(&st, &k->st, sizeof(st)))
+			printf("# %s of %s has changed\n", k->node.file->name,
+			       k->node.object->name);
+		fuzz_check(!memcmp(&st, &k->st, sizeof(st)));
+		fuzz_cat(k->node.object, k->node.file->name, &text);
+		fuzz_check(!strcmp(text_str(&text), k->content));
+	}
+	text_free(&text);
+}
+
 /* ---- what must hold after each operation ---- */
 
 static void check_machine(struct model *m)
@@ -270,6 +341,7 @@ static void check_all(void)
 		if (models[i].there)
 			check_machine(&models[i]);
 	check_stat();
+	check_kept();
 }
 
 /* A refusal leaves its errno's name in `error`. */
@@ -356,6 +428,7 @@ static void op_rmdir(void)
 		return;
 	model_answer(m, ASKED_WAIT, -EIO);
 	m->there = false;
+	kept_drop_object(m->object);
 	config_free(&m->config);
 	for (int i = 0; i < HANDLES; i++)
 		if (files[i].handle && files[i].model == m)
@@ -408,6 +481,7 @@ static void op_chown(void)
 		return;
 	}
 	fuzz_check(rc == 0);
+	kept_invalidate(node_ino(n)); /* it was this kernel that changed it */
 	m->owners[i] = model_owner(m, i);
 	m->own[i] = true;
 	if (what & NODE_SET_MODE)
@@ -517,6 +591,7 @@ static struct pending *put(struct model *m, const char *file, const char *text, 
 			files[i].model = m;
 			files[i].gone = false;
 			handle_write(files[i].handle, &p->f.request, text, strlen(text), 0);
+			kept_invalidate(node_ino(n)); /* as the kernel does by itself */
 			return p;
 		}
 	p->used = false;
@@ -582,6 +657,7 @@ static void op_document(void)
 	text_add(&f->draft, part);
 	fuzz_request_init(&w);
 	handle_write(f->handle, &w.request, part, strlen(part), 0);
+	kept_invalidate(node_ino((struct node){ f->handle->object, f->handle->file }));
 	fuzz_check(w.answers == 1);
 	if (!strstr(part, "...")) {
 		fuzz_check(w.result == (int)strlen(part));
@@ -921,6 +997,7 @@ static void op_restart(void)
 	struct err e = { 0 };
 	struct node n = { 0 };
 
+	kept_drop_object(NULL);
 	daemon_end();
 	fuzz_check(fuzz_daemon_start(&e) == 0);
 	for (int i = 0; i < MACHINES; i++) {
@@ -940,26 +1017,30 @@ static void op_restart(void)
 
 static void one(const char *data, size_t len)
 {
-	static void (*const ops[])(
-		void) = { op_mkdir, op_mkdir, op_rmdir,	    op_rename,	 op_chown, op_forbid,
-			  op_open,  op_read,  op_setting,   op_document, op_flush, op_close,
-			  op_poll,  op_wait,  op_interrupt, op_start,	 op_verb,  op_serve,
-			  op_end,   op_die,   op_turn,	    op_restart,	 op_open,  op_serve };
+	static void (*const ops[])(void) = {
+		op_mkdir,     op_mkdir,	  op_rmdir,    op_rename,  op_chown,  op_forbid, op_open,
+		op_read,      op_setting, op_document, op_flush,   op_close,  op_poll,	 op_wait,
+		op_interrupt, op_start,	  op_verb,     op_serve,   op_end,    op_die,	 op_turn,
+		op_restart,   op_open,	  op_serve,    op_getattr, op_getattr
+	};
 	const bool trace = getenv("FUZZ_TRACE");
 	struct err e = { 0 };
 
 	input = data;
 	input_left = len < 600 ? len : 600;
+	fuzz_invalidate = kept_invalidate;
 	fuzz_check(fuzz_daemon_start(&e) == 0);
 	while (input_left) {
-		unsigned op = next(sizeof(ops) / sizeof(ops[0]));
+		unsigned op = next(32); /* so that inputs keep their meaning when one is added */
 
 		if (trace)
 			printf("# operation %u, %zu bytes left\n", op, input_left);
-		ops[op]();
+		if (op < sizeof(ops) / sizeof(ops[0]))
+			ops[op]();
 		fuzz_daemon_turn();
 		check_all();
 	}
+	kept_drop_object(NULL);
 	daemon_end();
 	for (int i = 0; i < MACHINES; i++) {
 		if (models[i].there)
