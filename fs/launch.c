@@ -20,6 +20,7 @@
 #include "fs/config_yaml.h"
 #include "fs/daemon.h"
 #include "fs/link.h"
+#include "fs/store.h"
 
 #define MONITOR_LISTENER 3 /* the only descriptor of a monitor's process at its start */
 
@@ -53,10 +54,10 @@ static int launch_add_engine(struct launch *l, enum engine_fd role, int fd, stru
 
 static int launch_state_file(struct launch *l, const char *name, unsigned role, struct err *e)
 {
-	int fd = openat(machine_dir(l->m), name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int fd = store_open_file(machine_dir(l->m), name, O_RDWR | O_CREAT);
 
 	if (fd < 0)
-		return err_sys(e, errno, "start: %s in the state directory", name);
+		return err_sys(e, -fd, "start: %s in the state directory", name);
 	return launch_add(l, role, fd, e);
 }
 

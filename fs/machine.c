@@ -682,8 +682,7 @@ void machine_cgroup_name(const struct machine *m, char buf[64])
 void machine_record_ending(struct machine *m)
 {
 	char text[320] = "";
-	int fd = openat(machine_dir(m), "exit",
-			O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int fd = store_open_file(machine_dir(m), "exit", O_WRONLY | O_CREAT | O_TRUNC);
 	size_t n;
 
 	if (fd < 0)
