@@ -70,7 +70,7 @@ demo:
 	@echo "Building machinefs and a tiny guest (a minute at most) ..."
 	+@$(SUBMAKE) $(DEMO_BUILDS)
 	@[ -f build/kernel/vmlinuz ] || tests/lab/kernel build/kernel || true
-	$(if $(DEMO_LAB),@[ ! -f build/kernel/vmlinuz ] || tests/lab/build build/lab build/kernel || true)
+	$(if $(DEMO_LAB),@[ ! -f build/kernel/vmlinuz ] || tests/lab/run || true)
 	@B=$(B) examples/demo.sh
 
 # Figures, never a verdict; tests/bench/run says what is measured.
