@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fs/autostart.h"
 #include "fs/daemon.h"
 #include "fs/fuse.h"
 #include "fs/launch.h"
@@ -126,6 +127,7 @@ static int serve(const struct daemon_options *o, void (*ready)(int), int ready_f
 		log_line(LOG_LEVEL_NOTICE, "serving %s: %zu VMs, %zu containers, %u running",
 			 o->mountpoint, d->machines[0]->nchildren, d->machines[1]->nchildren,
 			 d->running);
+		autostart_begin(d->autostart);
 		event_base_dispatch(d->loop);
 	}
 	fuse_front_free(front); /* first: the helper may be inside a request to us */
