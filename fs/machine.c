@@ -555,23 +555,22 @@ static bool config_equal(const struct machine_config *x, const struct machine_co
 	return true;
 }
 
-static int check_changes(const struct machine *m, const struct machine_config *next, struct err *e)
+static int check_change(const struct machine *m, const struct attr *a,
+			const struct machine_config *next, struct err *e)
 {
-	for (size_t i = 0; i < machine_attr_count; i++) {
-		const struct attr *a = &machine_attrs[i];
-		int rc = 0;
+	if (machine_active(m) && !(a->flags & ATTR_LIVE))
+		return err_set(e, -EBUSY, "%s: cannot change while the machine is %s", a->name,
+			       state_words[m->state]);
+	return a->flags & (ATTR_FILE_PATH | ATTR_DIR_PATH) ? check_path(m, a, next, e) : 0;
+}
 
-		if (!attr_applies(a, m->kind) || attr_equal(a, &m->config, next))
-			continue;
-		if (machine_active(m) && !(a->flags & ATTR_LIVE))
-			return err_set(e, -EBUSY, "%s: cannot change while the machine is %s",
-				       a->name, state_words[m->state]);
-		if (a->flags & (ATTR_FILE_PATH | ATTR_DIR_PATH))
-			rc = check_path(m, a, next, e);
-		if (rc < 0)
-			return rc;
-	}
-	return 0;
+/* One more refusal; the first one is the operation's. */
+static void check_refuse(struct err *first, struct text *all, const struct err *why)
+{
+	if (!first->code)
+		*first = *why;
+	if (all)
+		text_addf(all, "%s %s\n", err_name(why->code), why->text);
 }
 
 static int limit_set(struct machine *m, enum cgroup_limit which, uint64_t value, uint64_t old,
@@ -632,15 +631,25 @@ static int config_save(struct machine *m, const struct machine_config *c, struct
 }
 
 int machine_check(struct machine *m, const struct machine_config *next, struct caller who,
-		  struct err *e)
+		  struct text *all, struct err *e)
 {
-	int rc = check_authority(m, next, who, e);
+	struct err first = { 0 }, why = { 0 };
 
-	if (rc == 0)
-		rc = check_changes(m, next, e);
-	if (rc == 0 && machine_dir(m) < 0)
-		rc = err_set(e, -EIO, "its state directory cannot be read; remove the machine");
-	return rc;
+	if (check_authority(m, next, who, &why) < 0)
+		check_refuse(&first, all, &why);
+	for (size_t i = 0; i < machine_attr_count; i++) {
+		const struct attr *a = &machine_attrs[i];
+
+		why.code = 0;
+		if (attr_applies(a, m->kind) && !attr_equal(a, &m->config, next) &&
+		    check_change(m, a, next, &why) < 0)
+			check_refuse(&first, all, &why);
+	}
+	if (!first.code && machine_dir(m) < 0) {
+		err_set(&why, -EIO, "its state directory cannot be read; remove the machine");
+		check_refuse(&first, all, &why);
+	}
+	return first.code ? err_set(e, first.code, "%s", first.text) : 0;
 }
 
 /* Whoever keeps something of a setting that is about to change learns of it. */
@@ -654,7 +663,7 @@ static void config_tell(struct machine *m, const struct machine_config *next)
 }
 
 int machine_configure(struct machine *m, struct machine_config *next, struct caller who,
-		      struct err *e)
+		      struct text *all, struct err *e)
 {
 	int rc;
 
@@ -662,7 +671,7 @@ int machine_configure(struct machine *m, struct machine_config *next, struct cal
 		config_free(next);
 		return 0;
 	}
-	rc = machine_check(m, next, who, e);
+	rc = machine_check(m, next, who, all, e);
 	if (rc < 0)
 		return rc;
 	if (machine_active(m))

@@ -94,12 +94,15 @@ int machine_load(struct daemon *d, enum machine_kind kind, const char *name, boo
 /* Finds a monitor that an earlier daemon left, or how the machine ended without one. */
 void machine_recover(struct machine *m);
 
-/* Whether machine_configure() would accept it; what only doing it can tell, a full disk, aside. */
+/*
+ * Whether machine_configure() would accept it; what only doing it can tell, a full disk, aside.
+ * e has the first refusal, all (when not NULL) a line "ERRNO SETTING: SENTENCE" for each.
+ */
 int machine_check(struct machine *m, const struct machine_config *next, struct caller who,
-		  struct err *e);
-/* Takes over next (on success only). who: whose request it is. */
+		  struct text *all, struct err *e);
+/* Takes over next (on success only). who: whose request it is. Refused, nothing has changed. */
 int machine_configure(struct machine *m, struct machine_config *next, struct caller who,
-		      struct err *e);
+		      struct text *all, struct err *e);
 
 /* Records the new state: events, watchers, waiters. */
 void machine_set_state(struct machine *m, enum machine_state state, const char *detail);

@@ -301,12 +301,10 @@ void object_refuse(struct object *o, const struct err *e)
 	object_changed_by(o, CHANGE_REFUSAL);
 }
 
-void object_refuse_all(struct object *o, const struct err *e, const char *lines)
+void object_refuse_all(struct object *o, const char *lines)
 {
 	text_clear(&o->refusal);
-	for (; *lines; lines += strcspn(lines, "\n"), lines += *lines == '\n')
-		text_addf(&o->refusal, "%s config.yaml: %.*s\n", err_name(e->code),
-			  (int)strcspn(lines, "\n"), lines);
+	text_add(&o->refusal, lines);
 	object_changed_by(o, CHANGE_REFUSAL);
 }
 

@@ -217,8 +217,8 @@ void object_changed(struct object *o, const char *file);
 void object_changed_by(struct object *o, unsigned changes);
 /* Notes a refusal in the object's `error`: "EINVAL cpu.count: ...". */
 void object_refuse(struct object *o, const struct err *e);
-/* Likewise where one operation has several: lines of sentences, without the errno's name. */
-void object_refuse_all(struct object *o, const struct err *e, const char *lines);
+/* Likewise where one operation has several: the lines as they are to stand there. */
+void object_refuse_all(struct object *o, const char *lines);
 
 /* ---- nodes ---- */
 
