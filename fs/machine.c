@@ -514,7 +514,7 @@ static int check_path(const struct machine *m, const struct attr *a, const struc
 	const char *path = *(char **)attr_field(a, c);
 	int fd, rc;
 
-	if (!*path)
+	if (!path || !*path)
 		return 0;
 	rc = hostpath_open(machine_cred(m), path,
 			   a->flags & ATTR_DIR_PATH ? HOSTPATH_DIRECTORY : HOSTPATH_FILE, a->name,

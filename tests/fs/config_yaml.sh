@@ -32,6 +32,11 @@ is "are set" "$(cat "$b/cpu.count" "$b/memory.size" "$b/label" | xargs)" "4 1073
 refused "a VM's is not a container's" EINVAL 'config\.yaml: [0-9]+:1: .*a container has no such setting' "$c" \
 	cp "$a/config.yaml" "$c/config.yaml"
 
+put "$a/boot.initrd" /proc/self/exe
+ok "a document that lacks a path" dash -c "printf 'cpu.count: 4\n...\n' >'$a/config.yaml'"
+is "takes it away" "$(cat "$a/boot.initrd")" ''
+cp "$T/a.yaml" "$a/config.yaml"
+
 # --- when it is committed
 cat >"$T/commit.py" <<'PY'
 import os, sys
