@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "backends/wire.h"
+#include "fs/autostart.h"
 #include "fs/event_log.h"
 #include "fs/link.h"
 #include "fs/log.h"
@@ -340,6 +341,8 @@ int daemon_new(const struct daemon_options *options, struct daemon **ret, struct
 		rc = open_run_dir(options->run_dir, &d->run_fd, e);
 	if (rc == 0)
 		rc = event_log_keep(d->events, d->run_fd, e);
+	if (rc == 0)
+		rc = autostart_new(d, &d->autostart, e);
 	if (rc == 0 && cgroup_host_new(CGROUP_PARENT, &d->cgroups, &d->cgroups_why) < 0)
 		log_line(LOG_LEVEL_NOTICE, "no limits are possible: %s", d->cgroups_why.text);
 	if (rc == 0)
@@ -375,6 +378,7 @@ void daemon_free(struct daemon *d)
 	links_free_retired(d);
 	for (int i = 0; i < CLASS_COUNT; i++)
 		free(d->classes[i].files);
+	autostart_free(d->autostart);
 	cgroup_host_free(d->cgroups);
 	event_log_free(d->events);
 	free(d->message);
@@ -390,13 +394,17 @@ void daemon_free(struct daemon *d)
 void daemon_shutdown(struct daemon *d)
 {
 	d->shutting_down = true;
+	autostart_stop(d->autostart);
 	object_changed_by(d->root, CHANGE_STATE);
 	for (int kind = 0; kind < 2; kind++)
 		for (size_t i = 0; i < d->machines[kind]->nchildren; i++) {
 			struct machine *m = object_machine(d->machines[kind]->children[i]);
 
-			if (m->link)
-				link_verb(m->link, NULL, VERB_STOP, SHUTDOWN_SECONDS, NULL);
+			restart_call_off(m);
+			if (!m->link)
+				continue;
+			restart_told(m, true);
+			link_verb(m->link, NULL, VERB_STOP, SHUTDOWN_SECONDS, NULL);
 		}
 	daemon_machine_ended(d);
 }

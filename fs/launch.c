@@ -336,7 +336,10 @@ static int launch_gather(struct launch *l, struct err *e)
 	return rc;
 }
 
-/* Until the monitor says better: this is what a daemon finds that comes after a crash. */
+/*
+ * Until the monitor says better: this is what a daemon finds that comes after a crash. Before
+ * there is a socket, so that where there is one `exit` tells of this run.
+ */
 static void launch_mark_running(struct launch *l)
 {
 	for (uint32_t i = 0; i < l->start.nfds; i++)
@@ -366,13 +369,14 @@ static int launch_build(struct launch *l, struct request *r, struct err *e)
 
 	if (rc == 0 && born_inside)
 		rc = launch_cgroup(l, e);
-	if (rc == 0)
-		rc = launch_connect(l, e);
+	if (rc < 0)
+		return rc;
+	launch_mark_running(l);
+	rc = launch_connect(l, e);
 	if (rc == 0 && !born_inside)
 		rc = launch_cgroup(l, e);
 	if (rc < 0)
 		return rc;
-	launch_mark_running(l);
 	return link_start(l->m->link, r, &l->start, &l->config, l->fds, e);
 }
 
@@ -394,6 +398,11 @@ int launch_machine(struct machine *m, struct request *r, struct err *e)
 
 	if (m->broken.code)
 		return err_set(e, -EIO, "%s", m->broken.text);
+	if (m->object.daemon->shutting_down)
+		return err_set(e, -EBUSY, "start: the daemon is shutting down");
+	if (ephemeral_goes(m))
+		return err_set(e, -EBUSY,
+			       "start: the machine was ephemeral, has ended and is being removed");
 	rc = launch_build(&l, r, e);
 	if (rc == NODE_PARKED) {
 		text_clear(&m->object.refusal);
@@ -401,6 +410,7 @@ int launch_machine(struct machine *m, struct request *r, struct err *e)
 		m->before_start = m->state;
 		m->object.daemon->running++;
 		m->object.daemon->stats.starts++;
+		restart_began(m, r != NULL);
 		machine_set_state(m, STATE_STARTING, "");
 	} else {
 		link_abandon(m->link);

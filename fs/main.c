@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fs/autostart.h"
 #include "fs/daemon.h"
 #include "fs/fuse.h"
 #include "fs/keeper.h"
@@ -88,6 +89,7 @@ static int serve(struct daemon *d, struct session *s, const struct daemon_option
 		rc = resume(front, s, e);
 	if (rc == 0) {
 		ready(d, o);
+		autostart_begin(d->autostart);
 		event_base_dispatch(d->loop);
 		notify_send("STOPPING=1", NULL, 0);
 	}

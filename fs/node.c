@@ -317,12 +317,10 @@ void object_refuse(struct object *o, const struct err *e)
 	object_changed_by(o, CHANGE_REFUSAL);
 }
 
-void object_refuse_all(struct object *o, const struct err *e, const char *lines)
+void object_refuse_all(struct object *o, const char *lines)
 {
 	text_clear(&o->refusal);
-	for (; *lines; lines += strcspn(lines, "\n"), lines += *lines == '\n')
-		text_addf(&o->refusal, "%s config.yaml: %.*s\n", err_name(e->code),
-			  (int)strcspn(lines, "\n"), lines);
+	text_add(&o->refusal, lines);
 	object_changed_by(o, CHANGE_REFUSAL);
 }
 
@@ -591,7 +589,7 @@ int node_mkdir(struct object *dir, const char *name, struct caller who, mode_t m
 	return 0;
 }
 
-int node_rmdir(struct object *dir, const char *name)
+int node_rmdir(struct object *dir, const char *name, struct caller who)
 {
 	struct err e = { 0 };
 	struct object *o = object_child(dir, name);
@@ -605,8 +603,8 @@ int node_rmdir(struct object *dir, const char *name)
 		err_set(&e, -EPERM, "%s is part of the tree", name);
 		return dir_refuse(dir, &e);
 	}
-	rc = o->class->rmdir(o, &e);
-	if (rc < 0)
+	rc = o->class->rmdir(o, who, &e);
+	if (rc < 0 && !who.helper)
 		object_refuse(o, &e);
 	return rc;
 }
