@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "backends/opener.h"
 #include "backends/wire.h"
 #include "fs/event_log.h"
 #include "fs/link.h"
@@ -328,6 +329,8 @@ int daemon_new(const struct daemon_options *options, struct daemon **ret, struct
 	if (!d->loop || !d->events || !d->message)
 		rc = err_sys(e, ENOMEM, "daemon");
 	if (rc == 0)
+		rc = opener_new(&d->opener, e);
+	if (rc == 0)
 		rc = store_open(options->state_dir, &d->state_fd, e);
 	if (rc == 0)
 		rc = open_run_dir(options->run_dir, &d->run_fd, e);
@@ -367,6 +370,7 @@ void daemon_free(struct daemon *d)
 	for (int i = 0; i < CLASS_COUNT; i++)
 		free(d->classes[i].files);
 	cgroup_host_free(d->cgroups);
+	opener_free(d->opener);
 	event_log_free(d->events);
 	free(d->message);
 	if (d->loop)

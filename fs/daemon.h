@@ -14,6 +14,7 @@
 struct event_log;
 struct link;
 struct machine;
+struct opener;
 TAILQ_HEAD(machine_list, machine);
 struct poker;
 struct wire_message;
@@ -54,7 +55,9 @@ struct daemon {
 	struct err cgroups_why;
 	struct event_log *events;
 	struct poker *poker; /* NULL until mounted */
-	int seccomp_fd;	     /* the default profile, compiled at first use; -1 */
+	struct opener *opener;
+	uint64_t own_dev; /* of the mount; 0 until mounted */
+	int seccomp_fd;	  /* the default profile, compiled at first use; -1 */
 	uint64_t seccomp_capabilities;
 	struct timespec clock; /* the newest time given out */
 	struct daemon_stats stats;

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "fs/node.h"
@@ -647,6 +648,15 @@ static int front_clear(const char *mountpoint, struct err *e)
 	return 0;
 }
 
+/* So that no host path is followed into it, where only we could answer. */
+static void front_know(struct fuse_front *f, const char *mountpoint)
+{
+	struct statx st;
+
+	if (statx(AT_FDCWD, mountpoint, AT_STATX_DONT_SYNC, STATX_TYPE, &st) == 0)
+		f->daemon->own_dev = makedev(st.stx_dev_major, st.stx_dev_minor);
+}
+
 static int front_mount(struct fuse_front *f, const char *mountpoint, const char *options,
 		       struct err *e)
 {
@@ -673,6 +683,7 @@ static int front_mount(struct fuse_front *f, const char *mountpoint, const char 
 			       "you open it?",
 			       mountpoint);
 	f->mounted = true;
+	front_know(f, mountpoint);
 	fd = fuse_session_fd(f->session);
 	if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0)
 		return err_sys(e, errno, "mount");

@@ -75,15 +75,12 @@ static int launch_counters(struct launch *l, struct err *e)
 	return launch_add(l, WIRE_ROLE_COUNTERS, fd, e);
 }
 
-static int launch_host_path(struct launch *l, const char *path, enum hostpath_kind kind,
-			    const char *attr, enum engine_fd role, struct err *e)
+static int launch_host_path(struct launch *l, const char *attr, enum engine_fd role, struct err *e)
 {
-	int fd, rc;
+	struct machine *m = l->m;
+	int fd, rc = machine_open_path(m, &m->config, attr_find(m->kind, attr), &fd, e);
 
-	if (!path || !*path)
-		return 0;
-	rc = hostpath_open(machine_cred(l->m), path, kind, attr, &fd, e);
-	return rc < 0 ? rc : launch_add_engine(l, role, fd, e);
+	return rc < 0 || fd < 0 ? rc : launch_add_engine(l, role, fd, e);
 }
 
 static int launch_open_vm(struct launch *l, struct err *e)
@@ -93,10 +90,9 @@ static int launch_open_vm(struct launch *l, struct err *e)
 
 	if (!c->kernel || !*c->kernel)
 		return err_set(e, -EINVAL, "boot.kernel: not set; there is nothing to boot");
-	rc = launch_host_path(l, c->kernel, HOSTPATH_FILE, "boot.kernel", ENGINE_FD_KERNEL, e);
+	rc = launch_host_path(l, "boot.kernel", ENGINE_FD_KERNEL, e);
 	if (rc == 0)
-		rc = launch_host_path(l, c->initrd, HOSTPATH_FILE, "boot.initrd", ENGINE_FD_INITRD,
-				      e);
+		rc = launch_host_path(l, "boot.initrd", ENGINE_FD_INITRD, e);
 	if (rc < 0)
 		return rc;
 	/* Who may make machines here may use KVM: the daemon opens it for all of them. */
@@ -135,7 +131,7 @@ static int launch_open_container(struct launch *l, struct err *e)
 
 	if (!c->root || !*c->root)
 		return err_set(e, -EINVAL, "root: not set; there is no file system to run in");
-	rc = launch_host_path(l, c->root, HOSTPATH_DIRECTORY, "root", ENGINE_FD_ROOT, e);
+	rc = launch_host_path(l, "root", ENGINE_FD_ROOT, e);
 	if (rc == 0 && c->seccomp == SECCOMP_PROFILE_DEFAULT)
 		rc = launch_seccomp(l, e);
 	return rc;

@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "backends/opener.h"
 #include "backends/wire.h"
 #include "fs/attr.h"
 #include "fs/config_yaml.h"
@@ -42,9 +43,21 @@ bool machine_active(const struct machine *m)
 	return m->state != STATE_STOPPED && m->state != STATE_FAILED;
 }
 
-struct cred machine_cred(const struct machine *m)
+int machine_open_path(const struct machine *m, const struct machine_config *c, const struct attr *a,
+		      int *ret_fd, struct err *e)
 {
-	return (struct cred){ m->object.owner.uid, m->object.owner.gid };
+	struct daemon *d = m->object.daemon;
+	struct hostpath p = {
+		.path = *(char **)attr_field(a, c),
+		.kind = a->flags & ATTR_DIR_PATH ? HOSTPATH_DIRECTORY : HOSTPATH_FILE,
+		.what = a->name,
+		.uid = m->object.owner.uid,
+		.gid = m->object.owner.gid,
+		.avoid = d->own_dev,
+	};
+
+	*ret_fd = -1;
+	return p.path && *p.path ? opener_open(d->opener, &p, ret_fd, e) : 0;
 }
 
 static int machine_kind_fd(const struct machine *m)
@@ -464,15 +477,9 @@ void machine_recover(struct machine *m)
 static int check_path(const struct machine *m, const struct attr *a, const struct machine_config *c,
 		      struct err *e)
 {
-	const char *path = *(char **)attr_field(a, c);
-	int fd, rc;
+	int fd, rc = machine_open_path(m, c, a, &fd, e);
 
-	if (!*path)
-		return 0;
-	rc = hostpath_open(machine_cred(m), path,
-			   a->flags & ATTR_DIR_PATH ? HOSTPATH_DIRECTORY : HOSTPATH_FILE, a->name,
-			   &fd, e);
-	if (rc == 0)
+	if (fd >= 0)
 		close(fd);
 	return rc;
 }

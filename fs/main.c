@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "backends/opener.h"
 #include "fs/daemon.h"
 #include "fs/fuse.h"
 #include "fs/launch.h"
@@ -37,6 +38,7 @@ enum long_option {
 	OPTION_VERSION,
 	OPTION_HELP,
 	OPTION_MONITOR,
+	OPTION_OPENER,
 	OPTION_MANUAL
 };
 
@@ -48,6 +50,7 @@ static const struct option long_options[] = {
 	{ "help", no_argument, NULL, OPTION_HELP },
 	/* For the daemon and the build themselves: */
 	{ "monitor", no_argument, NULL, OPTION_MONITOR },
+	{ "opener", no_argument, NULL, OPTION_OPENER },
 	{ "manual", no_argument, NULL, OPTION_MANUAL },
 	{ NULL, 0, NULL, 0 },
 };
@@ -79,6 +82,8 @@ static int parse_options(int argc, char **argv, struct daemon_options *o)
 			return 0;
 		case OPTION_MONITOR:
 			return launch_monitor();
+		case OPTION_OPENER:
+			return opener_main() < 0;
 		case OPTION_MANUAL:
 			return manual_print(stdout) < 0;
 		default:
