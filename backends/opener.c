@@ -13,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "backends/container/usermap.h"
+#include "backends/cred.h"
 #include "backends/spawn.h"
 #include "backends/wire.h"
 
@@ -108,17 +110,18 @@ void opener_free(struct opener *o)
 	free(o);
 }
 
-static int opener_ask(struct opener *o, const struct hostpath *p, struct err *e)
-{
-	struct wire_open body = {
-		.uid = p->uid, .gid = p->gid, .kind = p->kind, .avoid = p->avoid
-	};
-	int rc;
+/* What it is asked: a message, and for sentences the setting and its value. */
+struct question {
+	enum wire_type type;
+	const void *body, *extra;
+	size_t len, extra_len;
+	const char *what, *about;
+};
 
-	snprintf(body.what, sizeof(body.what), "%s", p->what);
-	rc = wire_send(o->fd, WIRE_OPEN, ++o->seq, &body, sizeof(body), p->path, strlen(p->path),
-		       NULL, 0);
-	return rc < 0 ? err_sys(e, -rc, "%s: opener", p->what) : 0;
+static int opener_ask(struct opener *o, const struct question *q)
+{
+	return wire_send(o->fd, q->type, ++o->seq, q->body, q->len, q->extra, q->extra_len, NULL,
+			 0);
 }
 
 static int64_t now_ms(void)
@@ -149,50 +152,89 @@ static int opener_wait(struct opener *o)
 	return 0;
 }
 
-static int opener_answer(struct opener *o, int *ret_fd, struct err *e)
+/* Asks, making an opener if need be. Returns 0 when its answer is in o->message. */
+static int opener_call(struct opener *o, const struct question *q, struct err *e)
+{
+	/* One that somebody has killed is noticed when it is asked. */
+	int rc = o->fd < 0 ? -EPIPE : opener_ask(o, q);
+
+	if (rc < 0) {
+		opener_drop(o);
+		rc = opener_spawn(o, e);
+		if (rc < 0)
+			return err_prefix(e, "%s: ", q->what);
+		rc = opener_ask(o, q);
+	}
+	if (rc == 0)
+		rc = opener_wait(o);
+	if (rc == 1)
+		return 0;
+	opener_drop(o);
+	if (rc < 0)
+		return err_sys(e, -rc, "%s: the opener of paths", q->what);
+	return err_set(e, -EIO, "%s: %s: something on the way does not answer within %d ms",
+		       q->what, q->about, OPENER_WAIT_MS);
+}
+
+/* The refusal in the answer, or 0. */
+static int opener_verdict(struct opener *o, struct err *e)
 {
 	struct wire_reply *reply = (struct wire_reply *)o->message.body;
 
 	reply->text[sizeof(reply->text) - 1] = '\0';
-	if (reply->code < 0 || o->message.nfds != 1) {
+	return reply->code ? err_set(e, -err_public(-reply->code), "%s", reply->text) : 0;
+}
+
+int opener_open(struct opener *o, const struct hostpath *p, int *ret_fd, struct err *e)
+{
+	struct wire_open body = {
+		.uid = p->uid, .gid = p->gid, .kind = p->kind, .avoid = p->avoid
+	};
+	struct question q = { WIRE_OPEN,       &body,	p->path, sizeof(body),
+			      strlen(p->path), p->what, p->path };
+	int rc;
+
+	if (q.extra_len >= PATH_MAX)
+		return err_sys(e, ENAMETOOLONG, "%s", p->what);
+	snprintf(body.what, sizeof(body.what), "%s", p->what);
+	rc = opener_call(o, &q, e);
+	if (rc == 0)
+		rc = opener_verdict(o, e);
+	if (rc == 0 && o->message.nfds != 1)
+		rc = err_set(e, -EIO, "%s: the opener of paths sends no descriptor", p->what);
+	if (rc < 0) {
 		wire_message_close(&o->message);
-		return err_set(e, -err_public(-reply->code), "%s", reply->text);
+		return rc;
 	}
 	*ret_fd = o->message.fds[0];
 	return 0;
 }
 
-int opener_open(struct opener *o, const struct hostpath *p, int *ret_fd, struct err *e)
+int opener_check_map(struct opener *o, const struct id_map *map, uid_t uid, gid_t gid,
+		     struct err *e)
 {
+	struct wire_check_map body = { .uid = uid, .gid = gid };
+	struct question q = { WIRE_CHECK_MAP,
+			      &body,
+			      map->ranges,
+			      sizeof(body),
+			      map->n * sizeof(*map->ranges),
+			      "user.map",
+			      "the user database" };
 	int rc;
 
-	if (strlen(p->path) >= PATH_MAX)
-		return err_sys(e, ENAMETOOLONG, "%s", p->what);
-	/* One that somebody has killed is noticed when it is asked. */
-	rc = o->fd < 0 ? -EPIPE : opener_ask(o, p, NULL);
-	if (rc < 0) {
-		opener_drop(o);
-		rc = opener_spawn(o, e);
-		if (rc < 0)
-			return err_prefix(e, "%s: ", p->what);
-		rc = opener_ask(o, p, e);
-	}
-	if (rc == 0) {
-		rc = opener_wait(o);
-		if (rc == 1)
-			return opener_answer(o, ret_fd, e);
-		rc = rc < 0 ? err_set(e, -EIO, "%s: the opener of paths has died", p->what)
-			    : err_set(e, -EIO,
-				      "%s: %s: something on the way does not answer within %d ms",
-				      p->what, p->path, OPENER_WAIT_MS);
-	}
-	opener_drop(o);
+	if (map->n > WIRE_RANGES_MAX)
+		return err_set(e, -EINVAL, "user.map: more than %d lines", WIRE_RANGES_MAX);
+	rc = opener_call(o, &q, e);
+	if (rc == 0)
+		rc = opener_verdict(o, e);
+	wire_message_close(&o->message);
 	return rc;
 }
 
 /* ---- the process's end ---- */
 
-static void serve(int fd, struct wire_message *m)
+static int serve_open(struct wire_message *m, int *ret_fd, struct err *e)
 {
 	struct wire_open *body = (struct wire_open *)m->body;
 	struct hostpath p = {
@@ -203,16 +245,34 @@ static void serve(int fd, struct wire_message *m)
 		.gid = body->gid,
 		.avoid = body->avoid,
 	};
+
+	body->what[sizeof(body->what) - 1] = '\0';
+	return hostpath_open(&p, ret_fd, e);
+}
+
+static int serve_check_map(const struct wire_message *m, struct err *e)
+{
+	const struct wire_check_map *body = (const struct wire_check_map *)m->body;
+	struct id_map map = { .n = m->extra / sizeof(*map.ranges),
+			      .ranges = (struct id_map_range *)(body + 1) };
+	struct cred owner;
+	int rc = cred_find(body->uid, body->gid, &owner, e);
+
+	return rc < 0 ? err_prefix(e, "user.map: ") : usermap_check(&map, &owner, e);
+}
+
+static void serve(struct wire_message *m)
+{
 	struct wire_reply reply = { 0 };
 	struct err e = { 0 };
 	int opened = -1;
 
-	body->what[sizeof(body->what) - 1] = '\0';
-	reply.code = hostpath_open(&p, &opened, &e);
+	reply.code =
+		m->header.type == WIRE_OPEN ? serve_open(m, &opened, &e) : serve_check_map(m, &e);
 	if (reply.code < 0)
 		snprintf(reply.text, sizeof(reply.text), "%s", e.text);
-	wire_send(fd, WIRE_OPENED, m->header.seq, &reply, sizeof(reply), NULL, 0, &opened,
-		  reply.code == 0);
+	wire_send(OPENER_FD, WIRE_OPENED, m->header.seq, &reply, sizeof(reply), NULL, 0, &opened,
+		  opened >= 0);
 	if (opened >= 0)
 		close(opened);
 }
@@ -230,7 +290,7 @@ int opener_main(void)
 		poll(&p, 1, -1);
 		rc = wire_recv(OPENER_FD, WIRE_ASKER, m);
 		if (rc == 1)
-			serve(OPENER_FD, m);
+			serve(m);
 	}
 	free(m);
 	return rc;

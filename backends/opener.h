@@ -1,5 +1,5 @@
 /*
- * struct opener: a helper process that opens host paths for the daemon.
+ * struct opener: a helper process that opens host paths for the daemon, and knows its users.
  *
  * Opening a path of somebody else's waits for whatever it leads to: a network file system, a FUSE
  * of the user's own, an automount, a directory service that knows his groups. The daemon has one
@@ -15,6 +15,7 @@
 #ifndef BACKENDS_OPENER_H
 #define BACKENDS_OPENER_H
 
+#include "backends/config.h"
 #include "backends/err.h"
 #include "backends/hostpath.h"
 
@@ -31,6 +32,13 @@ void opener_free(struct opener *o);
  * when too many such paths still hold openers that cannot be killed.
  */
 int opener_open(struct opener *o, const struct hostpath *p, int *ret_fd, struct err *e);
+
+/*
+ * Whether the owner may map these ids (container/usermap.h), asked of the user database: 0, EPERM,
+ * or EIO when that does not answer.
+ */
+int opener_check_map(struct opener *o, const struct id_map *map, uid_t uid, gid_t gid,
+		     struct err *e);
 
 /* The opener's own life: answers until its socket is closed. For main(). */
 int opener_main(void);

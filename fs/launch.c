@@ -314,6 +314,10 @@ static int launch_gather(struct launch *l, struct err *e)
 	l->start.kind = m->kind;
 	l->start.uid = m->object.owner.uid;
 	l->start.gid = m->object.owner.gid;
+	if (m->config.isolation == ISOLATION_THREAD && machine_foreign(m))
+		return err_set(e, -EPERM,
+			       "isolation: thread: user %u's machine cannot run inside the daemon",
+			       m->object.owner.uid);
 	rc = config_print(&m->config, &l->config, e);
 	if (rc == 0 && l->config.len > WIRE_CONFIG_MAX)
 		rc = err_set(e, -EINVAL, "start: the configuration is larger than %u bytes",

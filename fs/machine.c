@@ -60,6 +60,11 @@ int machine_open_path(const struct machine *m, const struct machine_config *c, c
 	return p.path && *p.path ? opener_open(d->opener, &p, ret_fd, e) : 0;
 }
 
+bool machine_foreign(const struct machine *m)
+{
+	return m->object.owner.uid != geteuid();
+}
+
 static int machine_kind_fd(const struct machine *m)
 {
 	return m->object.daemon->kind_fd[m->kind];
@@ -488,22 +493,22 @@ static int check_path(const struct machine *m, const struct attr *a, const struc
 static int check_authority(const struct machine *m, const struct machine_config *c,
 			   struct caller who, struct err *e)
 {
-	if (c->kind != KIND_CONTAINER || (who.uid == 0 && m->object.owner.uid == 0))
+	const struct owner *own = &m->object.owner;
+
+	if (c->isolation == ISOLATION_THREAD && m->config.isolation != ISOLATION_THREAD &&
+	    machine_foreign(m))
+		return err_set(e, -EPERM,
+			       "isolation: only machines of the daemon's own user may run inside "
+			       "it");
+	if (c->kind != KIND_CONTAINER || (who.uid == 0 && own->uid == 0))
 		return 0;
 	if (c->container.seccomp == SECCOMP_PROFILE_NONE &&
 	    m->config.container.seccomp != SECCOMP_PROFILE_NONE)
 		return err_set(e, -EPERM, "seccomp: only root may do without a filter");
-	if (c->container.user_map.n && m->object.owner.uid != 0)
-		for (size_t i = 0; i < c->container.user_map.n; i++) {
-			const struct id_map_range *r = &c->container.user_map.ranges[i];
-
-			if (r->host != m->object.owner.uid || r->count != 1)
-				return err_set(
-					e, -EPERM,
-					"user.map: user %u has no right to id %u of the host",
-					m->object.owner.uid, r->host);
-		}
-	return 0;
+	if (attr_equal(attr_find(KIND_CONTAINER, "user.map"), &m->config, c))
+		return 0;
+	return opener_check_map(m->object.daemon->opener, &c->container.user_map, own->uid,
+				own->gid, e);
 }
 
 static bool config_equal(const struct machine_config *x, const struct machine_config *y)

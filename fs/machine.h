@@ -70,6 +70,8 @@ int machine_dir(struct machine *m);
 
 /* With a monitor: not at rest. */
 bool machine_active(const struct machine *m);
+/* Owned by another user than the daemon's. */
+bool machine_foreign(const struct machine *m);
 /* Opens the host path that the setting a has in c, as the owner; -1 in *ret_fd where it is "". */
 int machine_open_path(const struct machine *m, const struct machine_config *c, const struct attr *a,
 		      int *ret_fd, struct err *e);

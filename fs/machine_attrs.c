@@ -30,8 +30,9 @@ const struct attr machine_attrs[] = {
 	  .words = isolation_words,
 	  .initial = "process",
 	  .doc = "Where the machine's monitor runs: in a process of its own, which outlives the "
-		 "daemon, or on a thread of the daemon, for trusted guests; such a machine ends "
-		 "with the daemon, and cpu.max and cpu.weight do not apply to a VM there.",
+		 "daemon, or on a thread of the daemon, for trusted guests of the daemon's own "
+		 "user; such a machine ends with the daemon, and cpu.max and cpu.weight do not "
+		 "apply to a VM there.",
 	  .good = "thread",
 	  .bad = "process thread" },
 	{ .name = "cpu.count",
@@ -177,8 +178,10 @@ const struct attr machine_attrs[] = {
 	{ .name = "user.map",
 	  .type = &attr_id_map,
 	  CONTAINER_AT(user_map),
-	  .doc = "The user namespace's ids. When empty, root's container has all ids as they are, "
-		 "another owner's has only root, who is the owner outside.",
+	  .doc = "The user namespace's ids, of users and of groups. An owner who is not root may "
+		 "map himself and the ids that /etc/subuid and /etc/subgid give him. When empty, "
+		 "root's container has all ids as they are; in another's root is the owner, and "
+		 "from 1 on his subordinate ids follow, if he has any.",
 	  .good = "0 100000 65536",
 	  .bad = "0 100000" },
 	{ .name = "capabilities",

@@ -2,7 +2,7 @@
 # tests/users.sh: users and groups for the tests of authority, sourced after tests/lib.sh. Root only.
 #
 # users_make puts files of its own over the user database, in the test's own mount namespace:
-# alice (2001, also in the group lent, 3001), bob (2002), carol (2003); subordinate ids as given to
+# alice (2001, also in the group lent, 3001), bob (2002, whose main group is 2500), carol (2003); subordinate ids as given to
 # subordinate(). No directory service is asked.
 
 users_make() {
@@ -12,9 +12,9 @@ users_make() {
 	local file
 	mkdir "$T/etc"
 	cp /etc/passwd /etc/group "$T/etc"
-	printf 'alice:x:2001:2001::%s:/bin/sh\nbob:x:2002:2002::/:/bin/sh\ncarol:x:2003:2003::/:/bin/sh\n' \
+	printf 'alice:x:2001:2001::%s:/bin/sh\nbob:x:2002:2500::/:/bin/sh\ncarol:x:2003:2003::/:/bin/sh\n' \
 		"$T" >>"$T/etc/passwd"
-	printf 'alice:x:2001:\nbob:x:2002:\ncarol:x:2003:\nlent:x:3001:alice\nadmins:x:3002:\n' >>"$T/etc/group"
+	printf 'alice:x:2001:\nbob:x:2500:\ncarol:x:2003:\nlent:x:3001:alice\nadmins:x:3002:\n' >>"$T/etc/group"
 	printf 'passwd: files\ngroup: files\nsubid: files\n' >"$T/etc/nsswitch.conf"
 	: >"$T/etc/subuid" && : >"$T/etc/subgid"
 	for file in "$T"/etc/*; do
