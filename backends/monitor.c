@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "backends/console.h"
+#include "backends/cred.h"
 #include "backends/wire.h"
 
 /* A monitor without a machine and without a daemon has nothing to live for. */
@@ -327,6 +328,21 @@ static int monitor_join_cgroup(struct monitor *m, struct err *e)
 	return 0;
 }
 
+/* Without his other groups: whatever they open for him is open already. */
+static int monitor_become_owner(struct monitor *m, struct err *e)
+{
+	struct cred who;
+
+	if (geteuid() != 0 || m->host.uid == 0)
+		return 0;
+	if (cred_find(m->host.uid, m->host.gid, &who, e) < 0)
+		return err_prefix(e, "start: ");
+	if (setgroups(0, NULL) < 0 || setresgid(who.gid, who.gid, who.gid) < 0 ||
+	    setresuid(who.uid, who.uid, who.uid) < 0)
+		return err_sys(e, errno, "start: cannot become user %u", who.uid);
+	return 0;
+}
+
 /* Becomes the owner, with nothing: what the engine needs is open already. */
 static int monitor_narrow(struct monitor *m, struct err *e)
 {
@@ -340,10 +356,8 @@ static int monitor_narrow(struct monitor *m, struct err *e)
 		return 0;
 	if (monitor_join_cgroup(m, e) < 0)
 		return e->code;
-	if (geteuid() == 0 && m->host.uid != 0 &&
-	    (setgroups(0, NULL) < 0 || setresgid(m->host.gid, m->host.gid, m->host.gid) < 0 ||
-	     setresuid(m->host.uid, m->host.uid, m->host.uid) < 0))
-		return err_sys(e, errno, "start: cannot become user %u", m->host.uid);
+	if (monitor_become_owner(m, e) < 0)
+		return e->code;
 	if (syscall(SYS_capset, &header, none) < 0)
 		return err_sys(e, errno, "start: cannot drop capabilities");
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)

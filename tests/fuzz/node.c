@@ -418,11 +418,11 @@ static void op_rmdir(void)
 	int rc;
 
 	if (next(8) == 7) {
-		fuzz_check(node_rmdir(fuzz_daemon->root, "vm") == -EPERM);
-		fuzz_check(node_rmdir(fuzz_daemon->root, "stat") == -ENOTDIR);
+		fuzz_check(node_rmdir(fuzz_daemon->root, "vm", (struct caller){ 0 }) == -EPERM);
+		fuzz_check(node_rmdir(fuzz_daemon->root, "stat", (struct caller){ 0 }) == -ENOTDIR);
 		return;
 	}
-	rc = node_rmdir(dir, names[which]);
+	rc = node_rmdir(dir, names[which], (struct caller){ 0 });
 	fuzz_check(rc == (!m ? -ENOENT : active(m) ? -EBUSY : 0));
 	if (rc < 0)
 		return;

@@ -159,7 +159,8 @@ static void one(const char *data, size_t len)
 					      &n) == 0 ||
 				   object_child(dir, "new.machine"));
 			while (dir->nchildren)
-				fuzz_check(node_rmdir(dir, dir->children[0]->name) == 0);
+				fuzz_check(node_rmdir(dir, dir->children[0]->name,
+						      (struct caller){ 0 }) == 0);
 		}
 		fuzz_daemon_stop(NULL, 0);
 	}
