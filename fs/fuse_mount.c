@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -82,7 +83,11 @@ int mount_new(const char *mountpoint, const char *options, int *ret_fd, struct e
 bool mount_alive(int fd)
 {
 	struct pollfd p = { .fd = fd };
+	struct stat st;
 
+	/* <linux/major.h>, and admin-guide/devices.txt of the kernel's documents: misc, fuse. */
+	if (fstat(fd, &st) < 0 || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(10, 229))
+		return false;
 	return poll(&p, 1, 0) == 0 || !(p.revents & POLLERR);
 }
 
