@@ -130,11 +130,15 @@ int wire_recv(int fd, enum wire_side from, struct wire_message *m)
 
 	m->nfds = 0;
 	m->pid = 0;
+	/*
+	 * ECONNRESET, told once: the peer has closed with something unread. What it said before
+	 * that, how the machine ended say, is still to come.
+	 */
 	do
 		n = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
+	while (n < 0 && (errno == EINTR || errno == ECONNRESET));
 	if (n < 0)
-		return errno == EAGAIN ? -EAGAIN : errno == ECONNRESET ? 0 : -errno;
+		return -errno;
 	wire_take_control(&msg, m);
 	if (n == 0 && m->nfds == 0)
 		return 0;
