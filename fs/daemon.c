@@ -123,10 +123,10 @@ static void fixed_read(struct daemon *d)
 		for (const char *p = text_str(&text);
 		     sscanf(p, "%llu %63s %u %u %o", &id, name, &own.uid, &own.gid, &mode) == 5;
 		     p += strcspn(p, "\n") + 1) {
-			struct node n;
+			struct node n = { 0 };
 
 			own.mode = mode;
-			if (node_find(d, id << 24, &n) < 0)
+			if (!(n.object = object_find(d, id)))
 				continue;
 			if (strcmp(name, "."))
 				n.file = class_file(n.object->class, name);
@@ -415,17 +415,15 @@ void daemon_machine_ended(struct daemon *d)
 		event_base_loopexit(d->loop, NULL);
 }
 
-/* What was written without being committed is not to be committed by this. */
-static void object_close_handles(struct object *o)
+/* What was written without being committed is not to be committed by closing it now. */
+static void object_drop_drafts(struct object *o)
 {
 	struct handle *h;
 
-	while ((h = LIST_FIRST(&o->handles))) {
-		text_clear(&h->draft);
-		handle_close(h);
-	}
+	LIST_FOREACH(h, &o->handles, link)
+	text_clear(&h->draft);
 	for (size_t i = 0; i < o->nchildren; i++)
-		object_close_handles(o->children[i]);
+		object_drop_drafts(o->children[i]);
 }
 
 void daemon_release(struct daemon *d)
@@ -438,5 +436,5 @@ void daemon_release(struct daemon *d)
 			if (m->link)
 				link_release(m->link);
 		}
-	object_close_handles(d->root);
+	object_drop_drafts(d->root);
 }

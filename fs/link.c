@@ -501,6 +501,16 @@ void link_own(struct link *l, pid_t pid)
 	link_found(l, pid);
 }
 
+bool link_busy(const struct link *l)
+{
+	const struct asked *a;
+
+	LIST_FOREACH(a, &l->asked, link)
+	if (a->request)
+		return true;
+	return false;
+}
+
 pid_t link_pid(const struct link *l)
 {
 	return l->pid;

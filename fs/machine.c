@@ -347,14 +347,15 @@ static int machine_read_config(struct machine *m, struct err *e)
 static int machine_read_meta(struct machine *m, const struct text *text, int rc, struct meta *ret,
 			     struct err *why)
 {
-	struct node other;
+	const struct object *other;
 
 	if (rc == 0)
 		rc = meta_parse(text_str(text), ret);
 	if (rc < 0)
 		return err_set(why, -EIO, "meta on disk cannot be read: %s", strerror(-rc));
-	if (node_find(m->object.daemon, ret->id << 24, &other) == 0)
-		return err_set(why, -EIO, "meta on disk is that of %s, too", other.object->name);
+	other = object_find(m->object.daemon, ret->id);
+	if (other)
+		return err_set(why, -EIO, "meta on disk is that of %s, too", other->name);
 	return 0;
 }
 
