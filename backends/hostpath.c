@@ -1,104 +1,179 @@
-/* Host paths opened as the owner: see hostpath.h. */
+/* Host paths opened as the owner: see hostpath.h; path_resolution(7). */
 #include "backends/hostpath.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <linux/magic.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <sys/fsuid.h>
+#include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
-struct cred_saved {
-	bool changed;
-	int ngroups;
-	gid_t groups[256];
+#include "backends/cred.h"
+
+#define LINKS_MAX 40 /* as the kernel */
+
+/* A way along a path: where it has got to, and what is still before it. */
+struct walk {
+	const struct hostpath *path;
+	int at; /* O_PATH */
+	struct statx st;
+	char rest[PATH_MAX];
+	int links;
 };
 
-/*
- * The file-system uid is what permission checks use, and leaving 0 takes the file capabilities
- * with it. setgroups() of libc would change every thread; the system call changes this one.
- */
-static int cred_enter(struct cred who, struct cred_saved *saved)
+static int walk_fail(const struct walk *w, int errnum, struct err *e)
 {
-	saved->changed = false;
-	if (geteuid() != 0 || who.uid == 0)
-		return 0;
-	saved->ngroups = getgroups(256, saved->groups);
-	if (saved->ngroups < 0 || syscall(SYS_setgroups, 0, NULL) < 0)
-		return -errno;
-	saved->changed = true;
-	setfsgid(who.gid);
-	setfsuid(who.uid);
-	return 0;
+	return err_sys(e, errnum, "%s: %s", w->path->what, w->path->path);
 }
 
-static void cred_leave(const struct cred_saved *saved)
+/* Of what has been opened: without asking a file system, which might be the daemon's own. */
+static int look(int fd, struct statx *st)
 {
-	if (!saved->changed)
-		return;
-	setfsuid(geteuid());
-	setfsgid(getegid());
-	syscall(SYS_setgroups, saved->ngroups, saved->groups);
+	return statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC,
+		     STATX_TYPE | STATX_MODE | STATX_UID, st) < 0
+		       ? -errno
+		       : 0;
 }
 
-static int path_open(const char *path, enum hostpath_kind kind, const char *what, int *ret_fd,
-		     struct err *e)
+static bool in_proc(int fd)
 {
-	int fd = open(path, O_PATH | O_CLOEXEC);
-	char self[64];
-	struct stat st;
-	int real;
+	struct statfs fs;
 
-	if (fd < 0)
-		return err_sys(e, errno, "%s: %s", what, path);
-	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
-	if (fstat(fd, &st) < 0) {
-		err_sys(e, errno, "%s: %s", what, path);
-		goto fail;
-	}
-	if (kind == HOSTPATH_DIRECTORY) {
-		if (!S_ISDIR(st.st_mode)) {
-			err_set(e, -EINVAL, "%s: %s is not a directory", what, path);
-			goto fail;
-		}
-		if (faccessat(fd, ".", X_OK, AT_EACCESS) < 0 && errno == EACCES) {
-			err_sys(e, errno, "%s: %s", what, path);
-			goto fail;
-		}
-		*ret_fd = fd;
-		return 0;
-	}
-	if (!S_ISREG(st.st_mode)) {
-		err_set(e, -EINVAL, "%s: %s is %s", what, path,
-			S_ISDIR(st.st_mode) ? "a directory" : "not a regular file");
-		goto fail;
-	}
-	real = open(self, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	if (real < 0) {
-		err_sys(e, errno, "%s: %s", what, path);
-		goto fail;
-	}
-	close(fd);
-	*ret_fd = real;
-	return 0;
-fail:
-	close(fd);
-	return e ? e->code : -EIO;
+	return fstatfs(fd, &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC;
 }
 
-int hostpath_open(struct cred who, const char *path, enum hostpath_kind kind, const char *what,
-		  int *ret_fd, struct err *e)
+static int refuse_proc(const struct walk *w, struct err *e)
 {
-	struct cred_saved saved;
+	return err_set(e, -EACCES,
+		       "%s: %s: what /proc has there is another thing to each process; name the "
+		       "file itself",
+		       w->path->what, w->path->path);
+}
+
+/* Takes the next name from the way; "." for slashes at the end. False: there is none. */
+static bool walk_next(struct walk *w, char name[NAME_MAX + 2])
+{
+	size_t slashes = strspn(w->rest, "/"), len = strcspn(w->rest + slashes, "/");
+
+	if (slashes + len == 0)
+		return false;
+	snprintf(name, NAME_MAX + 2, "%.*s", len ? (int)len : 1, len ? w->rest + slashes : ".");
+	memmove(w->rest, w->rest + slashes + len, strlen(w->rest + slashes + len) + 1);
+	return true;
+}
+
+static int walk_to(struct walk *w, int fd, struct err *e)
+{
 	int rc;
 
-	if (path[0] != '/')
-		return err_set(e, -EINVAL, "%s: \"%s\" is not an absolute path", what, path);
-	if (cred_enter(who, &saved) < 0)
-		return err_sys(e, errno, "%s: cannot act as user %u", what, who.uid);
-	rc = path_open(path, kind, what, ret_fd, e);
-	cred_leave(&saved);
+	if (w->at >= 0)
+		close(w->at);
+	w->at = fd;
+	rc = fd < 0 ? -errno : look(fd, &w->st);
+	if (rc < 0)
+		return walk_fail(w, -rc, e);
+	if (w->path->avoid && makedev(w->st.stx_dev_major, w->st.stx_dev_minor) == w->path->avoid)
+		return err_set(e, -EINVAL, "%s: %s is in machinefs's own tree", w->path->what,
+			       w->path->path);
+	return 0;
+}
+
+/* Puts the link's target before the rest of the way. Takes link over. */
+static int walk_follow(struct walk *w, int link, const struct statx *st, struct err *e)
+{
+	bool shared = (w->st.stx_mode & (S_ISVTX | S_IWOTH)) == (S_ISVTX | S_IWOTH);
+	char target[PATH_MAX];
+	size_t left = strlen(w->rest);
+	ssize_t n = readlinkat(link, "", target, sizeof(target));
+	int rc = n < 0 ? walk_fail(w, errno, e) : in_proc(link) ? refuse_proc(w, e) : 0;
+
+	close(link);
+	if (rc < 0)
+		return rc;
+	if (shared && st->stx_uid != w->path->uid && st->stx_uid != w->st.stx_uid)
+		return walk_fail(w, EACCES, e);
+	if (++w->links > LINKS_MAX)
+		return walk_fail(w, ELOOP, e);
+	if (n == 0 || (size_t)n + left >= sizeof(w->rest))
+		return walk_fail(w, n ? ENAMETOOLONG : ENOENT, e);
+	memmove(w->rest + n, w->rest, left + 1);
+	memcpy(w->rest, target, (size_t)n);
+	return target[0] == '/' ? walk_to(w, open("/", O_PATH | O_DIRECTORY | O_CLOEXEC), e) : 0;
+}
+
+static int walk_step(struct walk *w, const char *name, struct err *e)
+{
+	/* Asked for as a directory, a place where something is mounted on demand gets it. */
+	int fd = openat(w->at, name, O_PATH | O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC), rc;
+	struct statx st;
+
+	if (fd < 0 && errno == ENOTDIR)
+		fd = openat(w->at, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return walk_fail(w, errno, e);
+	rc = look(fd, &st);
+	if (rc == 0 && S_ISLNK(st.stx_mode))
+		return walk_follow(w, fd, &st, e);
+	return walk_to(w, fd, e);
+}
+
+static int walk_all(struct walk *w, struct err *e)
+{
+	char name[NAME_MAX + 2]; /* one too long is cut, and still too long */
+	int rc;
+
+	if (snprintf(w->rest, sizeof(w->rest), "%s", w->path->path) >= (int)sizeof(w->rest))
+		return walk_fail(w, ENAMETOOLONG, e);
+	rc = walk_to(w, open("/", O_PATH | O_DIRECTORY | O_CLOEXEC), e);
+	while (rc == 0 && walk_next(w, name))
+		rc = walk_step(w, name, e);
+	return rc == 0 && in_proc(w->at) ? refuse_proc(w, e) : rc;
+}
+
+/* Where the way has led, as what is wanted. */
+static int walk_end(struct walk *w, int *ret_fd, struct err *e)
+{
+	const char *what = w->path->what, *path = w->path->path;
+	bool directory = S_ISDIR(w->st.stx_mode);
+	char self[64];
+
+	if (w->path->kind == HOSTPATH_DIRECTORY) {
+		if (!directory)
+			return err_set(e, -EINVAL, "%s: %s is not a directory", what, path);
+		*ret_fd = openat(w->at, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		return *ret_fd < 0 ? walk_fail(w, errno, e) : 0;
+	}
+	if (!S_ISREG(w->st.stx_mode))
+		return err_set(e, -EINVAL, "%s: %s is %s", what, path,
+			       directory ? "a directory" : "not a regular file");
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", w->at);
+	*ret_fd = open(self, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	return *ret_fd < 0 ? walk_fail(w, errno, e) : 0;
+}
+
+int hostpath_open(const struct hostpath *p, int *ret_fd, struct err *e)
+{
+	struct walk w = { .path = p, .at = -1 };
+	struct cred who;
+	int rc;
+
+	if (p->path[0] != '/')
+		return err_set(e, -EINVAL, "%s: \"%s\" is not an absolute path", p->what, p->path);
+	rc = cred_find(p->uid, p->gid, &who, e);
+	if (rc == 0)
+		rc = cred_enter(&who, e);
+	if (rc < 0)
+		return err_prefix(e, "%s: ", p->what);
+	rc = walk_all(&w, e);
+	if (rc == 0)
+		rc = walk_end(&w, ret_fd, e);
+	cred_leave();
+	if (w.at >= 0)
+		close(w.at);
 	return rc;
 }

@@ -1,34 +1,46 @@
 /*
  * Host paths that a machine names: opened with its owner's authority, never the daemon's.
  *
- * The path is resolved once, as the owner, into a descriptor; what is checked and what is used
- * is that descriptor. Nothing is opened for reading before it is known to be of the wanted
- * type, so a FIFO or a device named as a kernel is never touched.
+ * The path is gone along one name at a time, from descriptor to descriptor, as the owner with all
+ * his groups and no capability (cred.h). What is checked is what is used: nothing that is exchanged
+ * meanwhile can come between, and a FIFO or a device is never opened, since nothing is opened for
+ * reading before it is known to be a regular file.
+ *
+ * Links are followed as open(2) would, with two exceptions. Those of /proc lead into whoever asks,
+ * who is not the owner, so neither they nor any file there can be named. And fs.protected_symlinks
+ * holds always: in a directory like /tmp only links of the owner or of the directory's are
+ * followed.
+ *
+ * It may wait for a file system, and for the user database; so the daemon asks the opener
+ * (opener.h), and only that calls it.
  */
 #ifndef BACKENDS_HOSTPATH_H
 #define BACKENDS_HOSTPATH_H
 
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "backends/err.h"
-
-/* Whose authority; the daemon's own when it is not root. */
-struct cred {
-	uid_t uid;
-	gid_t gid;
-};
 
 enum hostpath_kind {
 	HOSTPATH_FILE,	    /* regular file, opened read only */
 	HOSTPATH_DIRECTORY, /* directory, O_PATH; the owner may search it */
 };
 
+struct hostpath {
+	const char *path; /* must be absolute */
+	enum hostpath_kind kind;
+	const char *what; /* the attribute's name, put first in the sentence */
+	uid_t uid;	  /* whose authority */
+	gid_t gid;	  /* his group, if the user database does not know him */
+	uint64_t avoid;	  /* the dev_t of the daemon's own mount, which must not be entered; or 0 */
+};
+
 /*
- * Opens path, which must be absolute. `what` is the name of the attribute, put first in the
- * sentence. EINVAL for a relative path or another type; ENOENT, EACCES as the owner sees it.
+ * EINVAL for a relative path, another type, the daemon's own tree; ENOENT, EACCES as the owner
+ * sees it, EACCES for what is in /proc; EPERM where this process cannot act for the owner.
  * Changes the file-system credentials of the calling thread only, and back.
  */
-int hostpath_open(struct cred who, const char *path, enum hostpath_kind kind, const char *what,
-		  int *ret_fd, struct err *e);
+int hostpath_open(const struct hostpath *p, int *ret_fd, struct err *e);
 
 #endif

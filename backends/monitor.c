@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "backends/console.h"
+#include "backends/cred.h"
 #include "backends/wire.h"
 
 /* A monitor without a machine and without a daemon has nothing to live for. */
@@ -294,11 +295,13 @@ static int monitor_take_fds(struct monitor *m, const struct wire_start *w, struc
 static int monitor_map_counters(struct monitor *m, struct err *e)
 {
 	size_t size = COUNTER_MAX * sizeof(uint64_t);
+	int fd = m->fd[WIRE_ROLE_COUNTERS], seals = fcntl(fd, F_GET_SEALS);
+	struct stat st;
 
-	if (m->fd[WIRE_ROLE_COUNTERS] < 0)
+	/* A write behind the end of a file would be the end of the machine. */
+	if (seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(fd, &st) < 0 || st.st_size < (off_t)size)
 		return err_set(e, -EINVAL, "start: no counters");
-	m->counters =
-		mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, m->fd[WIRE_ROLE_COUNTERS], 0);
+	m->counters = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (m->counters == MAP_FAILED) {
 		m->counters = NULL;
 		return err_sys(e, errno, "start: counters");
@@ -325,6 +328,21 @@ static int monitor_join_cgroup(struct monitor *m, struct err *e)
 	return 0;
 }
 
+/* Without his other groups: whatever they open for him is open already. */
+static int monitor_become_owner(struct monitor *m, struct err *e)
+{
+	struct cred who;
+
+	if (geteuid() != 0 || m->host.uid == 0)
+		return 0;
+	if (cred_find(m->host.uid, m->host.gid, &who, e) < 0)
+		return err_prefix(e, "start: ");
+	if (setgroups(0, NULL) < 0 || setresgid(who.gid, who.gid, who.gid) < 0 ||
+	    setresuid(who.uid, who.uid, who.uid) < 0)
+		return err_sys(e, errno, "start: cannot become user %u", who.uid);
+	return 0;
+}
+
 /* Becomes the owner, with nothing: what the engine needs is open already. */
 static int monitor_narrow(struct monitor *m, struct err *e)
 {
@@ -338,10 +356,8 @@ static int monitor_narrow(struct monitor *m, struct err *e)
 		return 0;
 	if (monitor_join_cgroup(m, e) < 0)
 		return e->code;
-	if (geteuid() == 0 && m->host.uid != 0 &&
-	    (setgroups(0, NULL) < 0 || setresgid(m->host.gid, m->host.gid, m->host.gid) < 0 ||
-	     setresuid(m->host.uid, m->host.uid, m->host.uid) < 0))
-		return err_sys(e, errno, "start: cannot become user %u", m->host.uid);
+	if (monitor_become_owner(m, e) < 0)
+		return e->code;
 	if (syscall(SYS_capset, &header, none) < 0)
 		return err_sys(e, errno, "start: cannot drop capabilities");
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)

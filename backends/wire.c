@@ -2,6 +2,7 @@
 #include "backends/wire.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,10 @@ static const struct wire_format {
 	[WIRE_REPLY] = { WIRE_MONITOR, sizeof(struct wire_reply), 0, 0 },
 	[WIRE_STATE] = { WIRE_MONITOR, sizeof(struct wire_state), 0, 0 },
 	[WIRE_GREW] = { WIRE_MONITOR, 0, 0, 0 },
+	[WIRE_OPEN] = { WIRE_ASKER, sizeof(struct wire_open), PATH_MAX, 0 },
+	[WIRE_CHECK_MAP] = { WIRE_ASKER, sizeof(struct wire_check_map),
+			     WIRE_RANGES_MAX * sizeof(struct id_map_range), 0 },
+	[WIRE_OPENED] = { WIRE_OPENER, sizeof(struct wire_reply), 0, 1 },
 };
 
 int wire_send(int fd, enum wire_type type, uint32_t seq, const void *body, size_t len,

@@ -10,6 +10,9 @@
  * A connection begins with the monitor's HELLO. The daemon sends START once in a monitor's
  * life, as the first message; every VERB and START is answered by exactly one REPLY with its
  * sequence number; STATE comes unasked whenever the state changes.
+ *
+ * The daemon and its opener (opener.h) speak in the same manner, each OPEN and CHECK_MAP answered
+ * by one OPENED.
  */
 #ifndef BACKENDS_WIRE_H
 #define BACKENDS_WIRE_H
@@ -25,6 +28,7 @@
 #define WIRE_MAX	(128u * 1024) /* bytes in one message */
 #define WIRE_CONFIG_MAX (WIRE_MAX - 1024)
 #define WIRE_FDS_MAX	32
+#define WIRE_RANGES_MAX 340 /* the kernel takes no more lines in a map of ids */
 
 enum wire_type {
 	WIRE_START = 1, /* daemon: struct wire_start, config text; descriptors as roles say */
@@ -34,6 +38,9 @@ enum wire_type {
 	WIRE_REPLY,	/* monitor: struct wire_reply */
 	WIRE_STATE,	/* monitor: struct wire_state */
 	WIRE_GREW,	/* monitor: the console's log has grown */
+	WIRE_OPEN,	/* asker: struct wire_open, the path (opener.h) */
+	WIRE_CHECK_MAP, /* asker: struct wire_check_map, struct id_map_range for each line */
+	WIRE_OPENED,	/* opener: struct wire_reply, and what was opened */
 	WIRE_TYPE_END,
 };
 
@@ -111,6 +118,19 @@ struct wire_reply {
 	char text[400];
 };
 
+struct wire_open {
+	uint64_t avoid;
+	uint32_t uid;
+	uint32_t gid;
+	uint32_t kind; /* enum hostpath_kind */
+	char what[64];
+};
+
+struct wire_check_map {
+	uint32_t uid;
+	uint32_t gid;
+};
+
 /* One received message. body is aligned and NUL-terminated after len bytes. */
 struct wire_message {
 	struct wire_header header;
@@ -122,7 +142,8 @@ struct wire_message {
 	_Alignas(8) char body[WIRE_MAX + 1];
 };
 
-enum wire_side { WIRE_DAEMON, WIRE_MONITOR };
+/* Who may send a type: of another side's it is not well formed. */
+enum wire_side { WIRE_DAEMON, WIRE_MONITOR, WIRE_ASKER, WIRE_OPENER };
 
 /*
  * Sends one message without blocking. Returns 0; -EPIPE when the peer is gone; -EAGAIN when

@@ -400,9 +400,11 @@ static int reader_run(struct reader *r, enum machine_kind kind, const char *data
 int config_parse(enum machine_kind kind, const char *data, size_t len, struct machine_config *ret,
 		 struct text *all, struct err *e)
 {
-	struct reader r = { .all = all, .e = e };
+	struct err unheard = { 0 };
+	struct reader r = { .all = all };
 	int rc;
 
+	r.e = e = e ? e : &unheard;
 	if (len > CONFIG_YAML_MAX) {
 		err_set(e, -EINVAL, "1:1: more than %u bytes", CONFIG_YAML_MAX);
 		if (all)

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "backends/opener.h"
 #include "backends/wire.h"
 #include "fs/autostart.h"
 #include "fs/event_log.h"
@@ -336,6 +337,8 @@ int daemon_new(const struct daemon_options *options, struct daemon **ret, struct
 	if (!d->loop || !d->events || !d->message)
 		rc = err_sys(e, ENOMEM, "daemon");
 	if (rc == 0)
+		rc = opener_new(&d->opener, e);
+	if (rc == 0)
 		rc = store_open(options->state_dir, &d->state_fd, e);
 	if (rc == 0)
 		rc = open_run_dir(options->run_dir, &d->run_fd, e);
@@ -380,6 +383,7 @@ void daemon_free(struct daemon *d)
 		free(d->classes[i].files);
 	autostart_free(d->autostart);
 	cgroup_host_free(d->cgroups);
+	opener_free(d->opener);
 	event_log_free(d->events);
 	free(d->message);
 	if (d->loop)

@@ -16,6 +16,7 @@ struct autostart;
 struct event_log;
 struct link;
 struct machine;
+struct opener;
 struct waiter;
 TAILQ_HEAD(machine_list, machine);
 struct poker;
@@ -52,7 +53,9 @@ struct daemon {
 	struct autostart *autostart;
 	struct poker *poker;	 /* NULL until mounted */
 	struct upgrade *upgrade; /* likewise */
-	int seccomp_fd;		 /* the default profile, compiled at first use; -1 */
+	struct opener *opener;
+	uint64_t own_dev; /* of the mount; 0 until mounted */
+	int seccomp_fd;	  /* the default profile, compiled at first use; -1 */
 	uint64_t seccomp_capabilities;
 	struct timespec clock; /* the newest time given out */
 	struct daemon_stats stats;

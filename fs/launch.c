@@ -20,6 +20,7 @@
 #include "fs/config_yaml.h"
 #include "fs/daemon.h"
 #include "fs/link.h"
+#include "fs/store.h"
 
 #define MONITOR_LISTENER 3 /* the only descriptor of a monitor's process at its start */
 
@@ -53,10 +54,10 @@ static int launch_add_engine(struct launch *l, enum engine_fd role, int fd, stru
 
 static int launch_state_file(struct launch *l, const char *name, unsigned role, struct err *e)
 {
-	int fd = openat(machine_dir(l->m), name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int fd = store_open_file(machine_dir(l->m), name, O_RDWR | O_CREAT);
 
 	if (fd < 0)
-		return err_sys(e, errno, "start: %s in the state directory", name);
+		return err_sys(e, -fd, "start: %s in the state directory", name);
 	return launch_add(l, role, fd, e);
 }
 
@@ -75,15 +76,12 @@ static int launch_counters(struct launch *l, struct err *e)
 	return launch_add(l, WIRE_ROLE_COUNTERS, fd, e);
 }
 
-static int launch_host_path(struct launch *l, const char *path, enum hostpath_kind kind,
-			    const char *attr, enum engine_fd role, struct err *e)
+static int launch_host_path(struct launch *l, const char *attr, enum engine_fd role, struct err *e)
 {
-	int fd, rc;
+	struct machine *m = l->m;
+	int fd, rc = machine_open_path(m, &m->config, attr_find(m->kind, attr), &fd, e);
 
-	if (!path || !*path)
-		return 0;
-	rc = hostpath_open(machine_cred(l->m), path, kind, attr, &fd, e);
-	return rc < 0 ? rc : launch_add_engine(l, role, fd, e);
+	return rc < 0 || fd < 0 ? rc : launch_add_engine(l, role, fd, e);
 }
 
 static int launch_open_vm(struct launch *l, struct err *e)
@@ -93,10 +91,9 @@ static int launch_open_vm(struct launch *l, struct err *e)
 
 	if (!c->kernel || !*c->kernel)
 		return err_set(e, -EINVAL, "boot.kernel: not set; there is nothing to boot");
-	rc = launch_host_path(l, c->kernel, HOSTPATH_FILE, "boot.kernel", ENGINE_FD_KERNEL, e);
+	rc = launch_host_path(l, "boot.kernel", ENGINE_FD_KERNEL, e);
 	if (rc == 0)
-		rc = launch_host_path(l, c->initrd, HOSTPATH_FILE, "boot.initrd", ENGINE_FD_INITRD,
-				      e);
+		rc = launch_host_path(l, "boot.initrd", ENGINE_FD_INITRD, e);
 	if (rc < 0)
 		return rc;
 	/* Who may make machines here may use KVM: the daemon opens it for all of them. */
@@ -135,7 +132,7 @@ static int launch_open_container(struct launch *l, struct err *e)
 
 	if (!c->root || !*c->root)
 		return err_set(e, -EINVAL, "root: not set; there is no file system to run in");
-	rc = launch_host_path(l, c->root, HOSTPATH_DIRECTORY, "root", ENGINE_FD_ROOT, e);
+	rc = launch_host_path(l, "root", ENGINE_FD_ROOT, e);
 	if (rc == 0 && c->seccomp == SECCOMP_PROFILE_DEFAULT)
 		rc = launch_seccomp(l, e);
 	return rc;
@@ -318,6 +315,10 @@ static int launch_gather(struct launch *l, struct err *e)
 	l->start.kind = m->kind;
 	l->start.uid = m->object.owner.uid;
 	l->start.gid = m->object.owner.gid;
+	if (m->config.isolation == ISOLATION_THREAD && machine_foreign(m))
+		return err_set(e, -EPERM,
+			       "isolation: thread: user %u's machine cannot run inside the daemon",
+			       m->object.owner.uid);
 	rc = config_print(&m->config, &l->config, e);
 	if (rc == 0 && l->config.len > WIRE_CONFIG_MAX)
 		rc = err_set(e, -EINVAL, "start: the configuration is larger than %u bytes",

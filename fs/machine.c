@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "backends/opener.h"
 #include "backends/wire.h"
 #include "fs/attr.h"
 #include "fs/autostart.h"
@@ -42,9 +43,26 @@ bool machine_active(const struct machine *m)
 	return m->state != STATE_STOPPED && m->state != STATE_FAILED;
 }
 
-struct cred machine_cred(const struct machine *m)
+int machine_open_path(const struct machine *m, const struct machine_config *c, const struct attr *a,
+		      int *ret_fd, struct err *e)
 {
-	return (struct cred){ m->object.owner.uid, m->object.owner.gid };
+	struct daemon *d = m->object.daemon;
+	struct hostpath p = {
+		.path = *(char **)attr_field(a, c),
+		.kind = a->flags & ATTR_DIR_PATH ? HOSTPATH_DIRECTORY : HOSTPATH_FILE,
+		.what = a->name,
+		.uid = m->object.owner.uid,
+		.gid = m->object.owner.gid,
+		.avoid = d->own_dev,
+	};
+
+	*ret_fd = -1;
+	return p.path && *p.path ? opener_open(d->opener, &p, ret_fd, e) : 0;
+}
+
+bool machine_foreign(const struct machine *m)
+{
+	return m->object.owner.uid != geteuid();
 }
 
 static int machine_kind_fd(const struct machine *m)
@@ -529,15 +547,9 @@ void machine_recover(struct machine *m)
 static int check_path(const struct machine *m, const struct attr *a, const struct machine_config *c,
 		      struct err *e)
 {
-	const char *path = *(char **)attr_field(a, c);
-	int fd, rc;
+	int fd, rc = machine_open_path(m, c, a, &fd, e);
 
-	if (!path || !*path)
-		return 0;
-	rc = hostpath_open(machine_cred(m), path,
-			   a->flags & ATTR_DIR_PATH ? HOSTPATH_DIRECTORY : HOSTPATH_FILE, a->name,
-			   &fd, e);
-	if (rc == 0)
+	if (fd >= 0)
 		close(fd);
 	return rc;
 }
@@ -546,22 +558,22 @@ static int check_path(const struct machine *m, const struct attr *a, const struc
 static int check_authority(const struct machine *m, const struct machine_config *c,
 			   struct caller who, struct err *e)
 {
-	if (c->kind != KIND_CONTAINER || (who.uid == 0 && m->object.owner.uid == 0))
+	const struct owner *own = &m->object.owner;
+
+	if (c->isolation == ISOLATION_THREAD && m->config.isolation != ISOLATION_THREAD &&
+	    machine_foreign(m))
+		return err_set(e, -EPERM,
+			       "isolation: only machines of the daemon's own user may run inside "
+			       "it");
+	if (c->kind != KIND_CONTAINER || (who.uid == 0 && own->uid == 0))
 		return 0;
 	if (c->container.seccomp == SECCOMP_PROFILE_NONE &&
 	    m->config.container.seccomp != SECCOMP_PROFILE_NONE)
 		return err_set(e, -EPERM, "seccomp: only root may do without a filter");
-	if (c->container.user_map.n && m->object.owner.uid != 0)
-		for (size_t i = 0; i < c->container.user_map.n; i++) {
-			const struct id_map_range *r = &c->container.user_map.ranges[i];
-
-			if (r->host != m->object.owner.uid || r->count != 1)
-				return err_set(
-					e, -EPERM,
-					"user.map: user %u has no right to id %u of the host",
-					m->object.owner.uid, r->host);
-		}
-	return 0;
+	if (attr_equal(attr_find(KIND_CONTAINER, "user.map"), &m->config, c))
+		return 0;
+	return opener_check_map(m->object.daemon->opener, &c->container.user_map, own->uid,
+				own->gid, e);
 }
 
 static bool config_equal(const struct machine_config *x, const struct machine_config *y)
@@ -761,8 +773,7 @@ void machine_cgroup_name(const struct machine *m, char buf[64])
 void machine_record_ending(struct machine *m)
 {
 	char text[320] = "";
-	int fd = openat(machine_dir(m), "exit",
-			O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int fd = store_open_file(machine_dir(m), "exit", O_WRONLY | O_CREAT | O_TRUNC);
 	size_t n;
 
 	if (fd < 0)

@@ -15,11 +15,11 @@
 #include "backends/cgroup.h"
 #include "backends/config.h"
 #include "backends/engine.h"
-#include "backends/hostpath.h"
 #include "fs/ephemeral.h"
 #include "fs/node.h"
 #include "fs/restart.h"
 
+struct attr;
 struct event_log;
 struct link;
 struct waiter;
@@ -74,7 +74,11 @@ int machine_dir(struct machine *m);
 
 /* With a monitor: not at rest. */
 bool machine_active(const struct machine *m);
-struct cred machine_cred(const struct machine *m);
+/* Owned by another user than the daemon's. */
+bool machine_foreign(const struct machine *m);
+/* Opens the host path that the setting a has in c, as the owner; -1 in *ret_fd where it is "". */
+int machine_open_path(const struct machine *m, const struct machine_config *c, const struct attr *a,
+		      int *ret_fd, struct err *e);
 
 /* class operations, see struct class */
 int machine_mkdir(struct object *parent, const char *name, struct caller who, mode_t mode,

@@ -110,8 +110,9 @@ const struct attr machine_attrs[] = {
 	  .words = isolation_words,
 	  .initial = "process",
 	  .doc = "Where the machine's monitor runs: in a process of its own, which outlives the "
-		 "daemon, or on a thread of the daemon, for trusted guests; such a machine ends "
-		 "with the daemon, and cpu.max and cpu.weight do not apply to a VM there.",
+		 "daemon, or on a thread of the daemon, for trusted guests of the daemon's own "
+		 "user; such a machine ends with the daemon, and cpu.max and cpu.weight do not "
+		 "apply to a VM there.",
 	  .good = "thread",
 	  .bad = "process thread" },
 	{ .name = "cpu.count",
@@ -177,14 +178,14 @@ const struct attr machine_attrs[] = {
 	  .type = &attr_path,
 	  VM_AT(kernel) | ATTR_FILE_PATH,
 	  .doc = "The Linux kernel to boot: a bzImage, or an ELF file with a 64-bit entry or a "
-		 "PVH note. Opened as the machine's owner.",
-	  .good = "/proc/self/exe",
+		 "PVH note.",
+	  .good = "/etc/passwd",
 	  .bad = "vmlinuz" },
 	{ .name = "boot.initrd",
 	  .type = &attr_path,
 	  VM_AT(initrd) | ATTR_FILE_PATH,
-	  .doc = "Its initial RAM disk, or nothing. Opened as the machine's owner.",
-	  .good = "/proc/self/exe",
+	  .doc = "Its initial RAM disk, or nothing.",
+	  .good = "/etc/passwd",
 	  .bad = "./initrd" },
 	{ .name = "boot.cmdline",
 	  .type = &attr_string,
@@ -197,7 +198,7 @@ const struct attr machine_attrs[] = {
 	{ .name = "root",
 	  .type = &attr_path,
 	  CONTAINER_AT(root) | ATTR_DIR_PATH,
-	  .doc = "The directory on the host that is the container's root. Opened as the owner.",
+	  .doc = "The container's root directory.",
 	  .good = "/",
 	  .bad = "rootfs" },
 	{ .name = "root.writable",
@@ -257,8 +258,10 @@ const struct attr machine_attrs[] = {
 	{ .name = "user.map",
 	  .type = &attr_id_map,
 	  CONTAINER_AT(user_map),
-	  .doc = "The user namespace's ids. When empty, root's container has all ids as they are, "
-		 "another owner's has only root, who is the owner outside.",
+	  .doc = "The user namespace's ids, of users and of groups. An owner who is not root may "
+		 "map himself and the ids that /etc/subuid and /etc/subgid give him. When empty, "
+		 "root's container has all ids as they are; in another's root is the owner, and "
+		 "from 1 on his subordinate ids follow, if he has any.",
 	  .good = "0 100000 65536",
 	  .bad = "0 100000" },
 	{ .name = "capabilities",

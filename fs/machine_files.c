@@ -15,6 +15,7 @@
 #include "fs/event_log.h"
 #include "fs/link.h"
 #include "fs/machine.h"
+#include "fs/store.h"
 #include "fs/verb.h"
 #include "fs/waiter.h"
 
@@ -288,18 +289,24 @@ static off_t console_part(struct machine *m, const char *name, int *ret_fd)
 {
 	struct stat st;
 
-	*ret_fd = openat(machine_dir(m), name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	*ret_fd = store_open_file(machine_dir(m), name, O_RDONLY);
 	return *ret_fd >= 0 && fstat(*ret_fd, &st) == 0 ? st.st_size : 0;
+}
+
+static off_t console_part_size(struct machine *m, const char *name)
+{
+	struct stat st;
+
+	return fstatat(machine_dir(m), name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode)
+		       ? st.st_size
+		       : 0;
 }
 
 static off_t console_size(struct object *o, const struct file *f)
 {
 	struct machine *m = object_machine(o);
-	struct stat old = { 0 }, log = { 0 };
 
-	fstatat(machine_dir(m), "console.old", &old, AT_SYMLINK_NOFOLLOW);
-	fstatat(machine_dir(m), "console", &log, AT_SYMLINK_NOFOLLOW);
-	return old.st_size + log.st_size;
+	return console_part_size(m, "console.old") + console_part_size(m, "console");
 }
 
 /* The older part followed by the newer one, as one file. */

@@ -5,6 +5,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "fs/autostart.h"
@@ -65,6 +67,9 @@ static int resume(struct fuse_front *front, struct session *s, struct err *e)
 	else if (fuse_front_resume(front, &luggage, &why) < 0)
 		log_line(LOG_LEVEL_ERROR, "upgrade: %s", why.text);
 	text_free(&luggage);
+	/* Helpers of the daemon before this one are this process's children still. */
+	while (waitpid(-1, NULL, WNOHANG) > 0)
+		continue;
 	return rc;
 }
 
@@ -107,6 +112,15 @@ static int serve(struct daemon *d, struct session *s, const struct daemon_option
 	return rc;
 }
 
+/* So that no host path is followed into the mount, where only we could answer. */
+static void know_mount(struct daemon *d, const char *mountpoint)
+{
+	struct statx st;
+
+	if (statx(AT_FDCWD, mountpoint, AT_STATX_DONT_SYNC, STATX_TYPE, &st) == 0)
+		d->own_dev = makedev(st.stx_dev_major, st.stx_dev_minor);
+}
+
 static int run(const struct daemon_options *o, struct err *e)
 {
 	struct daemon *d = NULL;
@@ -118,6 +132,7 @@ static int run(const struct daemon_options *o, struct err *e)
 	if (rc == 0)
 		rc = session_open(&session, o->mountpoint, o->mount_options, e);
 	if (rc == 0) {
+		know_mount(d, o->mountpoint);
 		session_keep(&session);
 		rc = serve(d, &session, o, e);
 	}

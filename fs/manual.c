@@ -271,6 +271,10 @@ static void print_setting(FILE *out, const struct attr *a)
 		print_text(out, a->type->format);
 	if (number)
 		print_bounds(out, a);
+	if (host_path)
+		print_text(out, a->flags & ATTR_DIR_PATH
+					? "Names a directory of the host, opened as the owner."
+					: "Names a regular file of the host, opened as the owner.");
 	if (a->initial)
 		print_sample(out, "Default:", a->initial);
 	else

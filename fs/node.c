@@ -498,16 +498,16 @@ static void dir_owned(struct object *o)
 
 int node_chown(struct node n, int what, const struct owner *owner, struct err *e)
 {
-	struct owner *own = n.file ? override_of(n) : &n.object->owner;
-	struct owner old;
+	size_t overrides = n.object->noverrides;
+	struct owner old = node_owner(n), *own;
 	int rc;
 
-	if (!own)
-		return err_sys(e, ENOMEM, "%s", n.object->name);
 	if ((what & NODE_SET_MODE) && owner->mode & ~(n.file ? 0666u : 01777u))
 		return err_set(e, -EPERM, "%s: mode %o is not possible here",
 			       n.file ? n.file->name : n.object->name, owner->mode);
-	old = *own;
+	own = n.file ? override_of(n) : &n.object->owner;
+	if (!own)
+		return err_sys(e, ENOMEM, "%s", n.object->name);
 	if (what & NODE_SET_MODE)
 		own->mode = owner->mode;
 	if (what & NODE_SET_UID)
@@ -515,9 +515,11 @@ int node_chown(struct node n, int what, const struct owner *owner, struct err *e
 	if (what & NODE_SET_GID)
 		own->gid = owner->gid;
 	rc = n.object->class->chown ? n.object->class->chown(n.object, e) : 0;
-	if (rc < 0)
+	if (rc < 0) {
+		/* Also without an override, if there was none: it follows the directory again. */
 		*own = old;
-	else if (n.file)
+		n.object->noverrides = overrides;
+	} else if (n.file)
 		file_owned(n);
 	else
 		dir_owned(n.object);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "backends/opener.h"
 #include "fs/launch.h"
 #include "fs/manual.h"
 #include "fs/upgrade.h"
@@ -33,6 +34,7 @@ enum long_option {
 	OPTION_KEPT,
 	OPTION_MONITOR,
 	OPTION_SUCCESSOR,
+	OPTION_OPENER,
 	OPTION_MANUAL
 };
 
@@ -46,6 +48,7 @@ static const struct option long_options[] = {
 	{ "kept", no_argument, NULL, OPTION_KEPT },
 	{ "monitor", no_argument, NULL, OPTION_MONITOR },
 	{ "successor", no_argument, NULL, OPTION_SUCCESSOR },
+	{ "opener", no_argument, NULL, OPTION_OPENER },
 	{ "manual", no_argument, NULL, OPTION_MANUAL },
 	{ NULL, 0, NULL, 0 },
 };
@@ -79,6 +82,8 @@ int options_parse(int argc, char **argv, struct daemon_options *o)
 			return 0;
 		case OPTION_MONITOR:
 			return launch_monitor();
+		case OPTION_OPENER:
+			return opener_main() < 0;
 		case OPTION_SUCCESSOR:
 			return upgrade_answer();
 		case OPTION_MANUAL:

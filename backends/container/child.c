@@ -85,7 +85,7 @@ static void reset_oom(struct child *c)
 /* Not the C library's set*id(): those would signal threads that this process does not have. */
 static void become(struct child *c, uid_t uid, gid_t gid)
 {
-	if (!c->plan->deny_setgroups && syscall(SYS_setgroups, 0, NULL) < 0)
+	if (!c->plan->map.deny_setgroups && syscall(SYS_setgroups, 0, NULL) < 0)
 		child_fail(c, errno, "init.user: dropping groups", NULL);
 	if (syscall(SYS_setresgid, gid, gid, gid) < 0)
 		child_fail(c, errno, "init.user: the gid", NULL);

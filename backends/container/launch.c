@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #include "backends/container/child.h"
-#include "backends/container/usermap.h"
 
 /* The mount and cgroup namespaces are the child's to make, later. */
 static uint64_t clone_flags(uint64_t namespaces)
@@ -170,7 +169,7 @@ static int clone_failed(const struct plan *p, int errnum, struct err *e)
 static int guide(const struct plan *p, pid_t pid, int socket, int fds[2], struct err *e)
 {
 	if (p->namespaces & NS_USER) {
-		int r = usermap_write(pid, &p->uid_map, &p->gid_map, p->deny_setgroups, e);
+		int r = usermap_write(pid, &p->map, e);
 
 		if (r < 0)
 			return r;
@@ -185,6 +184,10 @@ int container_launch(const struct plan *p, struct launched *ret, struct err *e)
 	siginfo_t info;
 	pid_t pid;
 
+	/* Those of the monitor's are not the owner's; where he may not drop them, init keeps these.
+	 */
+	if (geteuid() == 0 && p->owner.uid != 0 && cred_set_groups(&p->owner) < 0)
+		return err_sys(e, errno, "starting the container: the owner's groups");
 	r = make_sockets(sockets, e);
 	if (r < 0)
 		return r;

@@ -11,7 +11,6 @@
 
 #include "backends/argv.h"
 #include "backends/cgroup.h"
-#include "backends/container/usermap.h"
 #include "backends/seccomp.h"
 
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -228,9 +227,10 @@ int plan_init(struct plan *p, const struct engine_host *host, struct err *e)
 		r = make_paths(p, e);
 	if (r == 0)
 		r = make_filter(p, host, e);
+	if (r == 0)
+		r = cred_find(host->uid, host->gid, &p->owner, e);
 	if (r == 0 && (p->namespaces & NS_USER))
-		r = usermap_make(&p->config->user_map, host->uid, host->gid, &p->uid_map,
-				 &p->gid_map, &p->deny_setgroups, e);
+		r = usermap_make(&p->config->user_map, &p->owner, &p->map, e);
 	if (r < 0)
 		plan_free(p);
 	return r;
@@ -243,8 +243,7 @@ void plan_free(struct plan *p)
 	free(p->paths);
 	free(p->groups);
 	free(p->filter);
-	text_free(&p->uid_map);
-	text_free(&p->gid_map);
+	usermap_free(&p->map);
 	text_free(&p->env_pool);
 	text_free(&p->path_pool);
 	text_free(&p->group_pool);

@@ -12,6 +12,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "backends/container/usermap.h"
+#include "backends/cred.h"
 #include "backends/engine.h"
 #include "backends/err.h"
 #include "backends/text.h"
@@ -34,10 +36,8 @@ struct plan {
 	char **groups;	/* what to show of them: pairs of name and host directory */
 	bool reset_oom; /* the monitor is protected from the OOM killer; init must not be */
 
-	/* User namespace: the texts of uid_map and gid_map. */
-	struct text uid_map;
-	struct text gid_map;
-	bool deny_setgroups;
+	struct cred owner;  /* of whom init is made, unless he is root */
+	struct usermap map; /* of the user namespace */
 
 	struct sock_filter *filter; /* NULL without seccomp */
 	unsigned short filter_count;

@@ -4,135 +4,302 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <pwd.h>
+#include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* The kernel takes 340 lines in a map. */
 #define RANGES_MAX 340
 
-/* One line "NAME:START:COUNT" of subuid(5); NAME may be a uid. */
-static bool line_grants(char *line, const char *name, uid_t uid, uint64_t start, uint64_t count)
+#define NEWUIDMAP "/usr/bin/newuidmap"
+#define NEWGIDMAP "/usr/bin/newgidmap"
+
+/* Ids that somebody was given: start and following. */
+struct range {
+	uint64_t start, count;
+};
+
+/* One line "NAME:START:COUNT" of subuid(5); NAME may be a uid. Changes line. */
+static bool line_parse(char *line, const struct cred *owner, struct range *ret)
 {
 	char *save = NULL, *end = NULL;
 	const char *who = strtok_r(line, ":", &save), *from = strtok_r(NULL, ":", &save),
 		   *many = strtok_r(NULL, ":\n", &save);
-	uint64_t first, n;
 
 	if (!many)
 		return false;
-	if (strcmp(who, name) && (strtoul(who, &end, 10) != uid || *end))
+	if (strcmp(who, owner->name) && (strtoul(who, &end, 10) != owner->uid || *end))
 		return false;
-	first = strtoull(from, NULL, 10);
-	n = strtoull(many, NULL, 10);
-	return start >= first && count <= n && start - first <= n - count;
+	ret->start = strtoull(from, NULL, 10);
+	ret->count = strtoull(many, NULL, 10);
+	return ret->count > 0 && ret->start + ret->count <= UINT32_MAX;
 }
 
-static bool is_subordinate(const char *path, uid_t uid, uint64_t start, uint64_t count)
+/* The ranges that a file gives the owner, as many as fit; returns their number. */
+static size_t read_ranges(const char *path, const struct cred *owner, struct range ranges[],
+			  size_t max)
 {
-	char buffer[4096], line[256], name[64] = "";
-	struct passwd pw, *found = NULL;
-	bool granted = false;
-	FILE *f;
+	FILE *f = fopen(path, "re");
+	char line[256];
+	size_t n = 0;
 
-	if (getpwuid_r(uid, &pw, buffer, sizeof(buffer), &found) == 0 && found)
-		snprintf(name, sizeof(name), "%s", pw.pw_name);
-	f = fopen(path, "re");
-	while (f && !granted && fgets(line, sizeof(line), f))
-		granted = line_grants(line, name, uid, start, count);
+	while (f && n < max && fgets(line, sizeof(line), f))
+		n += line_parse(line, owner, &ranges[n]);
 	if (f)
 		fclose(f);
-	return granted;
+	return n;
 }
 
-static int check_range(const struct id_map_range *range, uid_t uid, gid_t gid, struct err *e)
+static bool is_subordinate(const char *path, const struct cred *owner,
+			   const struct id_map_range *range)
+{
+	struct range ranges[RANGES_MAX];
+	size_t n = read_ranges(path, owner, ranges, RANGES_MAX);
+
+	for (size_t i = 0; i < n; i++)
+		if (range->host >= ranges[i].start && range->count <= ranges[i].count &&
+		    range->host - ranges[i].start <= ranges[i].count - range->count)
+			return true;
+	return false;
+}
+
+/* His own line: see usermap.h. */
+static bool is_owner(const struct id_map_range *range, const struct cred *owner)
+{
+	return owner->uid != 0 && range->count == 1 && range->host == owner->uid;
+}
+
+static int check_range(const struct id_map_range *range, const struct cred *owner, struct err *e)
 {
 	if (range->count == 0)
 		return err_set(e, -EINVAL, "user.map: a range of no ids");
-	if (uid == 0 || (range->count == 1 && range->host == uid && range->host == gid))
+	if (owner->uid == 0 || is_owner(range, owner))
 		return 0;
-	if ((range->count == 1 && range->host == uid) ||
-	    is_subordinate("/etc/subuid", uid, range->host, range->count))
-		if ((range->count == 1 && range->host == gid) ||
-		    is_subordinate("/etc/subgid", uid, range->host, range->count))
-			return 0;
-	return err_set(e, -EPERM,
-		       "user.map: %" PRIu32 " and %" PRIu32
-		       " following are not the owner's subordinate ids (/etc/subuid, /etc/subgid)",
-		       range->host, range->count - 1);
+	if (!is_subordinate("/etc/subuid", owner, range))
+		return err_set(e, -EPERM,
+			       "user.map: %" PRIu32 " and %" PRIu32
+			       " following are not user %u's by /etc/subuid",
+			       range->host, range->count - 1, owner->uid);
+	if (!is_subordinate("/etc/subgid", owner, range))
+		return err_set(e, -EPERM,
+			       "user.map: %" PRIu32 " and %" PRIu32
+			       " following are not user %u's by /etc/subgid",
+			       range->host, range->count - 1, owner->uid);
+	return 0;
 }
 
-static void make_default(uid_t uid, gid_t gid, struct text *uids, struct text *gids)
+int usermap_check(const struct id_map *map, const struct cred *owner, struct err *e)
 {
-	if (uid == 0) {
-		text_add(uids, "0 0 4294967295\n");
-		text_add(gids, "0 0 4294967295\n");
-		return;
-	}
-	text_addf(uids, "0 %u 1\n", (unsigned int)uid);
-	text_addf(gids, "0 %u 1\n", (unsigned int)gid);
-}
-
-int usermap_make(const struct id_map *map, uid_t uid, gid_t gid, struct text *uids,
-		 struct text *gids, bool *ret_deny_setgroups, struct err *e)
-{
-	int r = 0;
-
-	bool has_root = map->n == 0;
+	int rc = 0;
 
 	if (map->n > RANGES_MAX)
 		return err_set(e, -EINVAL, "user.map: more than %d ranges", RANGES_MAX);
-	for (size_t i = 0; r == 0 && i < map->n; i++) {
-		const struct id_map_range *range = &map->ranges[i];
+	for (size_t i = 0; rc == 0 && i < map->n; i++)
+		rc = check_range(&map->ranges[i], owner, e);
+	return rc;
+}
 
-		r = check_range(range, uid, gid, e);
-		has_root |= range->container == 0;
-		text_addf(uids, "%" PRIu32 " %" PRIu32 " %" PRIu32 "\n", range->container,
-			  range->host, range->count);
-		text_addf(gids, "%" PRIu32 " %" PRIu32 " %" PRIu32 "\n", range->container,
-			  range->host, range->count);
+/* ---- making ---- */
+
+static void add_line(struct text *t, uint64_t container, uint64_t host, uint64_t count)
+{
+	text_addf(t, "%" PRIu64 " %" PRIu64 " %" PRIu64 "\n", container, host, count);
+}
+
+static void add_subordinate(struct text *t, const struct range ranges[], size_t n)
+{
+	uint64_t container = 1;
+
+	for (size_t i = 0; i < n && container + ranges[i].count <= UINT32_MAX; i++) {
+		add_line(t, container, ranges[i].start, ranges[i].count);
+		container += ranges[i].count;
 	}
-	if (r < 0)
-		return r;
-	if (!has_root) // the engine becomes 0 to build the container
+}
+
+static bool can_help(void)
+{
+	return access(NEWUIDMAP, X_OK) == 0 && access(NEWGIDMAP, X_OK) == 0;
+}
+
+static void make_default(const struct cred *owner, struct usermap *u)
+{
+	struct range uids[RANGES_MAX - 1], gids[RANGES_MAX - 1];
+	size_t nuids, ngids;
+
+	if (owner->uid == 0) {
+		add_line(&u->uids, 0, 0, UINT32_MAX);
+		add_line(&u->gids, 0, 0, UINT32_MAX);
+		return;
+	}
+	add_line(&u->uids, 0, owner->uid, 1);
+	add_line(&u->gids, 0, owner->gid, 1);
+	nuids = read_ranges("/etc/subuid", owner, uids, RANGES_MAX - 1);
+	ngids = read_ranges("/etc/subgid", owner, gids, RANGES_MAX - 1);
+	u->deny_setgroups = !nuids || !ngids || (geteuid() != 0 && !can_help());
+	if (u->deny_setgroups)
+		return;
+	add_subordinate(&u->uids, uids, nuids);
+	add_subordinate(&u->gids, gids, ngids);
+}
+
+static int make_given(const struct id_map *map, const struct cred *owner, struct usermap *u,
+		      struct err *e)
+{
+	bool has_root = false;
+
+	u->deny_setgroups = owner->uid != 0;
+	for (size_t i = 0; i < map->n; i++) {
+		const struct id_map_range *r = &map->ranges[i];
+		bool himself = is_owner(r, owner);
+
+		has_root |= r->container == 0;
+		u->deny_setgroups &= himself;
+		add_line(&u->uids, r->container, r->host, r->count);
+		add_line(&u->gids, r->container, himself ? owner->gid : r->host, r->count);
+	}
+	if (!has_root)
 		return err_set(e, -EINVAL, "user.map: 0 inside the container is not mapped");
-	if (map->n == 0)
-		make_default(uid, gid, uids, gids);
-	if (text_failed(uids) || text_failed(gids))
-		return err_sys(e, ENOMEM, "user.map");
-	*ret_deny_setgroups = uid != 0 && map->n == 0;
 	return 0;
 }
+
+int usermap_make(const struct id_map *map, const struct cred *owner, struct usermap *ret,
+		 struct err *e)
+{
+	struct usermap u = { 0 };
+	int rc = usermap_check(map, owner, e);
+
+	if (rc == 0 && map->n == 0)
+		make_default(owner, &u);
+	else if (rc == 0)
+		rc = make_given(map, owner, &u, e);
+	if (rc == 0 && (text_failed(&u.uids) || text_failed(&u.gids)))
+		rc = err_sys(e, ENOMEM, "user.map");
+	if (rc < 0) {
+		usermap_free(&u);
+		return rc;
+	}
+	u.helped = geteuid() != 0 && !u.deny_setgroups;
+	*ret = u;
+	return 0;
+}
+
+void usermap_free(struct usermap *u)
+{
+	text_free(&u->uids);
+	text_free(&u->gids);
+}
+
+/* ---- writing ---- */
 
 static int write_proc(pid_t pid, const char *file, const char *text, struct err *e)
 {
 	char path[64];
 	ssize_t n = -1;
-	int fd;
+	int fd, saved;
 
 	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
 	fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (fd >= 0)
 		n = write(fd, text, strlen(text));
-	if (n < 0)
-		err_sys(e, errno, "user.map: %s", file);
+	saved = errno;
 	if (fd >= 0)
 		close(fd);
-	return n < 0 ? e ? e->code : -EIO : 0;
+	return n < 0 ? err_sys(e, saved, "user.map: %s", file) : 0;
 }
 
-int usermap_write(pid_t pid, const struct text *uids, const struct text *gids, bool deny_setgroups,
-		  struct err *e)
+/* Runs it with all signals as at the birth of a process; what it says goes to `said`. */
+static int run(char *const argv[], int said, struct err *e)
 {
-	int r = 0;
+	static char *const env[] = { NULL };
+	posix_spawn_file_actions_t files;
+	posix_spawnattr_t attributes;
+	int status = 0, rc;
+	sigset_t set;
+	pid_t pid;
 
-	if (deny_setgroups)
-		r = write_proc(pid, "setgroups", "deny", e);
-	if (r == 0)
-		r = write_proc(pid, "gid_map", text_str(gids), e);
-	if (r == 0)
-		r = write_proc(pid, "uid_map", text_str(uids), e);
-	return r;
+	posix_spawn_file_actions_init(&files);
+	posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDWR, 0);
+	posix_spawn_file_actions_adddup2(&files, said, 1);
+	posix_spawn_file_actions_adddup2(&files, said, 2);
+	posix_spawnattr_init(&attributes);
+	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+	sigemptyset(&set);
+	posix_spawnattr_setsigmask(&attributes, &set);
+	sigaddset(&set, SIGPIPE);
+	posix_spawnattr_setsigdefault(&attributes, &set);
+	rc = posix_spawn(&pid, argv[0], &files, &attributes, argv, env);
+	posix_spawn_file_actions_destroy(&files);
+	posix_spawnattr_destroy(&attributes);
+	if (rc == ENOENT)
+		return err_set(e, -ENXIO,
+			       "user.map: %s is missing (Debian: uidmap); without it only the "
+			       "owner himself can be mapped",
+			       argv[0]);
+	if (rc)
+		return err_sys(e, rc, "user.map: %s", argv[0]);
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return err_sys(e, errno, "user.map: %s", argv[0]);
+	return status ? -EPERM : 0;
+}
+
+static int explain(const char *program, int said, struct err *e)
+{
+	struct text words = TEXT_INIT;
+
+	if (lseek(said, 0, SEEK_SET) == 0)
+		text_read_fd(&words, said);
+	err_set(e, -EPERM, "user.map: %s refuses: %.*s", program,
+		(int)strcspn(text_str(&words), "\n"), text_str(&words));
+	text_free(&words);
+	return -EPERM;
+}
+
+/* PROGRAM PID, and then each number of the map, as a word of its own. */
+static int help(const char *program, pid_t pid, const struct text *map, struct err *e)
+{
+	char *argv[3 * RANGES_MAX + 3] = { (char *)program }, number[16], *save = NULL;
+	char *copy = strdup(text_str(map));
+	int said = memfd_create("said", MFD_CLOEXEC), rc;
+	size_t n = 1;
+
+	if (!copy || said < 0) {
+		rc = err_sys(e, copy ? errno : ENOMEM, "user.map");
+		goto out;
+	}
+	snprintf(number, sizeof(number), "%d", (int)pid);
+	argv[n++] = number;
+	for (char *word = strtok_r(copy, " \n", &save); word && n < 3 * RANGES_MAX + 2;
+	     word = strtok_r(NULL, " \n", &save))
+		argv[n++] = word;
+	rc = run(argv, said, e);
+	if (rc == -EPERM)
+		rc = explain(program, said, e);
+out:
+	free(copy);
+	if (said >= 0)
+		close(said);
+	return rc;
+}
+
+int usermap_write(pid_t pid, const struct usermap *u, struct err *e)
+{
+	int rc = 0;
+
+	if (u->helped) {
+		rc = help(NEWGIDMAP, pid, &u->gids, e);
+		return rc < 0 ? rc : help(NEWUIDMAP, pid, &u->uids, e);
+	}
+	if (u->deny_setgroups)
+		rc = write_proc(pid, "setgroups", "deny", e);
+	if (rc == 0)
+		rc = write_proc(pid, "gid_map", text_str(&u->gids), e);
+	if (rc == 0)
+		rc = write_proc(pid, "uid_map", text_str(&u->uids), e);
+	return rc;
 }

@@ -1,5 +1,13 @@
 /*
  * The uid and gid maps of a container's user namespace: what its owner may have, and writing it.
+ *
+ * An owner who is not root may map himself, and the ids that subuid(5) and subgid(5) give him; uids
+ * by the one, gids by the other, so that a line of user.map, which is for both, needs both. A line
+ * of one id that is his uid means him: his uid, and his main group.
+ *
+ * Where a daemon of root's runs the container, its monitor writes the maps. An ordinary user's own
+ * may write no more than the user himself; newuidmap(1) and newgidmap(1), which have the privilege,
+ * write the others, and look into the same files.
  */
 #ifndef BACKENDS_CONTAINER_USERMAP_H
 #define BACKENDS_CONTAINER_USERMAP_H
@@ -8,20 +16,30 @@
 #include <sys/types.h>
 
 #include "backends/config.h"
+#include "backends/cred.h"
 #include "backends/err.h"
 #include "backends/text.h"
 
-/*
- * Makes the texts of uid_map and gid_map. An empty map is the identity for root, and for anybody
- * else container id 0 is the owner. An owner who is not root may map himself and his subordinate
- * ids (subuid(5), subgid(5)), else EPERM. *ret_deny_setgroups: the namespace must not be able to
- * drop groups, since a group may be what keeps its owner out of a file.
- */
-int usermap_make(const struct id_map *map, uid_t uid, gid_t gid, struct text *uids,
-		 struct text *gids, bool *ret_deny_setgroups, struct err *e);
+struct usermap {
+	struct text uids, gids; /* of uid_map and gid_map */
+	bool deny_setgroups;	/* the namespace has no groups but its owner's, so it must not be
+				   able to drop them: one may be what keeps him out of a file */
+	bool helped;		/* newuidmap and newgidmap have to write them */
+};
 
-/* Writes them for the process pid, which waits; parent's side. */
-int usermap_write(pid_t pid, const struct text *uids, const struct text *gids, bool deny_setgroups,
-		  struct err *e);
+/* Whether the owner may have each of the ranges: EPERM, EINVAL. Root may have all. */
+int usermap_check(const struct id_map *map, const struct cred *owner, struct err *e);
+
+/*
+ * Makes the maps. An empty one is the identity for root. For anybody else 0 is the owner, and from
+ * 1 on follow his subordinate ids, if he has both kinds (and, in his own daemon, newuidmap is
+ * there). EINVAL also where 0 is not mapped: the engine becomes 0 to build the container.
+ */
+int usermap_make(const struct id_map *map, const struct cred *owner, struct usermap *ret,
+		 struct err *e);
+void usermap_free(struct usermap *u);
+
+/* Writes them for the process pid, which waits; parent's side. May wait for newuidmap. */
+int usermap_write(pid_t pid, const struct usermap *u, struct err *e);
 
 #endif

@@ -242,6 +242,10 @@ static void test_owners(struct daemon *d, struct object *o)
 	ok(st.st_uid == 1000, "is of the files that have no owner of their own");
 	own.mode = 0755;
 	ok(node_chown(n, NODE_SET_MODE, &own, NULL) == -EPERM, "no file is executable");
+	own.uid = 1001;
+	ok(node_chown(dir, NODE_SET_UID, &own, NULL) == 0, "chown of the directory again");
+	node_stat(n, &st);
+	ok(st.st_uid == 1001, "is still that of a file whose chmod was refused");
 	own.mode = 02755;
 	ok(node_chown(dir, NODE_SET_MODE, &own, NULL) == -EPERM, "no directory set-group-id");
 }

@@ -1,0 +1,302 @@
+/* The opener, both its ends: see opener.h. */
+#include "backends/opener.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "backends/container/usermap.h"
+#include "backends/cred.h"
+#include "backends/spawn.h"
+#include "backends/wire.h"
+
+#define OPENERS_LOST 8 /* killed, but not dead yet: what they wait for cannot be interrupted */
+
+struct opener {
+	int fd; /* -1: there is none at present */
+	pid_t pid;
+	pid_t lost[OPENERS_LOST];
+	uint32_t seq;
+	struct wire_message message;
+};
+
+/* ---- the daemon's end ---- */
+
+int opener_new(struct opener **ret, struct err *e)
+{
+	struct opener *o = calloc(1, sizeof(*o));
+
+	if (!o)
+		return err_sys(e, ENOMEM, "opener");
+	o->fd = -1;
+	*ret = o;
+	return 0;
+}
+
+static void opener_reap(struct opener *o)
+{
+	for (int i = 0; i < OPENERS_LOST; i++)
+		if (o->lost[i] > 0 && waitpid(o->lost[i], NULL, WNOHANG) != 0)
+			o->lost[i] = 0;
+}
+
+static pid_t *opener_slot(struct opener *o)
+{
+	opener_reap(o);
+	for (int i = 0; i < OPENERS_LOST; i++)
+		if (o->lost[i] == 0)
+			return &o->lost[i];
+	return NULL;
+}
+
+static int opener_spawn(struct opener *o, struct err *e)
+{
+	char name[] = "machinefs-opener", option[] = "--opener";
+	char *argv[] = { name, option, NULL };
+	char *env[] = { NULL };
+	struct spawn spawn = {
+		.exe = "/proc/self/exe",
+		.argv = argv,
+		.env = env,
+		.fd_as = OPENER_FD,
+		.cgroup = -1,
+	};
+	int fds[2], rc;
+
+	if (!opener_slot(o))
+		return err_set(e, -ENOSPC,
+			       "too many other paths are waited for, which do not answer");
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
+		return err_sys(e, errno, "opener");
+	spawn.fd = fds[1];
+	rc = spawn_process(&spawn, &o->pid, e);
+	close(fds[1]);
+	if (rc < 0)
+		close(fds[0]);
+	else
+		o->fd = fds[0];
+	return rc;
+}
+
+/* Kills it; opener_spawn() has seen that there is a place to keep it until it is dead. */
+static void opener_drop(struct opener *o)
+{
+	pid_t *slot;
+
+	if (o->fd < 0)
+		return;
+	close(o->fd);
+	o->fd = -1;
+	kill(o->pid, SIGKILL);
+	slot = opener_slot(o);
+	if (slot)
+		*slot = o->pid;
+}
+
+void opener_free(struct opener *o)
+{
+	if (!o)
+		return;
+	opener_rest(o);
+	free(o);
+}
+
+void opener_rest(struct opener *o)
+{
+	opener_drop(o);
+	opener_reap(o);
+}
+
+/* What it is asked: a message, and for sentences the setting and its value. */
+struct question {
+	enum wire_type type;
+	const void *body, *extra;
+	size_t len, extra_len;
+	const char *what, *about;
+};
+
+static int opener_ask(struct opener *o, const struct question *q)
+{
+	return wire_send(o->fd, q->type, ++o->seq, q->body, q->len, q->extra, q->extra_len, NULL,
+			 0);
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Waits for the one answer. Returns 1 when it is in o->message, 0 when it is late, or -errno. */
+static int opener_wait(struct opener *o)
+{
+	int64_t end = now_ms() + OPENER_WAIT_MS, left;
+
+	while ((left = end - now_ms()) > 0) {
+		struct pollfd p = { .fd = o->fd, .events = POLLIN };
+		int rc = poll(&p, 1, (int)left) > 0 ? wire_recv(o->fd, WIRE_OPENER, &o->message)
+						    : -EAGAIN;
+
+		if (rc == 1 && o->message.header.seq == o->seq)
+			return 1;
+		if (rc == 1)
+			wire_message_close(&o->message);
+		else if (rc != -EAGAIN)
+			return rc < 0 ? rc : -EPIPE;
+	}
+	return 0;
+}
+
+/* Asks, making an opener if need be. Returns 0 when its answer is in o->message. */
+static int opener_call(struct opener *o, const struct question *q, struct err *e)
+{
+	/* One that somebody has killed is noticed when it is asked. */
+	int rc = o->fd < 0 ? -EPIPE : opener_ask(o, q);
+
+	if (rc < 0) {
+		opener_drop(o);
+		rc = opener_spawn(o, e);
+		if (rc < 0)
+			return err_prefix(e, "%s: ", q->what);
+		rc = opener_ask(o, q);
+	}
+	if (rc == 0)
+		rc = opener_wait(o);
+	if (rc == 1)
+		return 0;
+	opener_drop(o);
+	if (rc < 0)
+		return err_sys(e, -rc, "%s: the opener of paths", q->what);
+	return err_set(e, -EIO, "%s: %s: something on the way does not answer within %d ms",
+		       q->what, q->about, OPENER_WAIT_MS);
+}
+
+/* The refusal in the answer, or 0. */
+static int opener_verdict(struct opener *o, struct err *e)
+{
+	struct wire_reply *reply = (struct wire_reply *)o->message.body;
+
+	reply->text[sizeof(reply->text) - 1] = '\0';
+	return reply->code ? err_set(e, -err_public(-reply->code), "%s", reply->text) : 0;
+}
+
+int opener_open(struct opener *o, const struct hostpath *p, int *ret_fd, struct err *e)
+{
+	struct wire_open body = {
+		.uid = p->uid, .gid = p->gid, .kind = p->kind, .avoid = p->avoid
+	};
+	struct question q = { WIRE_OPEN,       &body,	p->path, sizeof(body),
+			      strlen(p->path), p->what, p->path };
+	int rc;
+
+	if (q.extra_len >= PATH_MAX)
+		return err_sys(e, ENAMETOOLONG, "%s", p->what);
+	snprintf(body.what, sizeof(body.what), "%s", p->what);
+	rc = opener_call(o, &q, e);
+	if (rc == 0)
+		rc = opener_verdict(o, e);
+	if (rc == 0 && o->message.nfds != 1)
+		rc = err_set(e, -EIO, "%s: the opener of paths sends no descriptor", p->what);
+	if (rc < 0) {
+		wire_message_close(&o->message);
+		return rc;
+	}
+	*ret_fd = o->message.fds[0];
+	return 0;
+}
+
+int opener_check_map(struct opener *o, const struct id_map *map, uid_t uid, gid_t gid,
+		     struct err *e)
+{
+	struct wire_check_map body = { .uid = uid, .gid = gid };
+	struct question q = { WIRE_CHECK_MAP,
+			      &body,
+			      map->ranges,
+			      sizeof(body),
+			      map->n * sizeof(*map->ranges),
+			      "user.map",
+			      "the user database" };
+	int rc;
+
+	if (map->n > WIRE_RANGES_MAX)
+		return err_set(e, -EINVAL, "user.map: more than %d lines", WIRE_RANGES_MAX);
+	rc = opener_call(o, &q, e);
+	if (rc == 0)
+		rc = opener_verdict(o, e);
+	wire_message_close(&o->message);
+	return rc;
+}
+
+/* ---- the process's end ---- */
+
+static int serve_open(struct wire_message *m, int *ret_fd, struct err *e)
+{
+	struct wire_open *body = (struct wire_open *)m->body;
+	struct hostpath p = {
+		.path = m->body + sizeof(*body),
+		.kind = body->kind ? HOSTPATH_DIRECTORY : HOSTPATH_FILE,
+		.what = body->what,
+		.uid = body->uid,
+		.gid = body->gid,
+		.avoid = body->avoid,
+	};
+
+	body->what[sizeof(body->what) - 1] = '\0';
+	return hostpath_open(&p, ret_fd, e);
+}
+
+static int serve_check_map(const struct wire_message *m, struct err *e)
+{
+	const struct wire_check_map *body = (const struct wire_check_map *)m->body;
+	struct id_map map = { .n = m->extra / sizeof(*map.ranges),
+			      .ranges = (struct id_map_range *)(body + 1) };
+	struct cred owner;
+	int rc = cred_find(body->uid, body->gid, &owner, e);
+
+	return rc < 0 ? err_prefix(e, "user.map: ") : usermap_check(&map, &owner, e);
+}
+
+static void serve(struct wire_message *m)
+{
+	struct wire_reply reply = { 0 };
+	struct err e = { 0 };
+	int opened = -1;
+
+	reply.code =
+		m->header.type == WIRE_OPEN ? serve_open(m, &opened, &e) : serve_check_map(m, &e);
+	if (reply.code < 0)
+		snprintf(reply.text, sizeof(reply.text), "%s", e.text);
+	wire_send(OPENER_FD, WIRE_OPENED, m->header.seq, &reply, sizeof(reply), NULL, 0, &opened,
+		  opened >= 0);
+	if (opened >= 0)
+		close(opened);
+}
+
+int opener_main(void)
+{
+	struct wire_message *m = malloc(sizeof(*m));
+	struct pollfd p = { .fd = OPENER_FD, .events = POLLIN };
+	int rc = m ? 1 : -ENOMEM;
+
+	/* What the daemon was born with and did not open itself. */
+	close_range(OPENER_FD + 1, ~0u, 0);
+
+	while (rc == 1 || rc == -EAGAIN) {
+		poll(&p, 1, -1);
+		rc = wire_recv(OPENER_FD, WIRE_ASKER, m);
+		if (rc == 1)
+			serve(m);
+	}
+	free(m);
+	return rc;
+}
