@@ -1,7 +1,7 @@
 #!/bin/bash
 # mv of a machine, also while it runs: one object under another name, for everybody who knows it.
 # What ls, cat and words do is what is tried here.
-# shellcheck disable=SC2012
+# shellcheck disable=SC2002,SC2011,SC2012
 . tests/lib.sh
 . tests/machines.sh
 need_root

@@ -187,6 +187,12 @@ soon "it is heard again" 5 put "$M/container/deaf/ctl" kill
 await "$M/container/deaf" stopped
 rmdir "$M/container/deaf"
 
+# --- a shell whose job ends while it waits
+put "$c/ctl" start
+(sleep 0.6; put "$c/ctl" kill) &
+ok "a process of its own waits on when a job of the shell ends" \
+	bash -c 'sleep 0.2 & (echo stopped 10 >"$1"); exit $?' - "$c/wait"
+
 # --- removed
 (sleep 0.3; rmdir "$c") &
 timed "a machine that is removed" 0.2 2 put_apart "$c/wait" running 10
