@@ -20,6 +20,8 @@
 #include "fs/daemon.h"
 #include "fs/verb.h"
 
+#define ASKED_MAX 64 /* verbs that a monitor has not answered, their clients gone or not */
+
 /* A request that the monitor has not answered yet. */
 struct asked {
 	LIST_ENTRY(asked) link;
@@ -45,6 +47,7 @@ struct link {
 	bool refused;	    /* it has said why the machine could not be started ... */
 	struct err refusal; /* ... namely this */
 	LIST_HEAD(, asked) asked;
+	unsigned nasked;
 };
 
 /* ---- names ---- */
@@ -97,11 +100,12 @@ static struct asked *asked_find(struct link *l, uint32_t seq)
 	return NULL;
 }
 
-static void asked_answer(struct asked *a, int rc, const struct err *e)
+static void asked_answer(struct link *l, struct asked *a, int rc, const struct err *e)
 {
 	struct request *r = a->request;
 
 	LIST_REMOVE(a, link);
+	l->nasked--;
 	free(a);
 	if (r) {
 		r->parked = NULL;
@@ -120,7 +124,7 @@ static void link_fail_asked(struct link *l, const struct err *e)
 	struct asked *a;
 
 	while ((a = LIST_FIRST(&l->asked)))
-		asked_answer(a, e->code, e);
+		asked_answer(l, a, e->code, e);
 }
 
 /* ---- the monitor's end ---- */
@@ -404,7 +408,7 @@ static void handle_reply(struct link *l)
 		l->refusal = e;
 		return;
 	}
-	asked_answer(a, e.code, &e);
+	asked_answer(l, a, e.code, &e);
 }
 
 static void handle_grew(struct link *l)
@@ -460,6 +464,8 @@ static int link_ask(struct link *l, struct request *r, enum wire_type type, cons
 
 	if (l->foreign)
 		return foreign_refuse(l, e);
+	if (r && l->nasked >= ASKED_MAX)
+		return err_set(e, -EBUSY, "ctl: the monitor has not answered %u verbs", l->nasked);
 	a = calloc(1, sizeof(*a));
 	if (!a)
 		return err_sys(e, ENOMEM, "ctl");
@@ -474,6 +480,7 @@ static int link_ask(struct link *l, struct request *r, enum wire_type type, cons
 			       rc == -EAGAIN ? "does not listen" : "is gone");
 	}
 	LIST_INSERT_HEAD(&l->asked, a, link);
+	l->nasked++;
 	if (r) {
 		r->parked = a;
 		r->cancel = asked_cancel;

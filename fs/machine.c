@@ -528,6 +528,22 @@ static void recover_rest(struct machine *m, bool waited)
 	recover_ended(m, unseen, waited);
 }
 
+/*
+ * A daemon that was killed may have applied what it did not come to keep. One by one: where a
+ * controller is missing the others still count.
+ */
+static void recover_limits(struct machine *m)
+{
+	struct machine_config other[4] = { m->config, m->config, m->config, m->config };
+
+	other[0].memory_size = 0;
+	other[1].pids_max = 0;
+	other[2].cpu_weight = 0;
+	other[3].cpu_max.period = 0;
+	for (int i = 0; i < 4; i++)
+		machine_limit(m, &m->config, &other[i], NULL);
+}
+
 void machine_recover(struct machine *m)
 {
 	struct daemon *d = m->object.daemon;
@@ -547,6 +563,7 @@ void machine_recover(struct machine *m)
 	machine_cgroup_name(m, name);
 	if (d->cgroups && cgroup_open(d->cgroups, name, &m->cgroup, NULL) < 0)
 		m->cgroup = NULL;
+	recover_limits(m);
 }
 
 /* ---- configuration ---- */
