@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -23,8 +24,9 @@
 #include "fs/store.h"
 #include "fs/waiter.h"
 
-#define EVENTS_MAX	 (1u << 20) /* bytes */
-#define IDS_STEP	 1024	    /* ids set aside by one write */
+#define EVENTS_MAX	 (1u << 20)  /* bytes */
+#define EVENTS_OWN_MAX	 (64u << 10) /* bytes of a machine's */
+#define IDS_STEP	 1024	     /* ids set aside by one write */
 #define CGROUP_PARENT	 "machinefs"
 #define SHUTDOWN_SECONDS 10
 
@@ -121,10 +123,10 @@ static void fixed_read(struct daemon *d)
 		for (const char *p = text_str(&text);
 		     sscanf(p, "%llu %63s %u %u %o", &id, name, &own.uid, &own.gid, &mode) == 5;
 		     p += strcspn(p, "\n") + 1) {
-			struct node n;
+			struct node n = { 0 };
 
 			own.mode = mode;
-			if (node_find(d, id << 24, &n) < 0)
+			if (!(n.object = object_find(d, id)))
 				continue;
 			if (strcmp(name, "."))
 				n.file = class_file(n.object->class, name);
@@ -293,6 +295,7 @@ static int load_all(struct daemon *d, struct err *e)
 		rc = ids_reserve(d, d->next_id + IDS_STEP, e);
 	for (int kind = 0; rc == 0 && kind < 2; kind++)
 		rc = load_kind(d, (enum machine_kind)kind, true, e);
+	event_log_settle(d->events);
 	if (rc == 0)
 		recover_all(d);
 	return rc;
@@ -310,6 +313,10 @@ static int open_run_dir(const char *path, int *ret_fd, struct err *e)
 	/* Who can open a monitor's socket commands the machine. */
 	if (fchmod(*ret_fd, 0700) < 0)
 		return err_sys(e, errno, "%s", path);
+	/* What is in it is of one daemon's machines. */
+	if (flock(*ret_fd, LOCK_EX | LOCK_NB) < 0)
+		return errno == EWOULDBLOCK ? err_set(e, -EBUSY, "%s: another daemon uses it", path)
+					    : err_sys(e, errno, "%s", path);
 	return 0;
 }
 
@@ -325,7 +332,7 @@ int daemon_new(const struct daemon_options *options, struct daemon **ret, struct
 	TAILQ_INIT(&d->opened);
 	d->message = malloc(sizeof(*d->message));
 	d->loop = event_base_new();
-	d->events = event_log_new(EVENTS_MAX);
+	d->events = event_log_new(EVENTS_MAX, EVENTS_OWN_MAX);
 	if (!d->loop || !d->events || !d->message)
 		rc = err_sys(e, ENOMEM, "daemon");
 	if (rc == 0)
@@ -334,6 +341,8 @@ int daemon_new(const struct daemon_options *options, struct daemon **ret, struct
 		rc = store_open(options->state_dir, &d->state_fd, e);
 	if (rc == 0)
 		rc = open_run_dir(options->run_dir, &d->run_fd, e);
+	if (rc == 0)
+		rc = event_log_keep(d->events, d->run_fd, e);
 	if (rc == 0 && cgroup_host_new(CGROUP_PARENT, &d->cgroups, &d->cgroups_why) < 0)
 		log_line(LOG_LEVEL_NOTICE, "no limits are possible: %s", d->cgroups_why.text);
 	if (rc == 0)
@@ -402,17 +411,15 @@ void daemon_machine_ended(struct daemon *d)
 		event_base_loopexit(d->loop, NULL);
 }
 
-/* What was written without being committed is not to be committed by this. */
-static void object_close_handles(struct object *o)
+/* What was written without being committed is not to be committed by closing it now. */
+static void object_drop_drafts(struct object *o)
 {
 	struct handle *h;
 
-	while ((h = LIST_FIRST(&o->handles))) {
-		text_clear(&h->draft);
-		handle_close(h);
-	}
+	LIST_FOREACH(h, &o->handles, link)
+	text_clear(&h->draft);
 	for (size_t i = 0; i < o->nchildren; i++)
-		object_close_handles(o->children[i]);
+		object_drop_drafts(o->children[i]);
 }
 
 void daemon_release(struct daemon *d)
@@ -425,5 +432,5 @@ void daemon_release(struct daemon *d)
 			if (m->link)
 				link_release(m->link);
 		}
-	object_close_handles(d->root);
+	object_drop_drafts(d->root);
 }

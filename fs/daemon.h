@@ -10,6 +10,7 @@
 #include "backends/cgroup.h"
 #include "backends/err.h"
 #include "fs/node.h"
+#include "fs/options.h"
 
 struct event_log;
 struct link;
@@ -17,15 +18,8 @@ struct machine;
 struct opener;
 TAILQ_HEAD(machine_list, machine);
 struct poker;
+struct upgrade;
 struct wire_message;
-
-struct daemon_options {
-	const char *mountpoint;
-	const char *state_dir;
-	const char *run_dir;
-	const char *mount_options; /* for -o, or NULL */
-	bool foreground;
-};
 
 enum daemon_class {
 	CLASS_ROOT,
@@ -54,7 +48,8 @@ struct daemon {
 	struct cgroup_host *cgroups; /* NULL where there are none; then why says why */
 	struct err cgroups_why;
 	struct event_log *events;
-	struct poker *poker; /* NULL until mounted */
+	struct poker *poker;	 /* NULL until mounted */
+	struct upgrade *upgrade; /* likewise */
 	struct opener *opener;
 	uint64_t own_dev; /* of the mount; 0 until mounted */
 	int seccomp_fd;	  /* the default profile, compiled at first use; -1 */
@@ -79,7 +74,7 @@ struct timespec daemon_now(struct daemon *d);
 /* Ends the loop when no machine runs any more. */
 void daemon_shutdown(struct daemon *d);
 void daemon_machine_ended(struct daemon *d);
-/* Answers all that wait and closes what is open: the front is about to go. */
+/* Answers all that wait and drops what was not committed: the front is about to go. */
 void daemon_release(struct daemon *d);
 
 #endif

@@ -7,14 +7,16 @@
 #include <event2/event.h>
 #include <fcntl.h>
 #include <fuse_lowlevel.h>
+#include <linux/fuse.h>
 #include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
-#include <sys/sysmacros.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
+#include "fs/journal.h"
+#include "fs/luggage.h"
 #include "fs/node.h"
 
 /* Directory offsets: the position behind an entry. Children go by their ids, which last. */
@@ -23,24 +25,33 @@
 #define OFF_FILES    3
 #define OFF_CHILDREN (1LL << 32)
 
+/* The notification by which the kernel sends again what was not answered (Linux 6.9). */
+#define NOTIFY_RESEND 7
+#define UNIQUE_RESENT (1ULL << 63)
+
 struct fuse_front {
 	struct front front; /* first */
 	struct daemon *daemon;
+	struct journal *journal;
 	struct fuse_session *session;
 	struct event *readable;
 	struct fuse_buf buf;
-	bool mounted;
-	void *aliases; /* tsearch tree of struct alias */
+	const struct fuse_in_header *message; /* the one that is being served */
 	uint64_t next_alias;
+	LIST_HEAD(, opened) all;
+	void *opened; /* tsearch tree of them, by number */
+	uint64_t next_handle;
+	uint64_t mute;		     /* the unique of a message of our own, which nobody awaits */
+	struct journal_call *before; /* calls of the daemon before this one */
+	size_t nbefore;
 };
 
-/*
- * Another node id for one inode number: each look-up of a file whose writes may be parked gets
- * its own, since the kernel holds a node's lock during a write (see struct file).
- */
-struct alias {
-	uint64_t id;
-	uint64_t ino;
+/* A handle by the number that the kernel has of it. */
+struct opened {
+	uint64_t number;
+	LIST_ENTRY(opened) link;
+	struct handle *handle;
+	int poll; /* in the journal, or -1 */
 };
 
 /*
@@ -52,12 +63,20 @@ struct alias {
  */
 #define KEPT 1e9
 
-#define ALIAS_BIT (1ULL << 63)
+/*
+ * Another node id for one inode number: each look-up of a file whose writes may be parked gets
+ * its own, since the kernel holds a node's lock during a write (see struct file). Its lower
+ * bits number the look-up in place of the file: a class has one such file.
+ */
+#define ALIAS_BIT  (1ULL << 63)
+#define ALIAS_BITS 24
+#define ALIAS_MASK ((1ULL << ALIAS_BITS) - 1)
 
 struct fuse_request {
 	struct request request; /* first */
 	fuse_req_t req;
 	bool is_write;
+	int call; /* in the journal while it is parked, or -1 */
 };
 
 static struct fuse_front *req_front(fuse_req_t req)
@@ -74,25 +93,19 @@ static struct caller req_caller(fuse_req_t req)
 
 /* ---- nodes ---- */
 
-static int compare_aliases(const void *x, const void *y)
+static uint64_t alias_new(struct fuse_front *f, struct node n)
 {
-	uint64_t a = ((const struct alias *)x)->id, b = ((const struct alias *)y)->id;
-
-	return a < b ? -1 : a > b;
+	return ALIAS_BIT | n.object->id << ALIAS_BITS | (f->next_alias++ & ALIAS_MASK);
 }
 
-static uint64_t alias_new(struct fuse_front *f, uint64_t ino)
+static int alias_node(struct fuse_front *f, uint64_t id, struct node *ret)
 {
-	struct alias *a = malloc(sizeof(*a));
+	int rc = node_find(f->daemon, (id & ~ALIAS_BIT) >> ALIAS_BITS << ALIAS_BITS, ret);
 
-	if (!a)
-		return 0;
-	*a = (struct alias){ ALIAS_BIT | f->next_alias++, ino };
-	if (!tsearch(a, &f->aliases, compare_aliases)) {
-		free(a);
-		return 0;
-	}
-	return a->id;
+	for (size_t i = 0; rc == 0 && i < ret->object->class->nfiles; i++)
+		if (ret->object->class->files[i].parks)
+			ret->file = &ret->object->class->files[i];
+	return rc;
 }
 
 static int front_node(struct fuse_front *f, fuse_ino_t id, struct node *ret)
@@ -102,15 +115,7 @@ static int front_node(struct fuse_front *f, fuse_ino_t id, struct node *ret)
 		*ret = (struct node){ .object = f->daemon->root };
 		return 0;
 	}
-	if (id & ALIAS_BIT) {
-		struct alias key = { .id = id },
-			     **found = tfind(&key, &f->aliases, compare_aliases);
-
-		if (!found)
-			return -ESTALE;
-		id = (*found)->ino;
-	}
-	return node_find(f->daemon, id, ret);
+	return id & ALIAS_BIT ? alias_node(f, id, ret) : node_find(f->daemon, id, ret);
 }
 
 static int front_dir(struct fuse_front *f, fuse_ino_t id, struct object **ret)
@@ -126,7 +131,7 @@ static int front_dir(struct fuse_front *f, fuse_ino_t id, struct object **ret)
 }
 
 /* What LOOKUP and READDIRPLUS tell; the kernel then knows the node until it forgets it. */
-static int front_entry(struct fuse_front *f, struct node n, struct fuse_entry_param *ret)
+static void front_entry(struct fuse_front *f, struct node n, struct fuse_entry_param *ret)
 {
 	*ret = (struct fuse_entry_param){ .entry_timeout = KEPT,
 					  .attr_timeout = n.file ? 0 : KEPT };
@@ -135,26 +140,23 @@ static int front_entry(struct fuse_front *f, struct node n, struct fuse_entry_pa
 	if (n.object == f->daemon->root && !n.file)
 		ret->ino = FUSE_ROOT_ID;
 	if (n.file && n.file->parks) {
-		ret->ino = alias_new(f, ret->attr.st_ino);
+		ret->ino = alias_new(f, n);
 		ret->entry_timeout = 0;
 	}
-	if (!ret->ino)
-		return -ENOSPC;
 	if (n.file && n.file->event_index >= 0)
 		n.object->known[n.file->event_index]++;
-	return 0;
 }
 
 static void reply_entry(fuse_req_t req, int rc, struct node n)
 {
 	struct fuse_entry_param entry;
 
-	if (rc == 0)
-		rc = front_entry(req_front(req), n, &entry);
-	if (rc < 0)
+	if (rc < 0) {
 		fuse_reply_err(req, -rc);
-	else
-		fuse_reply_entry(req, &entry);
+		return;
+	}
+	front_entry(req_front(req), n, &entry);
+	fuse_reply_entry(req, &entry);
 }
 
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -174,17 +176,6 @@ static void front_forget(struct fuse_front *f, fuse_ino_t id, uint64_t count)
 {
 	struct node n;
 
-	if (id & ALIAS_BIT) {
-		struct alias key = { .id = id },
-			     **found = tfind(&key, &f->aliases, compare_aliases);
-		struct alias *a = found ? *found : NULL;
-
-		if (a) {
-			tdelete(a, &f->aliases, compare_aliases);
-			free(a);
-		}
-		return;
-	}
 	if (front_node(f, id, &n) == 0 && n.file && n.file->event_index >= 0) {
 		uint32_t *known = &n.object->known[n.file->event_index];
 
@@ -357,8 +348,8 @@ static bool listing_add(struct listing *l, const char *name, struct node n, off_
 		/* Asked first whether it fits: an entry that is told counts as a look-up. */
 		len = fuse_add_direntry_plus(l->req, NULL, 0, name, NULL, 0);
 		if (len <= l->size - l->used) {
-			if (!entry.attr.st_ino && front_entry(req_front(l->req), n, &entry) < 0)
-				return false;
+			if (!entry.attr.st_ino)
+				front_entry(req_front(l->req), n, &entry);
 			fuse_add_direntry_plus(l->req, l->buf + l->used, l->size - l->used, name,
 					       &entry, next);
 		}
@@ -450,54 +441,132 @@ static void op_readdirplus(fuse_req_t req, fuse_ino_t id, size_t size, off_t off
 
 /* ---- files ---- */
 
-static void op_open(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
+static int compare_opened(const void *x, const void *y)
 {
+	uint64_t a = ((const struct opened *)x)->number, b = ((const struct opened *)y)->number;
+
+	return a < b ? -1 : a > b;
+}
+
+static struct opened *opened_find(const struct fuse_front *f, uint64_t number)
+{
+	struct opened key = { .number = number }, **found = tfind(&key, &f->opened, compare_opened);
+
+	return found ? *found : NULL;
+}
+
+/* On failure the handle is closed. */
+static struct opened *opened_new(struct fuse_front *f, uint64_t number, struct handle *h)
+{
+	struct opened *o = malloc(sizeof(*o));
+
+	if (o)
+		*o = (struct opened){ .number = number, .handle = h, .poll = -1 };
+	if (!o || !tsearch(o, &f->opened, compare_opened)) {
+		free(o);
+		handle_close(h);
+		return NULL;
+	}
+	LIST_INSERT_HEAD(&f->all, o, link);
+	return o;
+}
+
+static void opened_close(struct fuse_front *f, struct opened *o)
+{
+	tdelete(o, &f->opened, compare_opened);
+	LIST_REMOVE(o, link);
+	journal_unpoll(f->journal, o->poll);
+	handle_close(o->handle);
+	free(o);
+}
+
+/* A daemon before this one has opened it: it is opened anew, by what the request says of it. */
+static struct opened *opened_again(fuse_req_t req, fuse_ino_t id, const struct fuse_file_info *fi)
+{
+	struct fuse_front *f = req_front(req);
 	struct handle *h;
 	struct node n;
-	int rc = front_node(req_front(req), id, &n);
+
+	if (front_node(f, id, &n) < 0 || node_open(n, fi->flags, req_caller(req), &h) < 0)
+		return NULL;
+	handle_orphan(h);
+	return opened_new(f, fi->fh, h);
+}
+
+static struct opened *req_opened(fuse_req_t req, fuse_ino_t id, const struct fuse_file_info *fi)
+{
+	struct opened *o = opened_find(req_front(req), fi->fh);
+
+	if (!o)
+		o = opened_again(req, id, fi);
+	if (!o)
+		fuse_reply_err(req, ESTALE);
+	return o;
+}
+
+static void op_open(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
+{
+	struct fuse_front *f = req_front(req);
+	struct opened *o = NULL;
+	struct handle *h;
+	struct node n;
+	int rc = front_node(f, id, &n);
 
 	if (rc == 0)
 		rc = node_open(n, fi->flags, req_caller(req), &h);
+	if (rc == 0 && !(o = opened_new(f, f->next_handle++, h)))
+		rc = -ENOSPC;
 	if (rc < 0) {
 		fuse_reply_err(req, -rc);
 		return;
 	}
-	fi->fh = (uint64_t)(uintptr_t)h;
-	fi->direct_io = 1; /* the length is what a read returns, whatever was cached */
-	fi->noflush = !n.file->flush;
+	fi->fh = o->number;
+	/*
+	 * The length is what a read returns. A read through the page cache would be cut or padded
+	 * at the length that the kernel makes up while somebody writes.
+	 */
+	fi->direct_io = 1;
+	fi->noflush = !n.file->flush || (fi->flags & O_ACCMODE) == O_RDONLY;
 	if (fuse_reply_open(req, fi) < 0)
-		handle_close(h); /* the client was interrupted: there will be no release */
-}
-
-static struct handle *fi_handle(const struct fuse_file_info *fi)
-{
-	return (struct handle *)(uintptr_t)fi->fh;
+		opened_close(f, o); /* the client was interrupted: there will be no release */
 }
 
 static void op_read(fuse_req_t req, fuse_ino_t id, size_t size, off_t off,
 		    struct fuse_file_info *fi)
 {
+	struct opened *o = req_opened(req, id, fi);
 	const char *data = NULL;
-	ssize_t n = handle_read(fi_handle(fi), size, off, &data);
+	ssize_t n;
 
+	if (!o)
+		return;
 	req_front(req)->daemon->stats.requests++;
+	n = handle_read(o->handle, size, off, &data);
 	if (n < 0)
 		fuse_reply_err(req, (int)-n);
 	else
 		fuse_reply_buf(req, data, (size_t)n);
 }
 
+static void request_free(struct fuse_request *r)
+{
+	journal_unpark(req_front(r->req)->journal, r->call);
+	free(r);
+}
+
 static void request_answer(struct request *request, int result)
 {
 	struct fuse_request *r = (struct fuse_request *)request;
+	fuse_req_t req = r->req;
+	bool is_write = r->is_write;
 
+	request_free(r);
 	if (result < 0)
-		fuse_reply_err(r->req, -result);
-	else if (r->is_write)
-		fuse_reply_write(r->req, (size_t)result);
+		fuse_reply_err(req, -result);
+	else if (is_write)
+		fuse_reply_write(req, (size_t)result);
 	else
-		fuse_reply_err(r->req, 0);
-	free(r);
+		fuse_reply_err(req, 0);
 }
 
 /* A signal for the client: the request is taken back. Also called at once for a late comer. */
@@ -509,8 +578,21 @@ static void on_interrupt(fuse_req_t req, void *arg)
 		return;
 	r->request.cancel(&r->request);
 	free(r->request.rest);
+	request_free(r);
 	fuse_reply_err(req, EINTR);
-	free(r);
+}
+
+/* When the request came: one that the kernel has sent to the daemon before, came then. */
+static int64_t front_since(struct fuse_front *f)
+{
+	uint64_t unique = f->message->unique;
+	struct timespec now;
+
+	for (size_t i = 0; i < f->nbefore; i++)
+		if ((f->before[i].unique | UNIQUE_RESENT) == (unique | UNIQUE_RESENT))
+			return f->before[i].since;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000LL + now.tv_nsec / 1000;
 }
 
 static struct fuse_request *request_new(fuse_req_t req, bool is_write)
@@ -522,33 +604,55 @@ static struct fuse_request *request_new(fuse_req_t req, bool is_write)
 		return NULL;
 	}
 	r->req = req;
+	r->call = -1;
 	r->is_write = is_write;
 	r->request.who = req_caller(req);
+	r->request.since = front_since(req_front(req));
 	r->request.answer = request_answer;
 	req_front(req)->daemon->stats.requests++;
 	return r;
 }
 
+/* What may be asked again by another daemon is noted whole; of what must not, that it is open. */
+static void request_parked(struct fuse_request *r)
+{
+	struct fuse_front *f = req_front(r->req);
+	const struct fuse_in_header *message = f->message;
+
+	r->call = journal_park(f->journal, message->unique, message,
+			       r->request.again ? message->len : 0, r->request.since);
+	fuse_req_interrupt_func(r->req, on_interrupt, r);
+}
+
 static void op_write(fuse_req_t req, fuse_ino_t id, const char *data, size_t size, off_t off,
 		     struct fuse_file_info *fi)
 {
-	struct fuse_request *r = request_new(req, true);
+	struct opened *o = req_opened(req, id, fi);
+	struct fuse_request *r = o ? request_new(req, true) : NULL;
 
-	if (r && handle_write(fi_handle(fi), &r->request, data, size, off) == NODE_PARKED)
-		fuse_req_interrupt_func(req, on_interrupt, r);
+	if (r && handle_write(o->handle, &r->request, data, size, off) == NODE_PARKED)
+		request_parked(r);
 }
 
+/* Only who writes sends it, see op_open(). */
 static void op_flush(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
 {
-	struct fuse_request *r = request_new(req, false);
+	struct fuse_request *r;
+	struct opened *o;
 
+	fi->flags = O_WRONLY;
+	o = req_opened(req, id, fi);
+	r = o ? request_new(req, false) : NULL;
 	if (r)
-		handle_flush(fi_handle(fi), &r->request);
+		handle_flush(o->handle, &r->request);
 }
 
 static void op_release(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
 {
-	handle_close(fi_handle(fi));
+	struct opened *o = opened_find(req_front(req), fi->fh);
+
+	if (o)
+		opened_close(req_front(req), o);
 	fuse_reply_err(req, 0);
 }
 
@@ -557,10 +661,21 @@ static void op_fsync(fuse_req_t req, fuse_ino_t id, int datasync, struct fuse_fi
 	fuse_reply_err(req, 0); /* a write that was acknowledged is on disk */
 }
 
+/* libfuse keeps the kernel's number of the file to itself; who comes after us may need it. */
 static void op_poll(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi,
 		    struct fuse_pollhandle *ph)
 {
-	fuse_reply_poll(req, handle_poll(fi_handle(fi), ph));
+	const struct fuse_poll_in *in = (const void *)(req_front(req)->message + 1);
+	struct opened *o = req_opened(req, id, fi);
+
+	if (!o) {
+		if (ph)
+			fuse_pollhandle_destroy(ph);
+		return;
+	}
+	if (ph && o->poll < 0)
+		o->poll = journal_poll(req_front(req)->journal, in->kh);
+	fuse_reply_poll(req, handle_poll(o->handle, ph));
 }
 
 static void op_init(void *userdata, struct fuse_conn_info *conn)
@@ -616,7 +731,43 @@ static void invalidate(const struct front *front, uint64_t ino)
 	fuse_lowlevel_notify_inval_inode(((const struct fuse_front *)front)->session, ino, -1, 0);
 }
 
-/* ---- life ---- */
+/* ---- messages ---- */
+
+/* The connection's first message tells what kernel this is: whoever takes over must know it. */
+static ssize_t session_read(int fd, void *buf, size_t len, void *userdata)
+{
+	struct fuse_front *f = userdata;
+	ssize_t n = read(fd, buf, len);
+	const struct fuse_in_header *in = buf;
+	struct journal_page *page = f->journal->page;
+
+	if (n >= (ssize_t)sizeof(*in) && in->opcode == FUSE_INIT &&
+	    (size_t)n <= sizeof(page->opening)) {
+		memcpy(page->opening, buf, (size_t)n);
+		page->opening_len = (uint32_t)n;
+	}
+	return n;
+}
+
+static ssize_t session_writev(int fd, struct iovec *iov, int count, void *userdata)
+{
+	const struct fuse_front *f = userdata;
+	const struct fuse_out_header *out = iov->iov_base;
+
+	if (f->mute && out->unique == f->mute)
+		return out->len;
+	return writev(fd, iov, count);
+}
+
+static const struct fuse_custom_io session_io = { .writev = session_writev, .read = session_read };
+
+static void front_serve(struct fuse_front *f, const struct fuse_buf *buf)
+{
+	f->message = buf->mem;
+	f->journal->page->current = f->message->unique;
+	fuse_session_process_buf(f->session, buf);
+	f->journal->page->current = 0;
+}
 
 static void on_readable(int fd, short what, void *arg)
 {
@@ -624,88 +775,167 @@ static void on_readable(int fd, short what, void *arg)
 	int n;
 
 	while ((n = fuse_session_receive_buf(f->session, &f->buf)) > 0)
-		fuse_session_process_buf(f->session, &f->buf);
-	if ((n < 0 && n != -EAGAIN && n != -EINTR) || n == 0 || fuse_session_exited(f->session)) {
+		front_serve(f, &f->buf);
+	if ((n < 0 && n != -EAGAIN && n != -EINTR) || n == 0 || fuse_session_exited(f->session))
 		event_base_loopbreak(f->daemon->loop);
+}
+
+/* ---- taking over ---- */
+
+/* Serves a message that this daemon has not read from the kernel. */
+static void front_inject(struct fuse_front *f, void *message, size_t len)
+{
+	struct fuse_buf buf = { .mem = message, .size = len };
+
+	front_serve(f, &buf);
+}
+
+static void front_send(struct fuse_front *f, int32_t error, uint64_t unique, const void *body,
+		       size_t len)
+{
+	struct fuse_out_header out = { .len = (uint32_t)(sizeof(out) + len),
+				       .error = error,
+				       .unique = unique };
+	struct iovec iov[2] = { { &out, sizeof(out) }, { (void *)body, len } };
+
+	/* It fails where nobody waits any more. */
+	(void)!writev(fuse_session_fd(f->session), iov, 2);
+}
+
+/* Whoever polls asks again when he is woken, and finds a daemon that knows him. */
+static void front_wake_polls(struct fuse_front *f)
+{
+	for (unsigned i = 0; i < JOURNAL_POLLS; i++) {
+		struct fuse_notify_poll_wakeup_out wakeup = { .kh = f->journal->page->polls[i] };
+
+		if (!wakeup.kh)
+			continue;
+		f->journal->page->polls[i] = 0;
+		front_send(f, FUSE_NOTIFY_POLL, 0, &wakeup, sizeof(wakeup));
 	}
 }
 
-/*
- * A daemon that was killed leaves a mount on which everything fails; but for what the kernel
- * has kept, so it is made to ask.
- */
-static int front_clear(const char *mountpoint, struct err *e)
+static bool front_resend(struct fuse_front *f)
 {
-	struct statx st;
+	struct fuse_out_header out = { .len = sizeof(out), .error = NOTIFY_RESEND };
 
-	if (statx(AT_FDCWD, mountpoint, AT_STATX_FORCE_SYNC, STATX_TYPE, &st) < 0 &&
-	    errno == ENOTCONN)
-		umount2(mountpoint, MNT_DETACH);
-	if (statx(AT_FDCWD, mountpoint, 0, STATX_TYPE, &st) < 0)
-		return err_sys(e, errno, "%s: cannot be mounted", mountpoint);
-	if (!S_ISDIR(st.stx_mode))
-		return err_set(e, -EINVAL, "%s: cannot be mounted: not a directory", mountpoint);
+	return write(fuse_session_fd(f->session), &out, sizeof(out)) == sizeof(out);
+}
+
+/* What was noted whole is served now; the rest gets the answer that was left for it. */
+static void front_answer_calls(struct fuse_front *f)
+{
+	for (size_t i = 0; i < f->nbefore; i++) {
+		struct journal_call *c = &f->before[i];
+		struct fuse_write_out written = { .size = (uint32_t)c->answer };
+
+		if (c->len)
+			front_inject(f, c->message, c->len);
+		else if (c->answer < 0)
+			front_send(f, c->answer, c->unique, NULL, 0);
+		else
+			front_send(f, 0, c->unique, &written, sizeof(written));
+	}
+}
+
+static void front_adopt(void *arg, uint64_t number, struct handle *h)
+{
+	opened_new(arg, number, h);
+}
+
+int fuse_front_resume(struct fuse_front *f, const struct text *luggage, struct err *e)
+{
+	struct journal_page *page = f->journal->page;
+	const struct fuse_in_header *opening = (const void *)page->opening;
+	uint64_t current = page->current;
+	int rc;
+
+	rc = journal_take(f->journal, &f->before, &f->nbefore, e);
+	if (rc < 0)
+		return rc;
+	f->mute = opening->unique;
+	front_inject(f, page->opening, page->opening_len);
+	f->mute = 0;
+	object_inherit(f->daemon->root);
+	front_wake_polls(f);
+	if (luggage)
+		rc = luggage_unpack(luggage, f->daemon, front_adopt, f, e);
+	else if (front_resend(f))
+		return 0;
+	else if (current) /* nobody knows how far it came */
+		front_send(f, -EIO, current, NULL, 0);
+	front_answer_calls(f);
+	return rc;
+}
+
+void fuse_front_pause(struct fuse_front *f, bool pause)
+{
+	if (pause)
+		event_del(f->readable);
+	else
+		event_add(f->readable, NULL);
+}
+
+void fuse_front_pack(const struct fuse_front *f, struct text *luggage)
+{
+	const struct opened *o;
+
+	LIST_FOREACH(o, &f->all, link)
+	luggage_add_handle(luggage, o->number, o->handle);
+}
+
+int fuse_front_promise(struct request *request, struct err *e)
+{
+	struct fuse_request *r = (struct fuse_request *)request;
+	struct journal *j = req_front(r->req)->journal;
+
+	if (r->call < 0)
+		return err_set(e, -EBUSY, "too many calls are parked");
+	j->page->calls[r->call].answer = (int32_t)request->len;
 	return 0;
 }
 
-/* So that no host path is followed into it, where only we could answer. */
-static void front_know(struct fuse_front *f, const char *mountpoint)
-{
-	struct statx st;
+/* ---- life ---- */
 
-	if (statx(AT_FDCWD, mountpoint, AT_STATX_DONT_SYNC, STATX_TYPE, &st) == 0)
-		f->daemon->own_dev = makedev(st.stx_dev_major, st.stx_dev_minor);
-}
-
-static int front_mount(struct fuse_front *f, const char *mountpoint, const char *options,
-		       struct err *e)
+/* A session closes what it reads. */
+static int front_open(struct fuse_front *f, int mount, struct err *e)
 {
-	const char *all = geteuid() == 0 ? ",allow_other" : "";
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
-	char opts[4096];
-	int fd;
+	int fd = fcntl(mount, F_DUPFD_CLOEXEC, 3);
 
-	snprintf(opts, sizeof(opts),
-		 "-ofsname=machinefs,subtype=machinefs,default_permissions%s%s%s", all,
-		 options ? "," : "", options ? options : "");
-	if (fuse_opt_add_arg(&args, "machinefs") < 0 || fuse_opt_add_arg(&args, opts) < 0)
-		return err_sys(e, ENOMEM, "mount");
-	f->session = fuse_session_new(&args, &front_ops, sizeof(front_ops), f);
-	fuse_opt_free_args(&args);
-	if (!f->session)
-		return err_set(e, -EINVAL, "mount: the options \"%s\" are not accepted",
-			       options ? options : "");
-	if (front_clear(mountpoint, e) < 0)
-		return e->code;
-	if (fuse_session_mount(f->session, mountpoint) < 0)
-		return err_set(e, -EIO,
-			       "%s: cannot be mounted; is /dev/fuse there, and may "
-			       "you open it?",
-			       mountpoint);
-	f->mounted = true;
-	front_know(f, mountpoint);
-	fd = fuse_session_fd(f->session);
-	if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0)
+	if (fd < 0)
 		return err_sys(e, errno, "mount");
+	if (fuse_opt_add_arg(&args, "machinefs") == 0)
+		f->session = fuse_session_new(&args, &front_ops, sizeof(front_ops), f);
+	fuse_opt_free_args(&args);
+	if (!f->session || fuse_session_custom_io(f->session, &session_io, fd) != 0) {
+		close(fd);
+		return err_sys(e, ENOMEM, "mount");
+	}
 	f->readable = event_new(f->daemon->loop, fd, EV_READ | EV_PERSIST, on_readable, f);
 	if (!f->readable || event_add(f->readable, NULL) < 0)
 		return err_sys(e, ENOMEM, "mount");
 	return 0;
 }
 
-int fuse_front_new(struct daemon *d, const char *mountpoint, const char *options,
-		   struct fuse_front **ret, struct err *e)
+int fuse_front_new(struct daemon *d, int fd, struct journal *j, struct fuse_front **ret,
+		   struct err *e)
 {
 	struct fuse_front *f = calloc(1, sizeof(*f));
+	struct timespec now;
 	int rc;
 
 	if (!f)
 		return err_sys(e, ENOMEM, "mount");
+	clock_gettime(CLOCK_MONOTONIC, &now);
 	f->daemon = d;
-	f->next_alias = 1;
+	f->journal = j;
+	LIST_INIT(&f->all);
+	/* No number comes again of those that a daemon before this one has given. */
+	f->next_handle = f->next_alias = (uint64_t)(now.tv_sec * 1000000000LL + now.tv_nsec);
 	f->front = (struct front){ poll_wake, poll_free, invalidate };
 	d->front = &f->front;
-	rc = front_mount(f, mountpoint, options, e);
+	rc = front_open(f, fd, e);
 	if (rc < 0) {
 		fuse_front_free(f);
 		return rc;
@@ -716,24 +946,18 @@ int fuse_front_new(struct daemon *d, const char *mountpoint, const char *options
 
 void fuse_front_free(struct fuse_front *f)
 {
+	struct opened *o;
+
 	if (!f)
 		return;
-	daemon_release(f->daemon);
+	while ((o = LIST_FIRST(&f->all)))
+		opened_close(f, o);
 	f->daemon->front = NULL;
 	if (f->readable)
 		event_free(f->readable);
-	if (f->session) {
-		/* Also where somebody else has unmounted it: libfuse sees that by itself. */
-		if (f->mounted)
-			fuse_session_unmount(f->session);
+	if (f->session)
 		fuse_session_destroy(f->session);
-	}
-	while (f->aliases) {
-		struct alias *a = *(struct alias **)f->aliases;
-
-		tdelete(a, &f->aliases, compare_aliases);
-		free(a);
-	}
+	free(f->before);
 	free(f->buf.mem);
 	free(f);
 }

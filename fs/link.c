@@ -306,8 +306,9 @@ static void link_take_state(struct link *l, const struct wire_state *s)
 		l->ended = true;
 		return;
 	}
+	/* A link that has asked nothing yet is to a monitor that was there before this daemon. */
 	if (s->run != RUN_NEW)
-		machine_set_state(m, run_states[s->run], "");
+		machine_set_state(m, run_states[s->run], l->seq ? "" : "found");
 }
 
 /* The page was made, sized and sealed by a daemon; a monitor may hand over another thing. */
@@ -492,6 +493,16 @@ int link_connect(struct machine *m, struct link **ret)
 void link_own(struct link *l, pid_t pid)
 {
 	link_found(l, pid);
+}
+
+bool link_busy(const struct link *l)
+{
+	const struct asked *a;
+
+	LIST_FOREACH(a, &l->asked, link)
+	if (a->request)
+		return true;
+	return false;
 }
 
 pid_t link_pid(const struct link *l)

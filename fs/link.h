@@ -34,6 +34,9 @@ int link_verb(struct link *l, struct request *r, enum wire_verb_code verb, int64
 	      struct err *e);
 int link_input(struct link *l, const void *data, size_t len, struct err *e);
 
+/* Whether a client waits for an answer of the monitor's. */
+bool link_busy(const struct link *l);
+
 /* The monitor's process, when known (0: not yet), and the machine's (a container's init). */
 pid_t link_pid(const struct link *l);
 pid_t link_machine_pid(const struct link *l);

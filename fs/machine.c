@@ -21,7 +21,6 @@
 #include "fs/store.h"
 #include "fs/waiter.h"
 
-#define EVENTS_MAX    16384 /* bytes of a machine's own log */
 #define CLEANUP_TRIES 200
 #define OPENED_MAX    256 /* state directories open at a time: descriptors are few, machines many */
 
@@ -213,11 +212,6 @@ static struct machine *machine_new(enum machine_kind kind)
 	m->config.kind = kind;
 	m->dirfd = -1;
 	TAILQ_INIT(&m->waiters);
-	m->events = event_log_new(EVENTS_MAX);
-	if (!m->events) {
-		free(m);
-		return NULL;
-	}
 	return m;
 }
 
@@ -238,6 +232,9 @@ void machine_free(struct object *o)
 static int machine_insert(struct machine *m, struct daemon *d, uint64_t id, const char *name,
 			  struct err *e)
 {
+	m->events = event_log_of(d->events, id);
+	if (!m->events)
+		return err_sys(e, ENOMEM, "%s", name);
 	return object_init(&m->object, d,
 			   &d->classes[m->kind == KIND_VM ? CLASS_VM : CLASS_CONTAINER],
 			   d->machines[m->kind], id, name, e);
@@ -359,14 +356,15 @@ static int machine_read_config(struct machine *m, struct err *e)
 static int machine_read_meta(struct machine *m, const struct text *text, int rc, struct meta *ret,
 			     struct err *why)
 {
-	struct node other;
+	const struct object *other;
 
 	if (rc == 0)
 		rc = meta_parse(text_str(text), ret);
 	if (rc < 0)
 		return err_set(why, -EIO, "meta on disk cannot be read: %s", strerror(-rc));
-	if (node_find(m->object.daemon, ret->id << 24, &other) == 0)
-		return err_set(why, -EIO, "meta on disk is that of %s, too", other.object->name);
+	other = object_find(m->object.daemon, ret->id);
+	if (other)
+		return err_set(why, -EIO, "meta on disk is that of %s, too", other->name);
 	return 0;
 }
 
@@ -666,7 +664,7 @@ void machine_event(struct machine *m, const char *what, const char *detail)
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	object_path(&m->object, &path);
-	event_log_add(d->events, m->events, now, text_str(&path), what, detail);
+	event_log_add(m->events, now, text_str(&path), what, detail);
 	text_free(&path);
 	object_changed(&m->object, "events");
 	object_changed(d->root, "events");

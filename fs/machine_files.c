@@ -396,7 +396,8 @@ static const struct machine_file machine_rows[] = {
 	    .event = true,
 	    .log_size = events_size,
 	    .log_read = events_read,
-	    .doc = "What happened to this machine, a line each: SEQ TIME OBJECT WHAT [DETAIL]." },
+	    .doc = "What happened to this machine, a line each: SEQ TIME OBJECT WHAT [DETAIL]. SEQ "
+		   "counts this machine's events from 1. The last 64 KiB, as in the root's." },
 	  ATTR_BOTH },
 	{ { .name = "console",
 	    .mode = 0600,

@@ -294,6 +294,22 @@ void object_changed_by(struct object *o, unsigned changes)
 			file_changed(o, &o->class->files[i]);
 }
 
+void object_inherit(struct object *o)
+{
+	for (size_t i = 0; i < o->class->nfiles; i++) {
+		const struct file *f = &o->class->files[i];
+
+		o->told[f->index / 64] |= 1ULL << f->index % 64;
+		file_invalidate(o, f);
+		if (f->event_index >= 0) {
+			o->known[f->event_index] = 1;
+			file_poke(o, f);
+		}
+	}
+	for (size_t i = 0; i < o->nchildren; i++)
+		object_inherit(o->children[i]);
+}
+
 void object_refuse(struct object *o, const struct err *e)
 {
 	text_clear(&o->refusal);
@@ -317,18 +333,25 @@ uint64_t node_ino(struct node n)
 	return n.object->id << INO_HASH_BITS | (n.file ? n.file->hash : 0);
 }
 
+struct object *object_find(const struct daemon *d, uint64_t id)
+{
+	struct object key = { .id = id };
+	struct object **found = tfind(&key, &d->by_id, compare_ids);
+
+	return found ? *found : NULL;
+}
+
 int node_find(struct daemon *d, uint64_t ino, struct node *ret)
 {
-	struct object key = { .id = ino >> INO_HASH_BITS };
-	struct object **found = tfind(&key, &d->by_id, compare_ids);
+	struct object *o = object_find(d, ino >> INO_HASH_BITS);
 	uint32_t hash = ino & INO_HASH_MASK;
 
-	if (!found)
+	if (!o)
 		return -ESTALE;
-	*ret = (struct node){ .object = *found };
-	for (size_t i = 0; hash && i < (*found)->class->nfiles; i++)
-		if ((*found)->class->files[i].hash == hash)
-			ret->file = &(*found)->class->files[i];
+	*ret = (struct node){ .object = o };
+	for (size_t i = 0; hash && i < o->class->nfiles; i++)
+		if (o->class->files[i].hash == hash)
+			ret->file = &o->class->files[i];
 	return hash && !ret->file ? -ESTALE : 0;
 }
 
@@ -727,6 +750,28 @@ void request_finish(struct request *r, int rc, const struct err *e)
 	r->answer(r, rc < 0 ? rc : (int)r->len);
 }
 
+void handle_orphan(struct handle *h)
+{
+	h->orphan = true;
+	if (h->file->event_index >= 0)
+		h->seen--;
+}
+
+/* A file that commits later may have collected a part that is lost; a beginning is a new one. */
+static int handle_adopt(struct handle *h, bool begins, struct err *e)
+{
+	if (!h->orphan || !h->file->flush)
+		return 0;
+	if (!begins)
+		return err_set(
+			e, -EIO,
+			"%s: the daemon was killed, and what was written before may be lost; "
+			"write it anew",
+			h->file->name);
+	h->orphan = false;
+	return 0;
+}
+
 int handle_write(struct handle *h, struct request *r, const char *data, size_t len, off_t at)
 {
 	struct err e = { 0 };
@@ -738,7 +783,7 @@ int handle_write(struct handle *h, struct request *r, const char *data, size_t l
 		rc = err_set(&e, -ESTALE, "%s: the object was removed", h->file->name);
 	else if (len == 0)
 		rc = 0;
-	else
+	else if ((rc = handle_adopt(h, at == 0, &e)) == 0)
 		rc = h->file->write(h, r, data, len, &e);
 	if (rc != NODE_PARKED)
 		request_finish(r, rc, &e);
@@ -752,7 +797,7 @@ int handle_flush(struct handle *h, struct request *r)
 
 	r->handle = h;
 	r->len = 0;
-	if (!h->object->gone && h->file->flush)
+	if (!h->object->gone && h->file->flush && (rc = handle_adopt(h, false, &e)) == 0)
 		rc = h->file->flush(h, r, &e);
 	if (rc != NODE_PARKED)
 		request_finish(r, rc, &e);

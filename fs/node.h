@@ -158,6 +158,7 @@ struct handle {
 	char *refusal;	   /* the last one of this handle; read back by who may read and write */
 	struct text draft; /* collected writes, for files that commit later */
 	bool draft_bad;	   /* a part of it was refused: nothing is taken until the last close */
+	bool orphan;	   /* handle_orphan() */
 	uint32_t seen;	   /* version at the last read from the beginning */
 	off_t read_end;	   /* of a log: up to where it was read */
 	void *poll;	   /* front's */
@@ -171,10 +172,12 @@ struct handle {
 struct request {
 	struct handle *handle;
 	struct caller who;
-	size_t len; /* bytes written: the result of a write that succeeds */
+	size_t len;    /* bytes written: the result of a write that succeeds */
+	int64_t since; /* when it came, CLOCK_MONOTONIC, microseconds */
 	void (*answer)(struct request *r, int result);
 	void (*cancel)(struct request *r);
 	void *parked; /* of who parked it */
+	bool again;   /* set by him: another daemon may be asked the same */
 	bool noted;   /* the refusal stands in `error` already, in more words */
 	char *rest;   /* lines of a ctl write that are still to be run; owned */
 	TAILQ_ENTRY(request) link;
@@ -214,6 +217,11 @@ void object_path(const struct object *o, struct text *out);
 void object_changed(struct object *o, const char *file);
 /* Likewise for all files that change with any of these (enum change). */
 void object_changed_by(struct object *o, unsigned changes);
+/*
+ * The client's kernel knows this object and those below from an earlier daemon: what it keeps is
+ * taken back, and whoever watches shall look again.
+ */
+void object_inherit(struct object *o);
 /* Notes a refusal in the object's `error`: "EINVAL cpu.count: ...". */
 void object_refuse(struct object *o, const struct err *e);
 /* Likewise where one operation has several: lines of sentences, without the errno's name. */
@@ -227,6 +235,8 @@ struct node {
 };
 
 uint64_t node_ino(struct node n);
+/* NULL: there is none of that number. */
+struct object *object_find(const struct daemon *d, uint64_t id);
 /* Returns -ESTALE for what is gone. */
 int node_find(struct daemon *d, uint64_t ino, struct node *ret);
 int node_lookup(struct object *dir, const char *name, struct node *ret);
@@ -255,6 +265,8 @@ int node_rename(struct object *from, const char *name, struct object *to, const 
 
 int node_open(struct node n, int flags, struct caller who, struct handle **ret);
 void handle_close(struct handle *h);
+/* It was opened with a daemon that was killed: what was collected there is lost. */
+void handle_orphan(struct handle *h);
 ssize_t handle_read(struct handle *h, size_t size, off_t at, const char **ret_data);
 /*
  * The result is given to r->answer(); NODE_PARKED: later, and until then r->cancel() takes the

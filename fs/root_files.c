@@ -8,6 +8,7 @@
 #include "backends/hostcheck.h"
 #include "fs/daemon.h"
 #include "fs/event_log.h"
+#include "fs/upgrade.h"
 
 static const char readme[] =
 	"machinefs: virtual machines and containers as files\n"
@@ -57,7 +58,7 @@ static void show_version(struct object *o, const struct file *f, struct text *ou
 static void show_ctl(struct object *o, const struct file *f, struct text *out)
 {
 	if (!o->daemon->shutting_down)
-		text_add(out, "shutdown\n");
+		text_add(out, "shutdown\nupgrade\n");
 }
 
 static int write_ctl(struct handle *h, struct request *r, const char *data, size_t len,
@@ -67,6 +68,8 @@ static int write_ctl(struct handle *h, struct request *r, const char *data, size
 
 	if (len && data[len - 1] == '\n')
 		len--;
+	if (len == 7 && !memcmp(data, "upgrade", 7))
+		return upgrade_start(d->upgrade, r, e);
 	if (len != 8 || memcmp(data, "shutdown", 8))
 		return err_set(e, -EINVAL, "ctl: not a verb; `cat ctl` lists them");
 	if (d->shutting_down)
@@ -131,10 +134,12 @@ static const struct file root_rows[] = {
 	{ .name = "ctl",
 	  .mode = 0644,
 	  .changes = CHANGE_STATE,
+	  .parks = true,
 	  .show = show_ctl,
 	  .write = write_ctl,
 	  .doc = "Reading lists the daemon's verbs. shutdown stops all machines, then the "
-		 "daemon." },
+		 "daemon. upgrade has the program's file, which may be a newer one, take over: "
+		 "mount, machines, open files and waiting clients stay." },
 	{ .name = "error",
 	  .mode = 0444,
 	  .changes = CHANGE_REFUSAL,
@@ -146,8 +151,11 @@ static const struct file root_rows[] = {
 	  .event = true,
 	  .log_size = events_size,
 	  .log_read = events_read,
-	  .doc = "What happened, a line each: SEQ TIME OBJECT WHAT [DETAIL]. A gap in SEQ shows "
-		 "what was dropped." },
+	  .doc = "What happened, a line each: SEQ TIME OBJECT WHAT [DETAIL]. SEQ counts from 1, "
+		 "also through restarts of the daemon, until the host's next boot: a gap shows "
+		 "what a reader has missed. When the log has 1 MiB its older half goes, which tail "
+		 "-f "
+		 "takes for a truncation: it says so, and shows again what is left." },
 	{ .name = "stat", .mode = 0444, .show = show_stat, .doc = "The daemon's counters." },
 };
 

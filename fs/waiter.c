@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "fs/daemon.h"
 
@@ -102,6 +103,20 @@ static int wait_parse(const char *data, size_t len, enum machine_state *ret_want
 	return 0;
 }
 
+/* A request that a daemon before this one has parked has waited for a while already. */
+static struct timeval wait_left(const struct request *r, double seconds)
+{
+	struct timespec now;
+	double left;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	left = seconds + (double)r->since / 1e6 - ((double)now.tv_sec + (double)now.tv_nsec / 1e9);
+	if (left < 0)
+		left = 0;
+	return (struct timeval){ .tv_sec = (time_t)left,
+				 .tv_usec = (suseconds_t)((left - (double)(time_t)left) * 1e6) };
+}
+
 static int waiter_park(struct machine *m, struct request *r, enum machine_state wanted,
 		       double seconds, struct err *e)
 {
@@ -117,9 +132,8 @@ static int waiter_park(struct machine *m, struct request *r, enum machine_state 
 	w->request = r;
 	w->wanted = wanted;
 	if (seconds >= 0) {
-		struct timeval tv = { .tv_sec = (time_t)seconds };
+		struct timeval tv = wait_left(r, seconds);
 
-		tv.tv_usec = (suseconds_t)((seconds - (double)tv.tv_sec) * 1e6);
 		w->timer = evtimer_new(d->loop, on_timeout, w);
 		if (!w->timer) {
 			waiter_free(w);
@@ -130,6 +144,7 @@ static int waiter_park(struct machine *m, struct request *r, enum machine_state 
 	TAILQ_INSERT_TAIL(&m->waiters, w, link);
 	d->stats.parked++;
 	r->parked = w;
+	r->again = true;
 	r->cancel = waiter_cancel;
 	return NODE_PARKED;
 }

@@ -131,12 +131,8 @@ is "120 changes are 120 events" "$(grep -cE 'container/c state (paused|running)$
 ok "SEQ has no gap" awk '{ if ($1 != NR) exit 1 }' <<<"$events"
 ok "TIME never goes back" awk '{ if ($2 < t) exit 1; t = $2 }' <<<"$events"
 is "the form is SEQ TIME OBJECT WHAT" "$(grep -vcE '^[0-9]+ [0-9]{10}\.[0-9]{6} (vm|container)/[^ ]+ (created|removed|renamed|state)( |$)' <<<"$events")" 0
-is "a machine's events are its own" "$(cat "$c/events")" "$(grep ' container/c ' <<<"$events")"
-for _ in {1..400}; do printf 'pause\nresume\n'; done >"$T/many"
-while read -r verb; do put "$c/ctl" "$verb"; done <"$T/many"
-ok "its log is bounded" test "$(stat -c %s "$c/events")" -le 16384
-ok "whole lines are left" awk '!/^[0-9]+ [0-9.]+ container\/c / { exit 1 }' "$c/events"
-is "the newest is there" "$(tail -n 1 "$c/events")" "$(tail -n 1 "$M/events")"
+is "a machine's events are its own" "$(cut -d ' ' -f 2- "$c/events")" "$(grep ' container/c ' <<<"$events" | cut -d ' ' -f 2-)"
+ok "with a SEQ of their own" awk '{ if ($1 != NR) exit 1 }' "$c/events"
 
 # --- a console that is full is a shorter one
 put "$c/ctl" kill

@@ -1,0 +1,159 @@
+/* The command line: see options.h. */
+#include "fs/options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "backends/opener.h"
+#include "fs/launch.h"
+#include "fs/manual.h"
+#include "fs/upgrade.h"
+
+static const char usage[] =
+	"usage: machinefs [options] [MOUNTPOINT]\n"
+	"Virtual machines and containers as files. The default mount point is /run/machines.\n"
+	"\n"
+	"  -f, --foreground      stay in the foreground, log to stderr\n"
+	"      --state-dir DIR   durable state, default /var/lib/machinefs\n"
+	"      --run-dir DIR     sockets of running machines, default /run/machinefs\n"
+	"  -o OPT[,OPT...]       mount options\n"
+	"      --version, --help\n"
+	"\n"
+	"SIGTERM or an unmount ends the daemon and leaves the machines running; the next start\n"
+	"finds them again. `echo shutdown > ctl` stops them first. See machinefs(8).\n";
+
+enum long_option {
+	OPTION_STATE_DIR = 256,
+	OPTION_RUN_DIR,
+	OPTION_VERSION,
+	OPTION_HELP,
+	OPTION_KEPT,
+	OPTION_MONITOR,
+	OPTION_OPENER,
+	OPTION_SUCCESSOR,
+	OPTION_MANUAL
+};
+
+static const struct option long_options[] = {
+	{ "foreground", no_argument, NULL, 'f' },
+	{ "state-dir", required_argument, NULL, OPTION_STATE_DIR },
+	{ "run-dir", required_argument, NULL, OPTION_RUN_DIR },
+	{ "version", no_argument, NULL, OPTION_VERSION },
+	{ "help", no_argument, NULL, OPTION_HELP },
+	/* For the daemon and the build themselves: */
+	{ "kept", no_argument, NULL, OPTION_KEPT },
+	{ "monitor", no_argument, NULL, OPTION_MONITOR },
+	{ "opener", no_argument, NULL, OPTION_OPENER },
+	{ "successor", no_argument, NULL, OPTION_SUCCESSOR },
+	{ "manual", no_argument, NULL, OPTION_MANUAL },
+	{ NULL, 0, NULL, 0 },
+};
+
+int options_parse(int argc, char **argv, struct daemon_options *o)
+{
+	int c;
+
+	while ((c = getopt_long(argc, argv, "fo:", long_options, NULL)) != -1)
+		switch (c) {
+		case 'f':
+			o->foreground = true;
+			break;
+		case 'o':
+			o->mount_options = optarg;
+			break;
+		case OPTION_STATE_DIR:
+			o->state_dir = optarg;
+			break;
+		case OPTION_RUN_DIR:
+			o->run_dir = optarg;
+			break;
+		case OPTION_KEPT:
+			o->kept = true;
+			break;
+		case OPTION_VERSION:
+			printf("machinefs %s\n", MACHINEFS_VERSION);
+			return 0;
+		case OPTION_HELP:
+			fputs(usage, stdout);
+			return 0;
+		case OPTION_MONITOR:
+			return launch_monitor();
+		case OPTION_OPENER:
+			return opener_main() < 0;
+		case OPTION_SUCCESSOR:
+			return upgrade_answer();
+		case OPTION_MANUAL:
+			return manual_print(stdout) < 0;
+		default:
+			fputs("Try --help.\n", stderr);
+			return 2;
+		}
+	if (argc - optind > 1) {
+		fputs("machinefs: more than one mount point. Try --help.\n", stderr);
+		return 2;
+	}
+	if (optind < argc)
+		o->mountpoint = argv[optind];
+	return -1;
+}
+
+/* Absolute, since a daemon changes its directory. */
+static int absolute(const char **path, struct err *e)
+{
+	char *cwd, *out;
+
+	if (**path == '/')
+		return 0;
+	cwd = getcwd(NULL, 0);
+	if (!cwd || asprintf(&out, "%s/%s", cwd, *path) < 0) {
+		free(cwd);
+		return err_set(e, -EINVAL, "%s: no absolute path can be made of it", *path);
+	}
+	free(cwd);
+	*path = out; /* for as long as the process lives */
+	return 0;
+}
+
+/* The path by which this program was executed: by then the file may be a newer one. */
+static int own_path(const char **ret, struct err *e)
+{
+	char *path = realpath("/proc/self/exe", NULL);
+
+	if (!path)
+		return err_sys(e, errno, "/proc/self/exe");
+	*ret = path;
+	return 0;
+}
+
+int options_resolve(struct daemon_options *o, struct err *e)
+{
+	int rc = own_path(&o->exe, e);
+
+	if (rc == 0)
+		rc = absolute(&o->mountpoint, e);
+	if (rc == 0)
+		rc = absolute(&o->state_dir, e);
+	if (rc == 0)
+		rc = absolute(&o->run_dir, e);
+	return rc;
+}
+
+void options_argv(const struct daemon_options *o, char *argv[OPTIONS_ARGV_MAX])
+{
+	const char *words[OPTIONS_ARGV_MAX] = { "machinefs",   o->foreground ? "-f" : "--kept",
+						"--state-dir", o->state_dir,
+						"--run-dir",   o->run_dir };
+	int n = 6;
+
+	if (o->mount_options) {
+		words[n++] = "-o";
+		words[n++] = o->mount_options;
+	}
+	words[n++] = o->mountpoint;
+	words[n] = NULL;
+	memcpy(argv, words, sizeof(words));
+}
