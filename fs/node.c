@@ -494,30 +494,91 @@ static void dir_owned(struct object *o)
 		file_invalidate(o, &o->class->files[i]);
 }
 
-int node_chown(struct node n, int what, const struct owner *owner, struct err *e)
+static const char *node_name(struct node n)
 {
-	struct owner *own = n.file ? override_of(n) : &n.object->owner;
-	struct owner old;
+	return n.file ? n.file->name : n.object->name;
+}
+
+static int node_may_chown(struct node n, int what, const struct owner *owner, struct caller who,
+			  struct err *e)
+{
+	struct owner own = node_owner(n);
+
+	if (who.uid != 0 && who.uid != own.uid)
+		return err_set(e, -EPERM, "%s: it belongs to user %u", node_name(n), own.uid);
+	if (who.uid != 0 && (what & NODE_SET_UID) && owner->uid != own.uid)
+		return err_set(e, -EPERM, "%s: only root gives it to another user", node_name(n));
+	if ((what & NODE_SET_MODE) && owner->mode & ~(n.file ? 0666u : 01777u))
+		return err_set(e, -EPERM, "%s: mode %o is not possible here", node_name(n),
+			       owner->mode);
+	return 0;
+}
+
+static struct owner owner_change(struct owner own, int what, const struct owner *to)
+{
+	if (what & NODE_SET_MODE)
+		own.mode = to->mode;
+	if (what & NODE_SET_UID)
+		own.uid = to->uid;
+	if (what & NODE_SET_GID)
+		own.gid = to->gid;
+	return own;
+}
+
+/*
+ * Files go with their directory, also those that have a mode of their own: who had it before keeps
+ * nothing. What belonged to somebody else, to whom it was delegated, stays his.
+ */
+static void files_follow(struct object *o, struct owner from, struct owner to)
+{
+	for (size_t i = 0; i < o->noverrides; i++) {
+		struct owner *own = &o->overrides[i].owner;
+
+		if (own->uid == from.uid)
+			own->uid = to.uid;
+		if (own->gid == from.gid)
+			own->gid = to.gid;
+	}
+}
+
+static int node_commit_owner(struct node n, struct owner *own, struct owner next, struct err *e)
+{
+	struct object *o = n.object;
+	size_t size = o->noverrides * sizeof(*o->overrides);
+	struct owner_override *before = malloc(size + 1); /* what to go back to */
+	struct owner old = *own;
 	int rc;
 
-	if (!own)
-		return err_sys(e, ENOMEM, "%s", n.object->name);
-	if ((what & NODE_SET_MODE) && owner->mode & ~(n.file ? 0666u : 01777u))
-		return err_set(e, -EPERM, "%s: mode %o is not possible here",
-			       n.file ? n.file->name : n.object->name, owner->mode);
-	old = *own;
-	if (what & NODE_SET_MODE)
-		own->mode = owner->mode;
-	if (what & NODE_SET_UID)
-		own->uid = owner->uid;
-	if (what & NODE_SET_GID)
-		own->gid = owner->gid;
-	rc = n.object->class->chown ? n.object->class->chown(n.object, e) : 0;
+	if (!before)
+		return err_sys(e, ENOMEM, "%s", o->name);
+	if (size)
+		memcpy(before, o->overrides, size);
+	*own = next;
+	if (!n.file)
+		files_follow(o, old, next);
+	rc = o->class->chown ? o->class->chown(o, e) : 0;
+	if (rc < 0 && size)
+		memcpy(o->overrides, before, size);
 	if (rc < 0)
 		*own = old;
-	else if (n.file)
+	free(before);
+	return rc;
+}
+
+int node_chown(struct node n, int what, const struct owner *owner, struct caller who, struct err *e)
+{
+	struct owner *own;
+	int rc = node_may_chown(n, what, owner, who, e);
+
+	if (rc < 0)
+		return rc;
+	own = n.file ? override_of(n) : &n.object->owner;
+	if (!own)
+		return err_sys(e, ENOMEM, "%s", n.object->name);
+	rc = node_commit_owner(n, own, owner_change(*own, what, owner), e);
+	if (rc == 0 && n.file)
 		file_owned(n);
-	else
+	else if (rc == 0)
 		dir_owned(n.object);
 	return rc;
 }
