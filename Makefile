@@ -77,6 +77,7 @@ help:
 	@echo 'make demo         show the main job, command by command (root)'
 	@echo 'make check        all tests; TESTS="tests/fs/a.sh ..." only these; JOBS=2; V=1 every result'
 	@echo 'make check-asan   all tests with address and undefined-behaviour sanitizers'
+	@echo 'make fuzz         the fuzzers alone; FUZZ_SECONDS=3600 FUZZ_SEED=N FUZZ_KEEP=DIR'
 	@echo 'make lab-check    the tests that run inside the lab; tests/lab/run TEST runs one'
 	@echo 'make bench        figures beside the peers, as ratios (root)'
 	@echo 'make lint         formatting, include directions, static checks'

@@ -52,6 +52,8 @@ enum machine_kind { KIND_VM, KIND_CONTAINER };
 
 enum isolation { ISOLATION_PROCESS, ISOLATION_THREAD };
 
+enum restart_policy { RESTART_NEVER, RESTART_ON_FAILURE, RESTART_ALWAYS };
+
 /* Bits of container_config.namespaces; in the order of the words in the file. */
 enum namespace_bit {
 	NS_PID = 1 << 0,
@@ -92,6 +94,13 @@ struct container_config {
 struct machine_config {
 	enum machine_kind kind; /* set when the machine is made, not a file */
 	struct keyed label;
+	bool autostart;
+	uint64_t autostart_order;
+	uint64_t autostart_delay; /* seconds */
+	enum restart_policy restart;
+	uint64_t restart_delay; /* seconds */
+	uint64_t restart_max;	/* times in a row, or LIMIT_MAX */
+	bool ephemeral;
 	enum isolation isolation;
 	uint64_t cpu_count;  /* VM: vCPUs. Containers: not used */
 	uint64_t cpu_weight; /* 1..10000, as cgroup v2 */

@@ -295,11 +295,13 @@ static int monitor_take_fds(struct monitor *m, const struct wire_start *w, struc
 static int monitor_map_counters(struct monitor *m, struct err *e)
 {
 	size_t size = COUNTER_MAX * sizeof(uint64_t);
+	int fd = m->fd[WIRE_ROLE_COUNTERS], seals = fcntl(fd, F_GET_SEALS);
+	struct stat st;
 
-	if (m->fd[WIRE_ROLE_COUNTERS] < 0)
+	/* A write behind the end of a file would be the end of the machine. */
+	if (seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(fd, &st) < 0 || st.st_size < (off_t)size)
 		return err_set(e, -EINVAL, "start: no counters");
-	m->counters =
-		mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, m->fd[WIRE_ROLE_COUNTERS], 0);
+	m->counters = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (m->counters == MAP_FAILED) {
 		m->counters = NULL;
 		return err_sys(e, errno, "start: counters");

@@ -105,9 +105,14 @@ void opener_free(struct opener *o)
 {
 	if (!o)
 		return;
+	opener_rest(o);
+	free(o);
+}
+
+void opener_rest(struct opener *o)
+{
 	opener_drop(o);
 	opener_reap(o);
-	free(o);
 }
 
 /* What it is asked: a message, and for sentences the setting and its value. */

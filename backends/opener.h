@@ -26,6 +26,8 @@ struct opener;
 
 int opener_new(struct opener **ret, struct err *e);
 void opener_free(struct opener *o);
+/* Ends the process; the next path gets a new one. */
+void opener_rest(struct opener *o);
 
 /*
  * hostpath_open() by the opener. Also EIO, when what is on the way does not answer, and ENOSPC,

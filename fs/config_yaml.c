@@ -129,7 +129,8 @@ struct reader {
 	struct text *all;
 	struct err *e;
 	int refusals;
-	uint64_t seen; /* bit i: attribute i has been set */
+	uint64_t seen;		 /* bit i: attribute i has been set */
+	struct config_place *at; /* where, by attribute; or NULL */
 };
 
 _Static_assert(sizeof(((struct reader *)0)->seen) * 8 >= 64, "a bit for each attribute");
@@ -315,6 +316,10 @@ static const struct attr *reader_key(struct reader *r, const yaml_event_t *key)
 		return NULL;
 	}
 	r->seen |= bit;
+	if (r->at)
+		r->at[a - machine_attrs] =
+			(struct config_place){ (unsigned)key->start_mark.line + 1,
+					       (unsigned)key->start_mark.column + 1 };
 	return a;
 }
 
@@ -373,32 +378,51 @@ static int reader_document(struct reader *r)
 	return rc;
 }
 
+/* On success the result is in r->config, the caller's. */
+static int reader_run(struct reader *r, enum machine_kind kind, const char *data, size_t len)
+{
+	int rc = config_init(kind, &r->config, r->e);
+
+	if (rc < 0)
+		return rc;
+	if (!yaml_parser_initialize(&r->parser)) {
+		config_free(&r->config);
+		return err_sys(r->e, ENOMEM, "config.yaml");
+	}
+	yaml_parser_set_input_string(&r->parser, (const unsigned char *)data, len);
+	reader_document(r);
+	yaml_parser_delete(&r->parser);
+	if (r->refusals)
+		config_free(&r->config);
+	return r->refusals ? r->e->code : 0;
+}
+
 int config_parse(enum machine_kind kind, const char *data, size_t len, struct machine_config *ret,
 		 struct text *all, struct err *e)
 {
-	struct reader r = { .all = all, .e = e };
+	struct err unheard = { 0 };
+	struct reader r = { .all = all };
 	int rc;
 
+	r.e = e = e ? e : &unheard;
 	if (len > CONFIG_YAML_MAX) {
 		err_set(e, -EINVAL, "1:1: more than %u bytes", CONFIG_YAML_MAX);
 		if (all)
 			text_addf(all, "%s\n", e->text);
 		return -EINVAL;
 	}
-	rc = config_init(kind, &r.config, e);
-	if (rc < 0)
-		return rc;
-	if (!yaml_parser_initialize(&r.parser)) {
+	rc = reader_run(&r, kind, data, len);
+	if (rc == 0)
+		*ret = r.config;
+	return rc;
+}
+
+void config_places(enum machine_kind kind, const char *data, size_t len, struct config_place *at)
+{
+	struct err e = { 0 };
+	struct reader r = { .e = &e, .at = at };
+
+	memset(at, 0, machine_attr_count * sizeof(*at));
+	if (len <= CONFIG_YAML_MAX && reader_run(&r, kind, data, len) == 0)
 		config_free(&r.config);
-		return err_sys(e, ENOMEM, "config.yaml");
-	}
-	yaml_parser_set_input_string(&r.parser, (const unsigned char *)data, len);
-	reader_document(&r);
-	yaml_parser_delete(&r.parser);
-	if (r.refusals) {
-		config_free(&r.config);
-		return e->code;
-	}
-	*ret = r.config;
-	return 0;
 }

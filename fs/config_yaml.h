@@ -26,4 +26,12 @@ int config_print(const struct machine_config *c, struct text *out, struct err *e
 int config_parse(enum machine_kind kind, const char *data, size_t len, struct machine_config *ret,
 		 struct text *all, struct err *e);
 
+/* Where a document has a key. */
+struct config_place {
+	unsigned line, column; /* from 1; 0: it has not */
+};
+
+/* Finds the keys of a document that config_parse() has accepted; at: by machine_attrs. */
+void config_places(enum machine_kind kind, const char *data, size_t len, struct config_place *at);
+
 #endif

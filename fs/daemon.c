@@ -14,6 +14,7 @@
 
 #include "backends/opener.h"
 #include "backends/wire.h"
+#include "fs/autostart.h"
 #include "fs/event_log.h"
 #include "fs/link.h"
 #include "fs/log.h"
@@ -343,6 +344,8 @@ int daemon_new(const struct daemon_options *options, struct daemon **ret, struct
 		rc = open_run_dir(options->run_dir, &d->run_fd, e);
 	if (rc == 0)
 		rc = event_log_keep(d->events, d->run_fd, e);
+	if (rc == 0)
+		rc = autostart_new(d, &d->autostart, e);
 	if (rc == 0 && cgroup_host_new(CGROUP_PARENT, &d->cgroups, &d->cgroups_why) < 0)
 		log_line(LOG_LEVEL_NOTICE, "no limits are possible: %s", d->cgroups_why.text);
 	if (rc == 0)
@@ -378,6 +381,7 @@ void daemon_free(struct daemon *d)
 	links_free_retired(d);
 	for (int i = 0; i < CLASS_COUNT; i++)
 		free(d->classes[i].files);
+	autostart_free(d->autostart);
 	cgroup_host_free(d->cgroups);
 	opener_free(d->opener);
 	event_log_free(d->events);
@@ -394,13 +398,17 @@ void daemon_free(struct daemon *d)
 void daemon_shutdown(struct daemon *d)
 {
 	d->shutting_down = true;
+	autostart_stop(d->autostart);
 	object_changed_by(d->root, CHANGE_STATE);
 	for (int kind = 0; kind < 2; kind++)
 		for (size_t i = 0; i < d->machines[kind]->nchildren; i++) {
 			struct machine *m = object_machine(d->machines[kind]->children[i]);
 
-			if (m->link)
-				link_verb(m->link, NULL, VERB_STOP, SHUTDOWN_SECONDS, NULL);
+			restart_call_off(m);
+			if (!m->link)
+				continue;
+			restart_told(m, true);
+			link_verb(m->link, NULL, VERB_STOP, SHUTDOWN_SECONDS, NULL);
 		}
 	daemon_machine_ended(d);
 }

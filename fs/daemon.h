@@ -12,6 +12,7 @@
 #include "fs/node.h"
 #include "fs/options.h"
 
+struct autostart;
 struct event_log;
 struct link;
 struct machine;
@@ -48,6 +49,7 @@ struct daemon {
 	struct cgroup_host *cgroups; /* NULL where there are none; then why says why */
 	struct err cgroups_why;
 	struct event_log *events;
+	struct autostart *autostart;
 	struct poker *poker;	 /* NULL until mounted */
 	struct upgrade *upgrade; /* likewise */
 	struct opener *opener;
@@ -62,6 +64,7 @@ struct daemon {
 	LIST_HEAD(, link) retired;    /* monitors that are still to be reaped */
 	struct wire_message *message; /* the one being received, see fs/link.c */
 	bool shutting_down;
+	bool same_boot; /* another daemon was here since the host's boot, or the last shutdown */
 };
 
 int daemon_new(const struct daemon_options *options, struct daemon **ret, struct err *e);

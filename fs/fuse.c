@@ -18,6 +18,7 @@
 #include "fs/journal.h"
 #include "fs/luggage.h"
 #include "fs/node.h"
+#include "fs/poker.h"
 
 /* Directory offsets: the position behind an entry. Children go by their ids, which last. */
 #define OFF_DOT	     1
@@ -88,7 +89,9 @@ static struct caller req_caller(fuse_req_t req)
 {
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
 
-	return (struct caller){ ctx->uid, ctx->gid };
+	struct poker *poker = req_front(req)->daemon->poker;
+
+	return (struct caller){ ctx->uid, ctx->gid, poker && ctx->pid == poker_thread(poker) };
 }
 
 /* ---- nodes ---- */
@@ -268,7 +271,7 @@ static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 	struct object *dir = NULL;
 	int rc = front_dir(req_front(req), parent, &dir);
 
-	fuse_reply_err(req, -(rc < 0 ? rc : node_rmdir(dir, name)));
+	fuse_reply_err(req, -(rc < 0 ? rc : node_rmdir(dir, name, req_caller(req))));
 }
 
 static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,

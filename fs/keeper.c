@@ -318,7 +318,7 @@ int keeper_start(const struct daemon_options *o)
 	}
 	if (pid > 0) {
 		close(fds[1]);
-		_exit(read(fds[0], &byte, 1) == 1 ? 0 : 1);
+		return read(fds[0], &byte, 1) == 1 ? 0 : 1;
 	}
 	close(fds[0]);
 	setsid();

@@ -20,6 +20,7 @@
 #include "fs/config_yaml.h"
 #include "fs/daemon.h"
 #include "fs/link.h"
+#include "fs/store.h"
 
 #define MONITOR_LISTENER 3 /* the only descriptor of a monitor's process at its start */
 
@@ -53,10 +54,10 @@ static int launch_add_engine(struct launch *l, enum engine_fd role, int fd, stru
 
 static int launch_state_file(struct launch *l, const char *name, unsigned role, struct err *e)
 {
-	int fd = openat(machine_dir(l->m), name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int fd = store_open_file(machine_dir(l->m), name, O_RDWR | O_CREAT);
 
 	if (fd < 0)
-		return err_sys(e, errno, "start: %s in the state directory", name);
+		return err_sys(e, -fd, "start: %s in the state directory", name);
 	return launch_add(l, role, fd, e);
 }
 
@@ -335,7 +336,10 @@ static int launch_gather(struct launch *l, struct err *e)
 	return rc;
 }
 
-/* Until the monitor says better: this is what a daemon finds that comes after a crash. */
+/*
+ * Until the monitor says better: this is what a daemon finds that comes after a crash. Before
+ * there is a socket, so that where there is one `exit` tells of this run.
+ */
 static void launch_mark_running(struct launch *l)
 {
 	for (uint32_t i = 0; i < l->start.nfds; i++)
@@ -365,13 +369,14 @@ static int launch_build(struct launch *l, struct request *r, struct err *e)
 
 	if (rc == 0 && born_inside)
 		rc = launch_cgroup(l, e);
-	if (rc == 0)
-		rc = launch_connect(l, e);
+	if (rc < 0)
+		return rc;
+	launch_mark_running(l);
+	rc = launch_connect(l, e);
 	if (rc == 0 && !born_inside)
 		rc = launch_cgroup(l, e);
 	if (rc < 0)
 		return rc;
-	launch_mark_running(l);
 	return link_start(l->m->link, r, &l->start, &l->config, l->fds, e);
 }
 
@@ -393,6 +398,11 @@ int launch_machine(struct machine *m, struct request *r, struct err *e)
 
 	if (m->broken.code)
 		return err_set(e, -EIO, "%s", m->broken.text);
+	if (m->object.daemon->shutting_down)
+		return err_set(e, -EBUSY, "start: the daemon is shutting down");
+	if (ephemeral_goes(m))
+		return err_set(e, -EBUSY,
+			       "start: the machine was ephemeral, has ended and is being removed");
 	rc = launch_build(&l, r, e);
 	if (rc == NODE_PARKED) {
 		text_clear(&m->object.refusal);
@@ -401,6 +411,7 @@ int launch_machine(struct machine *m, struct request *r, struct err *e)
 		m->runs_as = m->object.owner.uid;
 		m->object.daemon->running++;
 		m->object.daemon->stats.starts++;
+		restart_began(m, r != NULL);
 		machine_set_state(m, STATE_STARTING, "");
 	} else {
 		link_abandon(m->link);

@@ -11,7 +11,10 @@
 #include "backends/err.h"
 #include "fs/machine.h"
 
-/* Returns NODE_PARKED (r is finished when the machine runs or is refused) or -errno. */
+/*
+ * Returns NODE_PARKED (r is finished when the machine runs or is refused) or -errno. r may be
+ * NULL: the start is our own, see fs/restart.h.
+ */
 int launch_machine(struct machine *m, struct request *r, struct err *e);
 
 /* What main() runs in a monitor's process: the listening socket is descriptor 3. */

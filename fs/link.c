@@ -61,6 +61,11 @@ void link_unlink(struct machine *m)
 	unlinkat(m->object.daemon->run_fd, m->uuid, 0);
 }
 
+bool link_exists(const struct machine *m)
+{
+	return faccessat(m->object.daemon->run_fd, m->uuid, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 int link_listen(struct machine *m, int *ret_listener, struct err *e)
 {
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -144,7 +149,6 @@ static void link_retire(struct link *l)
 
 	if (m->link == l)
 		m->link = NULL;
-	link_unlink(m);
 	if (l->pidfd < 0) {
 		link_free(l);
 		return;
@@ -160,6 +164,7 @@ void link_abandon(struct link *l)
 	event_del(l->readable);
 	close(l->fd);
 	l->fd = -1;
+	link_unlink(l->machine);
 	link_retire(l);
 }
 
@@ -171,6 +176,7 @@ static void link_over(struct link *l)
 
 	if (l->refused) {
 		e = l->refusal;
+		link_unlink(m); /* before `exit` tells of the run before */
 	} else {
 		if (!l->ended) {
 			link_autopsy(l, &ending);
@@ -184,7 +190,7 @@ static void link_over(struct link *l)
 	}
 	m->link = NULL;
 	if (l->refused)
-		machine_refused(m);
+		machine_refused(m, &e);
 	else
 		machine_ended(m, &ending);
 	link_fail_asked(l, &e);

@@ -25,6 +25,8 @@ int link_connect(struct machine *m, struct link **ret);
 /* Makes RUN/UUID; *ret_listener is the monitor's. */
 int link_listen(struct machine *m, int *ret_listener, struct err *e);
 void link_unlink(struct machine *m);
+/* Whether there is that socket: of a run whose end no daemon has acted on. */
+bool link_exists(const struct machine *m);
 
 /* Sends START; r is finished when the monitor has answered. */
 int link_start(struct link *l, struct request *r, const struct wire_start *start,

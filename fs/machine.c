@@ -14,6 +14,7 @@
 #include "backends/opener.h"
 #include "backends/wire.h"
 #include "fs/attr.h"
+#include "fs/autostart.h"
 #include "fs/config_yaml.h"
 #include "fs/daemon.h"
 #include "fs/event_log.h"
@@ -237,6 +238,8 @@ void machine_free(struct object *o)
 	config_free(&m->config);
 	if (m->cleanup)
 		event_free(m->cleanup);
+	restart_free(m);
+	ephemeral_free(m);
 	machine_close_dir(m);
 	free(m);
 }
@@ -306,10 +309,14 @@ int machine_mkdir(struct object *parent, const char *name, struct caller who, mo
 	return 0;
 }
 
-int machine_rmdir(struct object *o, struct err *e)
+int machine_rmdir(struct object *o, struct caller who, struct err *e)
 {
 	struct machine *m = object_machine(o);
 	int rc;
+
+	/* The name may have become another's, or the machine one that is to stay. */
+	if (who.helper && !ephemeral_goes(m))
+		return err_set(e, -EBUSY, "the machine is to stay");
 
 	if (machine_active(m))
 		return err_set(e, -EBUSY, "the machine is %s; stop it first",
@@ -320,6 +327,8 @@ int machine_rmdir(struct object *o, struct err *e)
 	link_free(m->link);
 	m->link = NULL;
 	link_unlink(m);
+	restart_forget(m);
+	ephemeral_free(m);
 	waiters_fail(m);
 	machine_event(m, "removed", "");
 	object_remove(o);
@@ -431,53 +440,32 @@ fail:
 	return rc;
 }
 
-static void machine_read_ending(struct machine *m)
+/* Whether a run has ended of which no daemon has told. */
+static bool machine_read_ending(struct machine *m)
 {
 	struct text text = TEXT_INIT;
+	bool torn = false;
 
 	if (store_read(machine_dir(m), "exit", &text) == 0 && text.len) {
 		m->has_ending = true;
-		if (ending_parse(text_str(&text), &m->ending) < 0) {
-			m->ending = (struct ending){ .kind = ENDING_FAILED };
-			snprintf(m->ending.why, sizeof(m->ending.why),
-				 "its monitor or the host went down");
-		}
+		torn = ending_parse(text_str(&text), &m->ending) < 0;
 	}
 	text_free(&text);
+	if (torn) {
+		m->ending = (struct ending){ .kind = ENDING_FAILED };
+		snprintf(m->ending.why, sizeof(m->ending.why), "its monitor or the host went down");
+		machine_record_ending(m);
+	}
+	return torn || (m->has_ending && link_exists(m));
 }
 
-void machine_recover(struct machine *m)
+/* A daemon that was killed on the way may have left these. */
+static void recover_sweep(struct machine *m)
 {
 	struct daemon *d = m->object.daemon;
 	char name[64];
-	int rc;
 
-	if (m->broken.code) {
-		m->broken.code = -EIO;
-		object_refuse(&m->object, &m->broken);
-	}
 	machine_cgroup_name(m, name);
-	rc = link_connect(m, &m->link);
-	if (rc == 0) {
-		m->state = STATE_STARTING; /* HELLO says what it really is */
-		m->runs_as = m->object.owner.uid;
-		d->running++;
-		if (d->cgroups && cgroup_open(d->cgroups, name, &m->cgroup, NULL) < 0)
-			m->cgroup = NULL;
-		return;
-	}
-	machine_read_ending(m);
-	m->state = m->broken.code || (m->has_ending && m->ending.kind == ENDING_FAILED)
-			   ? STATE_FAILED
-			   : STATE_STOPPED;
-	if (m->has_ending && m->ending.kind == ENDING_FAILED && !m->broken.code) {
-		struct err e = { 0 };
-
-		err_set(&e, -EIO, "%s", m->ending.why);
-		object_refuse(&m->object, &e);
-	}
-	/* A daemon that was killed on the way may have left these. */
-	link_unlink(m);
 	if (d->cgroups && cgroup_open(d->cgroups, name, &m->cgroup, NULL) == 0) {
 		cgroup_kill(m->cgroup, NULL);
 		cgroup_free(m->cgroup);
@@ -486,6 +474,68 @@ void machine_recover(struct machine *m)
 	/* One that was made by half cannot be opened, but be removed. */
 	if (d->cgroups)
 		cgroup_remove(d->cgroups, name, NULL);
+}
+
+/* What the daemon before would have done at the end of the run, or was about to do. */
+static void recover_ended(struct machine *m, bool unseen, bool waited)
+{
+	char text[320], detail[400];
+
+	if (unseen) {
+		ending_print(&m->ending, text, sizeof(text));
+		snprintf(detail, sizeof(detail), "%s %s", state_words[m->state], text);
+		machine_event(m, "state", detail);
+	}
+	if (waited)
+		restart_decide(m, NULL);
+	else if (unseen && link_exists(m) && m->object.daemon->same_boot)
+		restart_decide(m, &m->ending);
+	link_unlink(m);
+	restart_tell(m);
+	if (unseen || ephemeral_marked(m))
+		machine_over(m);
+}
+
+static void recover_rest(struct machine *m, bool waited)
+{
+	bool unseen = machine_read_ending(m);
+	bool failed = m->has_ending && m->ending.kind == ENDING_FAILED;
+
+	recover_sweep(m);
+	m->state = m->broken.code || failed ? STATE_FAILED : STATE_STOPPED;
+	if (m->broken.code) {
+		link_unlink(m);
+		return;
+	}
+	if (failed) {
+		struct err e = { 0 };
+
+		err_set(&e, -EIO, "%s", m->ending.why);
+		object_refuse(&m->object, &e);
+	}
+	recover_ended(m, unseen, waited);
+}
+
+void machine_recover(struct machine *m)
+{
+	struct daemon *d = m->object.daemon;
+	bool waited = restart_load(m);
+	char name[64];
+
+	if (m->broken.code) {
+		m->broken.code = -EIO;
+		object_refuse(&m->object, &m->broken);
+	}
+	if (link_connect(m, &m->link) < 0) {
+		recover_rest(m, waited);
+		return;
+	}
+	m->state = STATE_STARTING; /* HELLO says what it really is */
+	m->runs_as = m->object.owner.uid;
+	d->running++;
+	machine_cgroup_name(m, name);
+	if (d->cgroups && cgroup_open(d->cgroups, name, &m->cgroup, NULL) < 0)
+		m->cgroup = NULL;
 }
 
 /* ---- configuration ---- */
@@ -531,23 +581,22 @@ static bool config_equal(const struct machine_config *x, const struct machine_co
 	return true;
 }
 
-static int check_changes(const struct machine *m, const struct machine_config *next, struct err *e)
+static int check_change(const struct machine *m, const struct attr *a,
+			const struct machine_config *next, struct err *e)
 {
-	for (size_t i = 0; i < machine_attr_count; i++) {
-		const struct attr *a = &machine_attrs[i];
-		int rc = 0;
+	if (machine_active(m) && !(a->flags & ATTR_LIVE))
+		return err_set(e, -EBUSY, "%s: cannot change while the machine is %s", a->name,
+			       state_words[m->state]);
+	return a->flags & (ATTR_FILE_PATH | ATTR_DIR_PATH) ? check_path(m, a, next, e) : 0;
+}
 
-		if (!attr_applies(a, m->kind) || attr_equal(a, &m->config, next))
-			continue;
-		if (machine_active(m) && !(a->flags & ATTR_LIVE))
-			return err_set(e, -EBUSY, "%s: cannot change while the machine is %s",
-				       a->name, state_words[m->state]);
-		if (a->flags & (ATTR_FILE_PATH | ATTR_DIR_PATH))
-			rc = check_path(m, a, next, e);
-		if (rc < 0)
-			return rc;
-	}
-	return 0;
+/* One more refusal; the first one is the operation's. */
+static void check_refuse(struct err *first, struct text *all, const struct err *why)
+{
+	if (!first->code)
+		*first = *why;
+	if (all)
+		text_addf(all, "%s %s\n", err_name(why->code), why->text);
 }
 
 static int limit_set(struct machine *m, enum cgroup_limit which, uint64_t value, uint64_t old,
@@ -608,15 +657,25 @@ static int config_save(struct machine *m, const struct machine_config *c, struct
 }
 
 int machine_check(struct machine *m, const struct machine_config *next, struct caller who,
-		  struct err *e)
+		  struct text *all, struct err *e)
 {
-	int rc = check_authority(m, next, who, e);
+	struct err first = { 0 }, why = { 0 };
 
-	if (rc == 0)
-		rc = check_changes(m, next, e);
-	if (rc == 0 && machine_dir(m) < 0)
-		rc = err_set(e, -EIO, "its state directory cannot be read; remove the machine");
-	return rc;
+	if (check_authority(m, next, who, &why) < 0)
+		check_refuse(&first, all, &why);
+	for (size_t i = 0; i < machine_attr_count; i++) {
+		const struct attr *a = &machine_attrs[i];
+
+		why.code = 0;
+		if (attr_applies(a, m->kind) && !attr_equal(a, &m->config, next) &&
+		    check_change(m, a, next, &why) < 0)
+			check_refuse(&first, all, &why);
+	}
+	if (!first.code && machine_dir(m) < 0) {
+		err_set(&why, -EIO, "its state directory cannot be read; remove the machine");
+		check_refuse(&first, all, &why);
+	}
+	return first.code ? err_set(e, first.code, "%s", first.text) : 0;
 }
 
 /* Whoever keeps something of a setting that is about to change learns of it. */
@@ -630,7 +689,7 @@ static void config_tell(struct machine *m, const struct machine_config *next)
 }
 
 int machine_configure(struct machine *m, struct machine_config *next, struct caller who,
-		      struct err *e)
+		      struct text *all, struct err *e)
 {
 	int rc;
 
@@ -638,7 +697,7 @@ int machine_configure(struct machine *m, struct machine_config *next, struct cal
 		config_free(next);
 		return 0;
 	}
-	rc = machine_check(m, next, who, e);
+	rc = machine_check(m, next, who, all, e);
 	if (rc < 0)
 		return rc;
 	if (machine_active(m))
@@ -664,6 +723,8 @@ int machine_configure(struct machine *m, struct machine_config *next, struct cal
 		m->broken = (struct err){ 0 };
 		machine_set_state(m, STATE_STOPPED, "");
 	}
+	restart_configured(m);
+	ephemeral_configured(m);
 	return 0;
 }
 
@@ -693,6 +754,7 @@ void machine_set_state(struct machine *m, enum machine_state state, const char *
 	text_addf(&text, "%s%s%s", state_words[state], *detail ? " " : "", detail);
 	machine_event(m, "state", text_str(&text));
 	text_free(&text);
+	autostart_notice(m->object.daemon->autostart, m);
 	object_changed_by(&m->object, CHANGE_STATE);
 	waiters_wake(m);
 }
@@ -707,8 +769,7 @@ void machine_cgroup_name(const struct machine *m, char buf[64])
 void machine_record_ending(struct machine *m)
 {
 	char text[320] = "";
-	int fd = openat(machine_dir(m), "exit",
-			O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int fd = store_open_file(machine_dir(m), "exit", O_WRONLY | O_CREAT | O_TRUNC);
 	size_t n;
 
 	if (fd < 0)
@@ -722,23 +783,17 @@ void machine_record_ending(struct machine *m)
 	close(fd);
 }
 
-static void machine_rest(struct machine *m)
+static void machine_rest_ended(struct machine *m)
 {
 	char text[320];
 
-	cgroup_free(m->cgroup);
-	m->cgroup = NULL;
-	if (m->refused) {
-		m->refused = false;
-		m->object.daemon->running--;
-		machine_set_state(m, m->before_start, "start refused");
-		daemon_machine_ended(m->object.daemon);
-		return;
-	}
 	ending_print(&m->ending, text, sizeof(text));
 	m->has_ending = true;
-	m->object.daemon->running--;
+	restart_decide(m, &m->ending);
+	/* Until here the next daemon would have done it: it finds a socket without a monitor. */
+	link_unlink(m);
 	machine_set_state(m, m->ending.kind == ENDING_FAILED ? STATE_FAILED : STATE_STOPPED, text);
+	restart_tell(m);
 	/* After the waiters, whose refusals are no more than a consequence. */
 	if (m->ending.kind == ENDING_FAILED) {
 		struct err e = { 0 };
@@ -746,7 +801,39 @@ static void machine_rest(struct machine *m)
 		err_set(&e, -EIO, "%s", m->ending.why);
 		object_refuse(&m->object, &e);
 	}
+	machine_over(m);
+}
+
+static void machine_rest_refused(struct machine *m)
+{
+	m->refused = false;
+	if (m->restart.own)
+		restart_decide(m, NULL);
+	machine_set_state(m, m->before_start, "start refused");
+	if (m->restart.own) {
+		restart_tell(m);
+		machine_over(m);
+	}
+}
+
+static void machine_rest(struct machine *m)
+{
+	cgroup_free(m->cgroup);
+	m->cgroup = NULL;
+	m->object.daemon->running--;
+	if (m->refused)
+		machine_rest_refused(m);
+	else
+		machine_rest_ended(m);
 	daemon_machine_ended(m->object.daemon);
+}
+
+void machine_over(struct machine *m)
+{
+	if (machine_active(m) || restart_waits(m))
+		return;
+	waiters_wake(m);
+	ephemeral_over(m);
 }
 
 /* `stopped` means that nothing of the machine is left, so it waits for the last process. */
@@ -786,8 +873,10 @@ void machine_ended(struct machine *m, const struct ending *ending)
 	machine_clean(m);
 }
 
-void machine_refused(struct machine *m)
+void machine_refused(struct machine *m, const struct err *why)
 {
+	if (m->restart.own)
+		restart_refused(m, why);
 	m->refused = true;
 	machine_record_ending(m);
 	machine_clean(m);

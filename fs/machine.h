@@ -15,7 +15,9 @@
 #include "backends/cgroup.h"
 #include "backends/config.h"
 #include "backends/engine.h"
+#include "fs/ephemeral.h"
 #include "fs/node.h"
+#include "fs/restart.h"
 
 struct attr;
 struct event_log;
@@ -50,6 +52,8 @@ struct machine {
 	struct cgroup *cgroup; /* while it has a monitor; NULL where there are no cgroups */
 	struct event_log *events;
 	TAILQ_HEAD(, waiter) waiters;
+	struct restart restart;
+	struct ephemeral ephemeral;
 	bool refused;	       /* cleaning up after a refused start */
 	struct event *cleanup; /* tries again to remove the control group */
 	unsigned cleanup_tries;
@@ -80,7 +84,7 @@ int machine_open_path(const struct machine *m, const struct machine_config *c, c
 /* class operations, see struct class */
 int machine_mkdir(struct object *parent, const char *name, struct caller who, mode_t mode,
 		  struct object **ret, struct err *e);
-int machine_rmdir(struct object *o, struct err *e);
+int machine_rmdir(struct object *o, struct caller who, struct err *e);
 int machine_rename(struct object *o, const char *name, struct err *e);
 int machine_chown(struct object *o, struct err *e);
 void machine_free(struct object *o);
@@ -95,19 +99,24 @@ int machine_load(struct daemon *d, enum machine_kind kind, const char *name, boo
 /* Finds a monitor that an earlier daemon left, or how the machine ended without one. */
 void machine_recover(struct machine *m);
 
-/* Whether machine_configure() would accept it; what only doing it can tell, a full disk, aside. */
+/*
+ * Whether machine_configure() would accept it; what only doing it can tell, a full disk, aside.
+ * e has the first refusal, all (when not NULL) a line "ERRNO SETTING: SENTENCE" for each.
+ */
 int machine_check(struct machine *m, const struct machine_config *next, struct caller who,
-		  struct err *e);
-/* Takes over next (on success only). who: whose request it is. */
+		  struct text *all, struct err *e);
+/* Takes over next (on success only). who: whose request it is. Refused, nothing has changed. */
 int machine_configure(struct machine *m, struct machine_config *next, struct caller who,
-		      struct err *e);
+		      struct text *all, struct err *e);
 
 /* Records the new state: events, watchers, waiters. */
 void machine_set_state(struct machine *m, enum machine_state state, const char *detail);
 /* The run is over: control group, then state and ending. */
 void machine_ended(struct machine *m, const struct ending *ending);
 /* The start was refused, nothing has run: back to what was before. */
-void machine_refused(struct machine *m);
+void machine_refused(struct machine *m, const struct err *why);
+/* At rest, with no other run to follow by itself: nothing when that is not so. */
+void machine_over(struct machine *m);
 /* Its last ending, or none, for the daemon that comes after this one. */
 void machine_record_ending(struct machine *m);
 void machine_event(struct machine *m, const char *what, const char *detail);

@@ -15,6 +15,7 @@
 #include "fs/event_log.h"
 #include "fs/link.h"
 #include "fs/machine.h"
+#include "fs/store.h"
 #include "fs/verb.h"
 #include "fs/waiter.h"
 
@@ -43,7 +44,7 @@ static int write_setting(struct handle *h, struct request *r, const char *data, 
 		return rc;
 	rc = attr_store(h->file->attr, &next, data, len, e);
 	if (rc == 0)
-		rc = machine_configure(m, &next, r->who, e);
+		rc = machine_configure(m, &next, r->who, NULL, e);
 	if (rc < 0)
 		config_free(&next);
 	return rc;
@@ -56,17 +57,90 @@ static void show_config(struct object *o, const struct file *f, struct text *out
 	config_print(&object_machine(o)->config, out, NULL);
 }
 
-static int config_check(struct machine *m, struct handle *h, struct request *r,
-			struct machine_config *ret, struct err *e)
+/* Lines "LINE:COLUMN: SENTENCE" of what is no configuration. */
+static void config_refuse_parsed(struct machine *m, const struct err *e, const char *lines)
+{
+	struct text out = TEXT_INIT;
+
+	for (; *lines; lines += strcspn(lines, "\n"), lines += *lines == '\n')
+		text_addf(&out, "%s config.yaml: %.*s\n", err_name(e->code),
+			  (int)strcspn(lines, "\n"), lines);
+	object_refuse_all(&m->object, text_str(&out));
+	text_free(&out);
+}
+
+/* One line "ERRNO SETTING: SENTENCE", with the place that the document has for the setting. */
+static void config_refuse_line(struct machine *m, const struct config_place *at, const char *line,
+			       struct text *out)
+{
+	int word = (int)strcspn(line, " "), len = (int)strcspn(line, "\n");
+	const char *name = line + word + 1;
+	int used = (int)strcspn(name, ":");
+	const struct attr *a = NULL;
+	char key[64];
+
+	if (used < (int)sizeof(key)) {
+		snprintf(key, sizeof(key), "%.*s", used, name);
+		a = attr_find(m->kind, key);
+	}
+	text_addf(out, "%.*s config.yaml: ", word, line);
+	if (a && at[a - machine_attrs].line)
+		text_addf(out, "%u:%u: ", at[a - machine_attrs].line, at[a - machine_attrs].column);
+	text_addf(out, "%.*s", len - word - 1, name);
+	if (a && !at[a - machine_attrs].line)
+		text_add(out, "; the document lacks it, which means its default");
+	text_add(out, "\n");
+}
+
+/* Likewise of what this machine cannot be now. */
+static void config_refuse_checked(struct machine *m, const struct handle *h, const char *lines)
+{
+	struct config_place *at = calloc(machine_attr_count, sizeof(*at));
+	struct text out = TEXT_INIT;
+
+	if (at)
+		config_places(m->kind, text_str(&h->draft), h->draft.len, at);
+	for (; at && *lines; lines += strcspn(lines, "\n"), lines += *lines == '\n')
+		config_refuse_line(m, at, lines, &out);
+	object_refuse_all(&m->object, text_str(&out));
+	text_free(&out);
+	free(at);
+}
+
+static int config_read(struct machine *m, struct handle *h, struct request *r,
+		       struct machine_config *ret, struct err *e)
 {
 	struct text all = TEXT_INIT;
 	int rc = config_parse(m->kind, text_str(&h->draft), h->draft.len, ret, &all, e);
 
 	if (rc < 0) {
-		object_refuse_all(&m->object, e, text_str(&all));
+		config_refuse_parsed(m, e, text_str(&all));
 		err_prefix(e, "config.yaml: ");
-		if (r)
-			r->noted = true;
+		r->noted = true;
+	}
+	text_free(&all);
+	return rc;
+}
+
+/*
+ * What the draft asks for is done, or only checked. Each refusal has a line in `error`.
+ */
+static int config_apply(struct machine *m, struct handle *h, struct request *r, bool commit,
+			struct err *e)
+{
+	struct text all = TEXT_INIT;
+	struct machine_config next;
+	int rc = config_read(m, h, r, &next, e);
+
+	if (rc < 0)
+		return rc;
+	rc = commit ? machine_configure(m, &next, h->who, &all, e)
+		    : machine_check(m, &next, h->who, &all, e);
+	if (rc < 0 || !commit)
+		config_free(&next);
+	if (rc < 0 && all.len) {
+		config_refuse_checked(m, h, text_str(&all));
+		r->noted = true;
 	}
 	text_free(&all);
 	return rc;
@@ -74,14 +148,8 @@ static int config_check(struct machine *m, struct handle *h, struct request *r,
 
 static int config_commit(struct machine *m, struct handle *h, struct request *r, struct err *e)
 {
-	struct machine_config next;
-	int rc = config_check(m, h, r, &next, e);
+	int rc = config_apply(m, h, r, true, e);
 
-	if (rc == 0) {
-		rc = machine_configure(m, &next, h->who, e);
-		if (rc < 0)
-			config_free(&next);
-	}
 	text_clear(&h->draft);
 	return rc;
 }
@@ -133,25 +201,16 @@ static int write_config(struct handle *h, struct request *r, const char *data, s
 /* Only a check: others who have the file open may still write more of the document. */
 static int flush_config(struct handle *h, struct request *r, struct err *e)
 {
-	struct machine *m = object_machine(h->object);
-	struct machine_config next;
-	int rc;
-
-	if (!h->draft.len)
-		return 0;
-	rc = config_check(m, h, r, &next, e);
-	if (rc < 0)
-		return rc;
-	rc = machine_check(m, &next, h->who, e);
-	config_free(&next);
-	return rc;
+	return h->draft.len ? config_apply(object_machine(h->object), h, r, false, e) : 0;
 }
 
 static void release_config(struct handle *h)
 {
+	struct request none = { .noted = false };
 	struct err e = { 0 };
 
-	if (h->draft.len && config_commit(object_machine(h->object), h, NULL, &e) < 0)
+	if (h->draft.len && config_commit(object_machine(h->object), h, &none, &e) < 0 &&
+	    !none.noted)
 		object_refuse(h->object, &e);
 }
 
@@ -230,18 +289,24 @@ static off_t console_part(struct machine *m, const char *name, int *ret_fd)
 {
 	struct stat st;
 
-	*ret_fd = openat(machine_dir(m), name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	*ret_fd = store_open_file(machine_dir(m), name, O_RDONLY);
 	return *ret_fd >= 0 && fstat(*ret_fd, &st) == 0 ? st.st_size : 0;
+}
+
+static off_t console_part_size(struct machine *m, const char *name)
+{
+	struct stat st;
+
+	return fstatat(machine_dir(m), name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode)
+		       ? st.st_size
+		       : 0;
 }
 
 static off_t console_size(struct object *o, const struct file *f)
 {
 	struct machine *m = object_machine(o);
-	struct stat old = { 0 }, log = { 0 };
 
-	fstatat(machine_dir(m), "console.old", &old, AT_SYMLINK_NOFOLLOW);
-	fstatat(machine_dir(m), "console", &log, AT_SYMLINK_NOFOLLOW);
-	return old.st_size + log.st_size;
+	return console_part_size(m, "console.old") + console_part_size(m, "console");
 }
 
 /* The older part followed by the newer one, as one file. */
@@ -424,7 +489,8 @@ static const struct machine_file machine_rows[] = {
 	    .release = release_config,
 	    .doc = "All settings as one YAML map. Writing replaces them in one transaction, at a "
 		   "line \"...\", or else at the last close; keys that are not there get their "
-		   "defaults." },
+		   "defaults. On a running machine all that changes must be able to: otherwise "
+		   "nothing does, and error has a line for each that cannot." },
 	  ATTR_BOTH },
 	{ { .name = "uuid",
 	    .mode = 0444,

@@ -5,8 +5,10 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "fs/autostart.h"
 #include "fs/daemon.h"
 #include "fs/fuse.h"
 #include "fs/fuse_mount.h"
@@ -65,6 +67,9 @@ static int resume(struct fuse_front *front, struct session *s, struct err *e)
 	else if (fuse_front_resume(front, &luggage, &why) < 0)
 		log_line(LOG_LEVEL_ERROR, "upgrade: %s", why.text);
 	text_free(&luggage);
+	/* Helpers of the daemon before this one are this process's children still. */
+	while (waitpid(-1, NULL, WNOHANG) > 0)
+		continue;
 	return rc;
 }
 
@@ -83,13 +88,13 @@ static int serve(struct daemon *d, struct session *s, const struct daemon_option
 	if (rc == 0)
 		rc = poker_new(o->mountpoint, &poker, e);
 	d->poker = poker;
-	d->own_dev = mount_device(o->mountpoint);
 	if (rc == 0 && !(d->upgrade = upgrade_new(d, front, s, o)))
 		rc = err_sys(e, ENOMEM, "upgrade");
 	if (rc == 0 && s->inherited)
 		rc = resume(front, s, e);
 	if (rc == 0) {
 		ready(d, o);
+		autostart_begin(d->autostart);
 		event_base_dispatch(d->loop);
 		notify_send("STOPPING=1", NULL, 0);
 	}
@@ -118,6 +123,7 @@ static int run(const struct daemon_options *o, struct err *e)
 	if (rc == 0)
 		rc = session_open(&session, o->mountpoint, o->mount_options, e);
 	if (rc == 0) {
+		d->own_dev = mount_device(o->mountpoint);
 		session_keep(&session);
 		rc = serve(d, &session, o, e);
 	}

@@ -317,12 +317,10 @@ void object_refuse(struct object *o, const struct err *e)
 	object_changed_by(o, CHANGE_REFUSAL);
 }
 
-void object_refuse_all(struct object *o, const struct err *e, const char *lines)
+void object_refuse_all(struct object *o, const char *lines)
 {
 	text_clear(&o->refusal);
-	for (; *lines; lines += strcspn(lines, "\n"), lines += *lines == '\n')
-		text_addf(&o->refusal, "%s config.yaml: %.*s\n", err_name(e->code),
-			  (int)strcspn(lines, "\n"), lines);
+	text_add(&o->refusal, lines);
 	object_changed_by(o, CHANGE_REFUSAL);
 }
 
@@ -567,6 +565,7 @@ static int node_commit_owner(struct node n, struct owner *own, struct owner next
 
 int node_chown(struct node n, int what, const struct owner *owner, struct caller who, struct err *e)
 {
+	size_t overrides = n.object->noverrides;
 	struct owner *own;
 	int rc = node_may_chown(n, what, owner, who, e);
 
@@ -576,9 +575,12 @@ int node_chown(struct node n, int what, const struct owner *owner, struct caller
 	if (!own)
 		return err_sys(e, ENOMEM, "%s", n.object->name);
 	rc = node_commit_owner(n, own, owner_change(*own, what, owner), e);
-	if (rc == 0 && n.file)
+	/* Also without an override, if there was none: it follows the directory again. */
+	if (rc < 0)
+		n.object->noverrides = overrides;
+	else if (n.file)
 		file_owned(n);
-	else if (rc == 0)
+	else
 		dir_owned(n.object);
 	return rc;
 }
@@ -650,7 +652,7 @@ int node_mkdir(struct object *dir, const char *name, struct caller who, mode_t m
 	return 0;
 }
 
-int node_rmdir(struct object *dir, const char *name)
+int node_rmdir(struct object *dir, const char *name, struct caller who)
 {
 	struct err e = { 0 };
 	struct object *o = object_child(dir, name);
@@ -664,8 +666,8 @@ int node_rmdir(struct object *dir, const char *name)
 		err_set(&e, -EPERM, "%s is part of the tree", name);
 		return dir_refuse(dir, &e);
 	}
-	rc = o->class->rmdir(o, &e);
-	if (rc < 0)
+	rc = o->class->rmdir(o, who, &e);
+	if (rc < 0 && !who.helper)
 		object_refuse(o, &e);
 	return rc;
 }

@@ -82,6 +82,7 @@ struct file {
 struct caller {
 	uid_t uid;
 	gid_t gid;
+	bool helper; /* the daemon's own: see fs/poker.h */
 };
 
 struct class
@@ -93,7 +94,7 @@ struct class
 	/* NULL where objects cannot be made, removed, renamed by users. */
 	int (*mkdir)(struct object *parent, const char *name, struct caller who, mode_t mode,
 		     struct object **ret, struct err *e);
-	int (*rmdir)(struct object *o, struct err *e);
+	int (*rmdir)(struct object *o, struct caller who, struct err *e);
 	int (*rename)(struct object *o, const char *name, struct err *e);
 	/* Owner or modes have changed: make it durable. */
 	int (*chown)(struct object *o, struct err *e);
@@ -224,8 +225,8 @@ void object_changed_by(struct object *o, unsigned changes);
 void object_inherit(struct object *o);
 /* Notes a refusal in the object's `error`: "EINVAL cpu.count: ...". */
 void object_refuse(struct object *o, const struct err *e);
-/* Likewise where one operation has several: lines of sentences, without the errno's name. */
-void object_refuse_all(struct object *o, const struct err *e, const char *lines);
+/* Likewise where one operation has several: the lines as they are to stand there. */
+void object_refuse_all(struct object *o, const char *lines);
 
 /* ---- nodes ---- */
 
@@ -261,7 +262,7 @@ void node_set_owner(struct node n, const struct owner *owner);
 int node_readlink(struct node n, struct text *out);
 int node_mkdir(struct object *dir, const char *name, struct caller who, mode_t mode,
 	       struct node *ret);
-int node_rmdir(struct object *dir, const char *name);
+int node_rmdir(struct object *dir, const char *name, struct caller who);
 /* Making and removing files is for nobody: notes a refusal, returns its errno. */
 int node_forbid(struct object *dir, const char *what, const char *name);
 int node_rename(struct object *from, const char *name, struct object *to, const char *new_name);

@@ -33,8 +33,8 @@ enum long_option {
 	OPTION_HELP,
 	OPTION_KEPT,
 	OPTION_MONITOR,
-	OPTION_OPENER,
 	OPTION_SUCCESSOR,
+	OPTION_OPENER,
 	OPTION_MANUAL
 };
 
@@ -47,8 +47,8 @@ static const struct option long_options[] = {
 	/* For the daemon and the build themselves: */
 	{ "kept", no_argument, NULL, OPTION_KEPT },
 	{ "monitor", no_argument, NULL, OPTION_MONITOR },
-	{ "opener", no_argument, NULL, OPTION_OPENER },
 	{ "successor", no_argument, NULL, OPTION_SUCCESSOR },
+	{ "opener", no_argument, NULL, OPTION_OPENER },
 	{ "manual", no_argument, NULL, OPTION_MANUAL },
 	{ NULL, 0, NULL, 0 },
 };

@@ -18,6 +18,7 @@
 
 struct poke {
 	TAILQ_ENTRY(poke) link;
+	bool remove;
 	char path[];
 };
 
@@ -28,6 +29,7 @@ struct poker {
 	TAILQ_HEAD(, poke) queue;
 	unsigned queued;
 	bool quit;
+	pid_t tid;
 	char *mountpoint;
 };
 
@@ -55,6 +57,9 @@ static void *poker_run(void *arg)
 	struct poker *p = arg;
 	struct poke *poke;
 
+	pthread_mutex_lock(&p->lock);
+	p->tid = gettid();
+	pthread_mutex_unlock(&p->lock);
 	while ((poke = poker_next(p))) {
 		char path[PATH_MAX];
 
@@ -63,7 +68,9 @@ static void *poker_run(void *arg)
 		 * gone meanwhile; then nobody watches it.
 		 */
 		if (snprintf(path, sizeof(path), "%s/%s", p->mountpoint, poke->path) < PATH_MAX)
-			(void)!utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW);
+			(void)!(poke->remove
+					? rmdir(path)
+					: utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW));
 		free(poke);
 	}
 	return NULL;
@@ -95,24 +102,45 @@ int poker_new(const char *mountpoint, struct poker **ret, struct err *e)
 	return 0;
 }
 
-void poker_poke(struct poker *p, const char *path)
+static void poker_add(struct poker *p, const char *path, bool remove)
 {
 	size_t len = strlen(path) + 1;
 	struct poke *poke;
 
 	pthread_mutex_lock(&p->lock);
 	TAILQ_FOREACH(poke, &p->queue, link)
-	if (!strcmp(poke->path, path))
+	if (poke->remove == remove && !strcmp(poke->path, path))
 		goto out;
 	poke = p->queued < POKES_MAX ? malloc(sizeof(*poke) + len) : NULL;
 	if (poke) {
 		memcpy(poke->path, path, len);
+		poke->remove = remove;
 		TAILQ_INSERT_TAIL(&p->queue, poke, link);
 		p->queued++;
 		pthread_cond_signal(&p->more);
 	}
 out:
 	pthread_mutex_unlock(&p->lock);
+}
+
+void poker_poke(struct poker *p, const char *path)
+{
+	poker_add(p, path, false);
+}
+
+void poker_remove(struct poker *p, const char *path)
+{
+	poker_add(p, path, true);
+}
+
+pid_t poker_thread(struct poker *p)
+{
+	pid_t tid;
+
+	pthread_mutex_lock(&p->lock);
+	tid = p->tid;
+	pthread_mutex_unlock(&p->lock);
+	return tid;
 }
 
 void poker_free(struct poker *p)

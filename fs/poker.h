@@ -1,5 +1,6 @@
 /*
- * struct poker: wakes inotify watchers of files that the daemon itself has changed.
+ * struct poker: does through the mount what the daemon may not do there itself: wakes inotify
+ * watchers of files that it has changed, and removes a machine's directory.
  *
  * The kernel tells watchers only of what is done through the mount; so a helper thread sets the
  * time of the file through the mount, and watchers see one IN_MODIFY. The daemon's thread must
@@ -9,6 +10,8 @@
 #ifndef FS_POKER_H
 #define FS_POKER_H
 
+#include <sys/types.h>
+
 #include "backends/err.h"
 
 struct poker;
@@ -17,6 +20,10 @@ struct poker;
 int poker_new(const char *mountpoint, struct poker **ret, struct err *e);
 /* path is relative to the mount point; copied. */
 void poker_poke(struct poker *p, const char *path);
+/* rmdir of it; whether it succeeds is seen by the request that comes. */
+void poker_remove(struct poker *p, const char *path);
+/* The helper's thread, by which its requests can be known; 0: it has not begun. */
+pid_t poker_thread(struct poker *p);
 /* To be called after the mount is gone: the helper may be inside a request to us. */
 void poker_free(struct poker *p);
 

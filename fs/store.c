@@ -166,13 +166,29 @@ int store_write(int dirfd, const char *name, const char *data, size_t len, struc
 	return rc < 0 ? err_sys(e, -rc, "state directory: cannot keep %s", name) : 0;
 }
 
-int store_read(int dirfd, const char *name, struct text *out)
+int store_open_file(int dirfd, const char *name, int flags)
 {
-	int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	int fd = openat(dirfd, name, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+	struct stat st;
 	int rc;
 
 	if (fd < 0)
 		return -errno;
+	rc = fstat(fd, &st) < 0 ? -errno : S_ISREG(st.st_mode) ? 0 : -EINVAL;
+	if (rc < 0) {
+		close(fd);
+		return rc;
+	}
+	return fd;
+}
+
+int store_read(int dirfd, const char *name, struct text *out)
+{
+	int fd = store_open_file(dirfd, name, O_RDONLY);
+	int rc;
+
+	if (fd < 0)
+		return fd;
 	rc = text_read_fd(out, fd);
 	close(fd);
 	return rc;

@@ -25,6 +25,11 @@ int store_open(const char *dir, int *ret_fd, struct err *e);
 /* The subdirectory for a kind of machine, made if need be and swept. */
 int store_open_kind(int state_fd, const char *kind, int *ret_fd, struct err *e);
 
+/*
+ * Opens a file of ours: a regular one, without blocking on what a foreign one may be, and without
+ * following links. Returns the descriptor or -errno; EINVAL for what is no regular file.
+ */
+int store_open_file(int dirfd, const char *name, int flags);
 /* Replaces dirfd/name durably. */
 int store_write(int dirfd, const char *name, const char *data, size_t len, struct err *e);
 /* ENOENT, and other errnos of the system as they are. */

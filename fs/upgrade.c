@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "backends/opener.h"
 #include "backends/spawn.h"
 #include "fs/fuse.h"
 #include "fs/journal.h"
@@ -128,6 +129,7 @@ static void upgrade_go(struct upgrade *u)
 	struct err e = { 0 };
 
 	options_argv(u->options, argv);
+	opener_rest(u->daemon->opener);
 	if (fuse_front_promise(u->request, &e) == 0 && luggage_pack(u, &e) == 0) {
 		log_line(LOG_LEVEL_NOTICE, "upgrade: %s takes over", u->options->exe);
 		session_leave(u->session, u->options->exe, argv, &e);

@@ -42,12 +42,27 @@ static const struct verb verbs[] = {
 
 #define VERB_COUNT (sizeof(verbs) / sizeof(verbs[0]))
 
+/* Ends the machine for good: it is not started again by itself. */
+static bool verb_ends(const struct verb *v)
+{
+	return v->code == VERB_STOP || v->code == VERB_KILL;
+}
+
+static bool verb_valid(const struct machine *m, const struct verb *v)
+{
+	if (restart_waits(m) && verb_ends(v))
+		return true;
+	if (!v->code && ephemeral_goes(m))
+		return false;
+	return v->states & 1u << m->state;
+}
+
 void ctl_show(struct object *o, const struct file *f, struct text *out)
 {
 	struct machine *m = object_machine(o);
 
 	for (size_t i = 0; i < VERB_COUNT; i++)
-		if (verbs[i].states & 1u << m->state && verbs[i].kinds & 1u << m->kind)
+		if (verbs[i].kinds & 1u << m->kind && verb_valid(m, &verbs[i]))
 			text_addf(out, "%s\n", verbs[i].name);
 }
 
@@ -114,13 +129,24 @@ static int verb_run(struct machine *m, struct request *r, char *line, struct err
 	rc = argument_parse(v, text ? text + strspn(text, " ") : "", &argument, e);
 	if (rc < 0)
 		return rc;
+	if (verb_ends(v) && restart_waits(m)) {
+		restart_call_off(m);
+		return 0;
+	}
 	if (!(v->states & 1u << m->state))
 		return verb_wrong_state(m, v, e);
 	if (!v->code)
 		return launch_machine(m, r, e);
 	if (!m->link)
 		return err_set(e, -ENXIO, "ctl: %s: the monitor is gone", v->name);
-	return link_verb(m->link, r, v->code, argument, e);
+	if (!verb_ends(v))
+		return link_verb(m->link, r, v->code, argument, e);
+	/* Before: whoever sees the end shall know. */
+	restart_told(m, true);
+	rc = link_verb(m->link, r, v->code, argument, e);
+	if (rc < 0)
+		restart_told(m, false);
+	return rc;
 }
 
 /* Runs the lines of r->rest until one is refused or parks the request. */

@@ -63,7 +63,7 @@ static void on_timeout(int fd, short what, void *arg)
 /* A machine at rest in another state comes to the wanted one only by somebody's new start. */
 static bool wait_hopeless(const struct machine *m, enum machine_state wanted, struct err *e)
 {
-	if (m->state == wanted || machine_active(m))
+	if (m->state == wanted || machine_active(m) || restart_waits(m))
 		return false;
 	err_set(e, -EIO, "wait: the machine is %s and does not become %s", state_words[m->state],
 		state_words[wanted]);
@@ -161,11 +161,10 @@ int wait_write(struct handle *h, struct request *r, const char *data, size_t len
 	if (m->state == wanted)
 		return 0;
 	/* Failed is an end as stopped is: who waits for the one learns of the other at once. */
-	if ((m->state == STATE_FAILED && wanted == STATE_STOPPED) ||
-	    (m->state == STATE_STOPPED && wanted == STATE_FAILED)) {
-		wait_hopeless(m, wanted, e);
+	if (((m->state == STATE_FAILED && wanted == STATE_STOPPED) ||
+	     (m->state == STATE_STOPPED && wanted == STATE_FAILED)) &&
+	    wait_hopeless(m, wanted, e))
 		return e->code;
-	}
 	return waiter_park(m, r, wanted, seconds, e);
 }
 

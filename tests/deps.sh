@@ -11,7 +11,7 @@ packages() {
 	build) echo gcc libc6-dev libfuse3-dev fuse3 libevent-dev libyaml-dev libseccomp-dev \
 		libzstd-dev liblzma-dev liblz4-dev zlib1g-dev ;;
 	check) echo automake inotify-tools busybox-static python3 cpio acpica-tools procps \
-		util-linux mount strace mandoc uidmap ;;
+		util-linux mount strace mandoc rsync vim-tiny less dash uidmap ;;
 	demo) echo busybox-static cpio ;;
 	kernel) echo busybox-static cpio kmod ;;
 	lab) echo qemu-system-x86 e2fsprogs busybox-static cpio kmod inotify-tools python3 procps ;;

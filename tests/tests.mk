@@ -18,8 +18,14 @@ LAB_TESTS  := $(filter-out tests/lab/mkinitrd.sh,$(wildcard tests/lab/*.sh)) \
               tests/container/*.sh tests/vm/*.sh) tests/fs/user.sh)
 TESTS      ?= $(HOST_TESTS) $(LAB_TESTS)
 
-# Fuzz targets are linked as unit tests are; tests/fuzz/fuzz.sh runs them.
+# Fuzz targets; tests/fuzz/fuzz.sh runs them. What they reach of the project is compiled once more,
+# with sanitizers and with a call at each branch, by which a target sees where an input went.
 FUZZ_BINS := $(patsubst tests/fuzz/%.c,$(B)/tests/fuzz/%,$(wildcard tests/fuzz/*.c))
+FUZZ_SAN  := -O1 -g -fPIE -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+             -fno-omit-frame-pointer
+FUZZ_OBJS := $(patsubst %.c,$(B)/tests/fuzz/%.o,$(wildcard fs/*.c backends/*.c))
+FUZZ_OBJS := $(filter-out $(B)/tests/fuzz/fs/main.o,$(FUZZ_OBJS)) \
+             $(filter $(B)/vmm/% $(B)/backends/container/%,$(OBJS))
 CHECK_BUILDS += $(if $(filter tests/fuzz/%,$(TESTS)),$(FUZZ_BINS))
 
 # With TESTS given, only the unit tests among them are built.
@@ -29,7 +35,7 @@ CHECK_BUILDS += $(B)/tests/box $(B)/tests/fault/failcall $(B)/tests/rootfs \
                 $(B)/machinefs \
                 $(B)/tests/guest/tiny.elf $(B)/tests/guest/tiny-pvh.elf
 
-.PHONY: check check-build check-asan lab-check lint bench demo
+.PHONY: check check-build check-asan fuzz lab-check lint bench demo
 .PRECIOUS: $(B)/tests/unit/%.o $(B)/tests/fuzz/%.o
 
 # Everything apt can bring comes first, in one go; the lab's part is optional.
@@ -44,6 +50,10 @@ lab-check:
 
 check-asan:
 	@$(MAKE) --no-print-directory check B=$(B)-asan SAN=1
+
+# FUZZ_SECONDS=3600 make fuzz: for that long; FUZZ_KEEP=DIR keeps what found a new way.
+fuzz:
+	@$(MAKE) --no-print-directory check TESTS=tests/fuzz/fuzz.sh
 
 # $(CHECK_BUILDS) again, late: what rooms added after this file was read counts as well.
 check-build: $(CHECK_UNITS)
@@ -60,7 +70,7 @@ demo:
 	@echo "Building machinefs and a tiny guest (a minute at most) ..."
 	+@$(SUBMAKE) $(DEMO_BUILDS)
 	@[ -f build/kernel/vmlinuz ] || tests/lab/kernel build/kernel || true
-	$(if $(DEMO_LAB),@[ ! -f build/kernel/vmlinuz ] || tests/lab/build build/lab build/kernel || true)
+	$(if $(DEMO_LAB),@[ ! -f build/kernel/vmlinuz ] || tests/lab/run || true)
 	@B=$(B) examples/demo.sh
 
 # Figures, never a verdict; tests/bench/run says what is measured.
@@ -79,13 +89,35 @@ lint:
 
 # A unit test is one C file that prints TAP; it links against everything but main(). From an
 # archive only what it uses is taken, so it may stand in for a module by defining its functions.
-$(UNIT_BINS) $(FUZZ_BINS): %: %.o $(B)/tests/machinefs.a
+$(UNIT_BINS): %: %.o $(B)/tests/machinefs.a
 	@echo "  LD    $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 $(B)/tests/machinefs.a: $(LIB_OBJS)
 	@mkdir -p $(@D)
 	$(Q)rm -f $@ && ar rcsT $@ $^
+
+$(B)/tests/fuzz/machinefs.a: $(FUZZ_OBJS)
+	@mkdir -p $(@D)
+	$(Q)rm -f $@ && ar rcsT $@ $^
+
+$(FUZZ_BINS): %: %.o $(B)/tests/fuzz/machinefs.a
+	@echo "  LD    $@"
+	$(Q)$(CC) -pie $(FUZZ_SAN) -Wl,--wrap=cgroup_host_new -o $@ $^ $(LIBS)
+
+$(B)/tests/fuzz/fs/%.o $(B)/tests/fuzz/backends/%.o: FUZZ_SAN += -fsanitize-coverage=trace-pc
+$(B)/tests/fuzz/fs/%.o: fs/%.c | $(DEPS_STAMP)
+	$(fuzz_compile)
+$(B)/tests/fuzz/backends/%.o: backends/%.c | $(DEPS_STAMP)
+	$(fuzz_compile)
+$(B)/tests/fuzz/%.o: tests/fuzz/%.c | $(DEPS_STAMP)
+	$(fuzz_compile)
+
+define fuzz_compile
+@mkdir -p $(@D)
+@echo "  CC    $@"
+$(Q)$(CC) $(CPPFLAGS) -std=gnu17 $(WARN) $(FUZZ_SAN) -MMD -MP -c -o $@ $<
+endef
 
 # Helpers of the tests are one file each, and need nothing of the project.
 $(B)/tests/%: tests/%.c | $(DEPS_STAMP)
@@ -101,4 +133,4 @@ $(B)/tests/rootfs: tests/busybox-root
 	@echo "  ROOT  $@"
 	$(Q)rm -rf $@ && tests/busybox-root $@
 
--include $(UNIT_SRCS:%.c=$(B)/%.d) $(FUZZ_BINS:%=%.d)
+-include $(UNIT_SRCS:%.c=$(B)/%.d) $(FUZZ_BINS:%=%.d) $(FUZZ_OBJS:.o=.d)

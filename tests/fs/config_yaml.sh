@@ -32,6 +32,11 @@ is "are set" "$(cat "$b/cpu.count" "$b/memory.size" "$b/label" | xargs)" "4 1073
 refused "a VM's is not a container's" EINVAL 'config\.yaml: [0-9]+:1: .*a container has no such setting' "$c" \
 	cp "$a/config.yaml" "$c/config.yaml"
 
+put "$a/boot.initrd" /proc/self/exe
+ok "a document that lacks a path" dash -c "printf 'cpu.count: 4\n...\n' >'$a/config.yaml'"
+is "takes it away" "$(cat "$a/boot.initrd")" ''
+cp "$T/a.yaml" "$a/config.yaml"
+
 # --- when it is committed
 cat >"$T/commit.py" <<'PY'
 import os, sys
@@ -163,6 +168,97 @@ if [ "$(id -u)" = 0 ]; then
 	refused "at the close, too" EBUSY 'hostname: cannot change while the machine is running' "$run" \
 		cp "$T/live.yaml" "$run/config.yaml"
 	is "with all the rest" "$(cat "$run/memory.size" "$run/hostname" | xargs)" "104857600"
+
+	# --- the transaction: live and not live, mixed
+	limits() { # what the kernel has
+		local group file
+		for group in /sys/fs/cgroup/machinefs /sys/fs/cgroup/*/machinefs; do
+			for file in memory.max memory.limit_in_bytes pids.max cpu.weight cpu.shares; do
+				[ -e "$group/container-$uuid/$file" ] && echo "$file $(cat "$group/container-$uuid/$file")"
+			done
+		done
+	}
+	uuid=$(cat "$run/uuid")
+	cp "$run/config.yaml" "$T/run.yaml"
+	before=$(limits)
+	cat >"$T/mix.yaml" <<-YAML
+	memory.size: 200M
+	root: $T/root
+	init: /bin/sleep 2000
+	pids.max: 77
+	namespaces: pid mount net uts ipc cgroup
+	label: {a: b}
+	hostname: other
+	...
+	YAML
+	refused "a mix of what may and what may not is refused" EBUSY 'config\.yaml: 3:1: init: cannot change while the machine is running' \
+		"$run" cp "$T/mix.yaml" "$run/config.yaml"
+	is "with a sentence for each, and its place" "$(cat "$run/error")" \
+		"EBUSY config.yaml: 3:1: init: cannot change while the machine is running
+EBUSY config.yaml: 7:1: hostname: cannot change while the machine is running"
+	ok "nothing has changed" cmp "$T/run.yaml" "$run/config.yaml"
+	ok "nothing on disk" cmp "$T/run.yaml" "$STATE_DIR/container/run/config.yaml"
+	is "nothing in the kernel" "$(limits)" "$before"
+	sed '/^\.\.\./d' "$T/mix.yaml" >"$T/mix2.yaml"
+	refused "at the close it is the same" EBUSY '3:1: init' "$run" cp "$T/mix2.yaml" "$run/config.yaml"
+	is "with as many sentences" "$(wc -l <"$run/error")" 2
+	sed '/^init:/d; s|^root:.*|root: /nowhere/else|' "$T/mix.yaml" >"$T/mix2.yaml"
+	refused "what the document lacks is its default" EBUSY 'init: cannot change' "$run" cp "$T/mix2.yaml" "$run/config.yaml"
+	is "which is said" "$(cat "$run/error")" \
+		"EBUSY config.yaml: 2:1: root: cannot change while the machine is running
+EBUSY config.yaml: init: cannot change while the machine is running; the document lacks it, which means its default
+EBUSY config.yaml: 6:1: hostname: cannot change while the machine is running"
+	sed '/^hostname:/d; s/^init: .*/init: \/bin\/sleep 1000/' "$T/mix.yaml" >"$T/live.yaml"
+	if command -v inotifywait >/dev/null; then
+		inotifywait -q -m -e moved_to --format %f "$STATE_DIR/container/run" >>"$T/moves" 2>&1 &
+		watcher=$!
+		poll 5 eval 'touch "$STATE_DIR/x" && mv "$STATE_DIR/x" "$STATE_DIR/container/run/x"; test -s "$T/moves"'
+		rm -f "$STATE_DIR/container/run/x"
+		: >"$T/moves"
+	fi
+	ok "without them it is accepted" cp "$T/live.yaml" "$run/config.yaml"
+	is "all of it" "$(cat "$run/memory.size" "$run/pids.max" "$run/label" | xargs)" "209715200 77 a b"
+	like "also by the kernel" "$(limits)" 'pids.max 77'
+	if command -v inotifywait >/dev/null; then
+		sleep 0.2
+		kill "$watcher"
+		wait "$watcher" 2>/dev/null
+		is "in one write to the disk" "$(xargs <"$T/moves")" config.yaml
+	fi
+	cp "$run/config.yaml" "$T/run.yaml"
+	before=$(limits)
+	sed 's/^pids.max: .*/pids.max: 99999999999/; s/^memory.size: .*/memory.size: 300M/; s/^label:.*/label: {c: d}/; /^  a: b/d' \
+		"$T/run.yaml" >"$T/bad.yaml"
+	refused "what the kernel refuses is refused" EINVAL 'pids\.max: ' "$run" cp "$T/bad.yaml" "$run/config.yaml"
+	ok "with all the rest: nothing has changed" cmp "$T/run.yaml" "$run/config.yaml"
+	ok "on disk" cmp "$T/run.yaml" "$STATE_DIR/container/run/config.yaml"
+	is "nor in the kernel" "$(limits)" "$before"
+
+	# --- from one running machine to another
+	container_new to /bin/sleep 1000
+	put "$M/container/to/ctl" start
+	ok "cp from a running machine to a running one" cp "$run/config.yaml" "$M/container/to/config.yaml"
+	ok "copies it" cmp "$run/config.yaml" "$M/container/to/config.yaml"
+	put "$M/container/to/ctl" kill
+	await "$M/container/to" stopped
+	ok "and to a stopped one" cp "$run/config.yaml" "$M/container/to/config.yaml"
+	if can_run_vms; then
+		vm_new v1 count
+		vm_new v2 count
+		put "$M/vm/v1/label" 'is first'
+		put "$M/vm/v2/ctl" start
+		ok "cp to a running VM, of what may change" cp "$M/vm/v1/config.yaml" "$M/vm/v2/config.yaml"
+		is "copies it" "$(cat "$M/vm/v2/label")" 'is first'
+		put "$M/vm/v1/cpu.count" 3
+		put "$M/vm/v1/memory.size" 64M
+		put "$M/vm/v1/label" 'is another'
+		refused "of what may not, is refused" EBUSY 'cpu\.count: cannot change while' "$M/vm/v2" \
+			cp "$M/vm/v1/config.yaml" "$M/vm/v2/config.yaml"
+		is "with a sentence for each" "$(grep -cE '^EBUSY config.yaml: [0-9]+:1: (cpu.count|memory.size): ' "$M/vm/v2/error")" 2
+		is "as a whole" "$(cat "$M/vm/v2/label")" 'is first'
+		put "$M/vm/v2/ctl" kill
+		await "$M/vm/v2" stopped
+	fi
 fi
 
 # --- odd values come back from the disk

@@ -2,7 +2,7 @@
 # Following a machine through a thousand changes: every watcher sees the last state, `events` all.
 # timeout: 240
 # What ls, cat and words do is what is tried here.
-# shellcheck disable=SC2002
+# shellcheck disable=SC2002,SC2034
 . tests/lib.sh
 . tests/machines.sh
 need_root

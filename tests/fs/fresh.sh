@@ -1,6 +1,8 @@
 #!/bin/bash
 # What the kernel keeps of a file is never stale: after a write has returned, whoever looks, in
 # whatever way, sees it; and who reads meanwhile gets the old text or the new one, whole.
+# What cat says, and reading and writing one file at a time, is what is tried here.
+# shellcheck disable=SC2002,SC2094
 . tests/lib.sh
 need_command python3
 machinefs_start

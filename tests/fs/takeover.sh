@@ -2,6 +2,8 @@
 # A daemon that is killed is followed by another one on the same mount: clients wait and go on,
 # with what they have open. In the background its keeper does that, under systemd the service
 # manager (tests/lab); here also one of twenty lines that speaks the same protocols.
+# What cat says, and reading and writing one file at a time, is what is tried here.
+# shellcheck disable=SC2002,SC2094
 . tests/lib.sh
 need_root
 need_command python3 inotifywait

@@ -5,7 +5,7 @@
 . tests/lib.sh
 . tests/machines.sh
 machinefs_start
-for name in good cut empty garbage nometa cutmeta badmeta dir nofile busy huge future one; do
+for name in good cut empty garbage nometa cutmeta badmeta both dir nofile busy huge future one; do
 	mkdir "$M/vm/$name"
 	put "$M/vm/$name/label" "name $name"
 	put "$M/vm/$name/cpu.count" 3
@@ -21,6 +21,8 @@ head -c 5000 "$MACHINEFS" >"$s/garbage/config.yaml"
 rm "$s/nometa/meta"
 truncate -s 30 "$s/cutmeta/meta"
 head -c 500 /dev/urandom >"$s/badmeta/meta"
+echo 'format 1' >"$s/both/meta"
+echo '[' >"$s/both/config.yaml"
 rm "$s/dir/config.yaml"
 mkdir "$s/dir/config.yaml"
 echo x >"$s/dir/config.yaml/inside"
@@ -44,6 +46,8 @@ cp "$s/dir/meta" "$s/fifomachine/meta"
 sed -i 's/^id .*/id 5000/; s/^uuid ......../uuid 00000000/' "$s/fifomachine/meta"
 cp -r "$s/one" "$s/twin"
 mkfifo "$s/fifomachine/config.yaml"
+mkfifo "$STATE_DIR/container/good/console" "$STATE_DIR/container/good/exit"
+mkdir "$STATE_DIR/container/good/console.old"
 printf 'rubbish' >"$STATE_DIR/owners"
 printf '%s\n' 99999999999999999999 >"$STATE_DIR/ids"
 
@@ -51,7 +55,7 @@ machinefs_start
 pass "the daemon starts"
 is "the good ones are there" "$(cat "$M/vm/good/cpu.count" "$M/vm/good/state" "$M/container/good/state" | xargs)" "3 stopped stopped"
 ok "as they were" cmp "$M/vm/good/config.yaml" "$T/good.yaml"
-for name in cut empty garbage nometa cutmeta badmeta dir nofile busy huge future link fifo; do
+for name in cut empty garbage nometa cutmeta badmeta both dir nofile busy huge future link fifo; do
 	is "$name is failed" "$(cat "$M/vm/$name/state")" failed
 	like "and says why" "$(cat "$M/vm/$name/error")" '^EIO (meta|config\.yaml) on disk( cannot be read)?: .'
 	is "in one line" "$(wc -l <"$M/vm/$name/error")" 1
@@ -64,6 +68,7 @@ is "a machine whose owner is unknown is root's alone" "$(stat -c '%a' "$M/vm/nom
 is "of two with one identity, one is failed" "$(cat "$M"/vm/{one,twin}/state | sort | xargs)" "failed stopped"
 like "and says whose it is" "$(cat "$M"/vm/{one,twin}/error)" '^EIO meta on disk is that of (one|twin), too$'
 is "a pipe is no configuration" "$(cat "$M/vm/fifomachine/state")" failed
+is "a pipe is no console, and stops nobody" "$(timeout 5 cat "$M/container/good/console" 2>&1) $?" " 0"
 is "numbers are still unique" "$(stat -c %i "$M"/vm/* | sort | uniq -d)" ''
 is "unfinished directories are swept" "$(ls -A "$s" | grep -c '^\.')" 0
 is "foreign names are no machines" "$(ls "$M/vm" | grep -c ' \|^-')" 0
@@ -85,12 +90,12 @@ done
 ok "what the link led to is there" cmp "$s/good/config.yaml" "$T/good.yaml"
 ok "so can one that had a directory for a file" rmdir "$M/vm/dir"
 ok "and made again" mkdir "$M/vm/dir"
-for name in badmeta one twin fifomachine; do
+for name in badmeta both one twin fifomachine; do
 	ok "$name is healed, or well" cp "$T/good.yaml" "$M/vm/$name/config.yaml"
 done
 machinefs_kill9
 machinefs_start
-is "all that was healed is well" "$(cat "$M"/vm/{cut,empty,garbage,dir,nofile,huge,future,busy,link,fifo,nometa,cutmeta,badmeta,one,twin,fifomachine}/state | sort -u)" stopped
+is "all that was healed is well" "$(cat "$M"/vm/{cut,empty,garbage,dir,nofile,huge,future,busy,link,fifo,nometa,cutmeta,badmeta,both,one,twin,fifomachine}/state | sort -u)" stopped
 is "as configured" "$(cat "$M"/vm/{cut,empty,garbage,nofile,huge,future}/cpu.count | sort -u)" 3
 is "nothing is left unfinished" "$(ls -A "$s" | grep -c '^\.')" 0
 machinefs_stop

@@ -1,6 +1,8 @@
 #!/bin/bash
 # `echo upgrade > ctl`: the program's file, which may be a newer one, takes over. Nobody who has
 # something open, waits, watches or polls notices; what cannot be is refused, and nothing happens.
+# What cat says, and reading and writing one file at a time, is what is tried here.
+# shellcheck disable=SC2002,SC2094
 . tests/lib.sh
 . tests/machines.sh
 need_root

@@ -75,8 +75,8 @@ status() {
 	sed -n "s/^$2:[[:space:]]*//p" "/proc/$1/status" | xargs
 }
 
-empty() { # nothing of the machines is left: neither on disk, nor sockets, nor control groups
-	! find "$STATE_DIR/vm" "$STATE_DIR/container" "$RUN_DIR" -mindepth 1 -not -path "$RUN_DIR/events" | grep -q .
+empty() { # nothing of the machines is left on disk, and no socket
+	! find "$STATE_DIR/vm" "$STATE_DIR/container" -mindepth 1 | grep -q . && ! find "$RUN_DIR" -type s | grep -q .
 }
 
 # --- settings

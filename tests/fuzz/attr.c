@@ -1,5 +1,5 @@
 /*
- * attr_store() over every setting: the first byte picks it. What is accepted prints as something
+ * attr_store() over every setting: the first line is its name. What is accepted prints as something
  * that is accepted and prints the same, in the file as in config.yaml; what is refused has a
  * sentence and changes nothing.
  */
@@ -40,31 +40,29 @@ static void store(const struct attr *a, enum machine_kind kind, const char *data
 
 static void one(const char *data, size_t len)
 {
-	const struct attr *a;
+	const char *end = memchr(data, '\n', len);
+	size_t n = end ? (size_t)(end - data) : 0;
 
-	if (len < 1)
-		return;
-	a = &machine_attrs[(unsigned char)data[0] % machine_attr_count];
-	store(a, attr_applies(a, KIND_VM) ? KIND_VM : KIND_CONTAINER, data + 1, len - 1);
+	for (size_t i = 0; end && i < machine_attr_count; i++) {
+		const struct attr *a = &machine_attrs[i];
+
+		if (strlen(a->name) == n && !memcmp(a->name, data, n))
+			store(a, attr_applies(a, KIND_VM) ? KIND_VM : KIND_CONTAINER, end + 1,
+			      len - n - 1);
+	}
 }
 
 int main(int argc, char **argv)
 {
-	struct fuzz_input *corpus = calloc(machine_attr_count * 2, sizeof(*corpus));
-	int rc;
+	/* The samples of the table, so that what is added to it is tried at once. */
+	for (size_t i = 0; i < machine_attr_count; i++) {
+		const struct attr *a = &machine_attrs[i];
+		char text[512];
 
-	/* The samples of the table are the corpus. */
-	for (size_t i = 0; i < machine_attr_count * 2; i++) {
-		const struct attr *a = &machine_attrs[i / 2];
-		char *text = NULL;
-
-		if (asprintf(&text, "%c%s", (int)(i / 2), i % 2 ? a->bad : a->good) < 0)
-			return 2;
-		corpus[i] = (struct fuzz_input){ text, 1 + strlen(text + 1) };
+		for (int good = 0; good < 2; good++) {
+			snprintf(text, sizeof(text), "%s\n%s", a->name, good ? a->good : a->bad);
+			fuzz_add(text, strlen(text));
+		}
 	}
-	rc = fuzz_main(argc, argv, corpus, machine_attr_count * 2, one);
-	for (size_t i = 0; i < machine_attr_count * 2; i++)
-		free((char *)corpus[i].data);
-	free(corpus);
-	return rc;
+	return fuzz_main(argc, argv, one);
 }

@@ -3,17 +3,6 @@
 #include "fs/config_yaml.h"
 #include "tests/fuzz/fuzz.h"
 
-static const struct fuzz_input corpus[] = {
-	FUZZ_TEXT("cpu.count: 2\nmemory.size: 1G\nlabel: {a: b, c: 'd e'}\n...\n"),
-	FUZZ_TEXT("%YAML 1.1\n---\n? boot.cmdline\n: \"a \\u263a\\n\"\nlabel:\n  key: >-\n    "
-		  "folded\n"),
-	FUZZ_TEXT("root: /\ninit: /bin/sh -c 'echo \"x\"'\ninit.env:\n  A: b\nuser.map:\n  0: "
-		  "100000 65536\n"),
-	FUZZ_TEXT(
-		"cpu.max: 5000 100000\nnamespaces: pid user\ncapabilities: default\n# end\n...\n"),
-	FUZZ_TEXT("cpu.count: &a !!int 1\nboot.cmdline: *a\n<<: {}\n- []\n"),
-};
-
 static void parse(enum machine_kind kind, const char *data, size_t len)
 {
 	struct machine_config c = { 0 }, back;
@@ -45,5 +34,5 @@ static void one(const char *data, size_t len)
 
 int main(int argc, char **argv)
 {
-	return fuzz_main(argc, argv, corpus, sizeof(corpus) / sizeof(corpus[0]), one);
+	return fuzz_main(argc, argv, one);
 }

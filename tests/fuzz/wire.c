@@ -8,18 +8,6 @@
 #include "backends/wire.h"
 #include "tests/fuzz/fuzz.h"
 
-static const struct fuzz_input corpus[] = {
-	FUZZ_TEXT("\x02"
-		  "exited 7\n"),
-	FUZZ_TEXT("\x02"
-		  "failed: its monitor is gone\nsignaled 9\npoweroff reset"),
-	FUZZ_TEXT("\x00\x01\x00\x02\x00\x01\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00"
-		  "\x05\x00\x00\x00\x00\x00\x00\x00"),
-	FUZZ_TEXT("\x11\x01\x00\x04\x00\x00\x00\x00\x00"),
-	FUZZ_TEXT("\x01\x01\x00\x07\x00\x00\x00\x00\x00"),
-	FUZZ_TEXT("\x20\x01\x00\x03\x00\x00\x00\x00\x00typed"),
-};
-
 static int next_fd(void)
 {
 	int fd = dup(0);
@@ -92,5 +80,5 @@ static void one(const char *data, size_t len)
 
 int main(int argc, char **argv)
 {
-	return fuzz_main(argc, argv, corpus, sizeof(corpus) / sizeof(corpus[0]), one);
+	return fuzz_main(argc, argv, one);
 }

@@ -38,7 +38,7 @@ done
 echo "guest: idle"
 while :; do sleep 1000; done
 EOF
-modules=$(echo /lib/modules/*/kernel)
+modules=/lib/modules/$(cat build/kernel/version)/kernel
 extra=()
 for m in drivers/acpi/button.ko drivers/input/evdev.ko; do
 	[ ! -f "$modules/$m" ] || extra+=("$modules/$m=/$(basename "$m")")

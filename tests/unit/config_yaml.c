@@ -352,6 +352,14 @@ static void test_accepted(void)
 	}
 }
 
+static void test_unheard(void)
+{
+	struct machine_config c = { 0 };
+
+	ok(config_parse(KIND_VM, "[", 1, &c, NULL, NULL) == -EINVAL,
+	   "a refusal that nobody wants to hear");
+}
+
 int main(void)
 {
 	test_samples();
@@ -361,5 +369,6 @@ int main(void)
 	test_several();
 	test_hostile_sizes();
 	test_accepted();
+	test_unheard();
 	return tap_done();
 }

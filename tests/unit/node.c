@@ -87,7 +87,7 @@ static struct handle *handle_open(struct object *o, const char *name, int flags)
 	struct node n;
 	struct handle *h = NULL;
 
-	if (node_lookup(o, name, &n) < 0 || node_open(n, flags, (struct caller){ 0, 0 }, &h) < 0)
+	if (node_lookup(o, name, &n) < 0 || node_open(n, flags, (struct caller){ 0 }, &h) < 0)
 		ok(false, "open of %s", name);
 	return h;
 }
@@ -143,7 +143,8 @@ static void test_nodes(struct daemon *d, struct object *dir)
 	ok(node_lookup(dir, "nosuch", &n) == -ENOENT, "what is not there is ENOENT");
 	ok(node_find(d, 99ULL << 24, &n) == -ESTALE, "a number that is nobody's is ESTALE");
 	ok(node_find(d, dir->id << 24 | 12345, &n) == -ESTALE, "a file that is none, too");
-	ok(node_rmdir(dir, "nosuch") == -ENOENT && node_rmdir(dir, "even") == -ENOTDIR,
+	ok(node_rmdir(dir, "nosuch", (struct caller){ 0 }) == -ENOENT &&
+		   node_rmdir(dir, "even", (struct caller){ 0 }) == -ENOTDIR,
 	   "rmdir of no directory");
 	ok(node_forbid(dir, "rm", "even") == -EPERM &&
 		   strstr(text_str(&dir->refusal), "EPERM rm even: "),
@@ -173,8 +174,8 @@ static void test_handles(struct object *o)
 	ok(strstr(text_str(&o->refusal), "5 bytes"), "error keeps the newest");
 	ok(put(h, &r, "") == 0 && last_answer == 0, "a write of nothing is none");
 	node_lookup(o, "name", &n);
-	ok(node_open(n, O_WRONLY, (struct caller){ 0, 0 }, &none) == -EPERM, "what has no write");
-	ok(node_open((struct node){ .object = o }, O_RDONLY, (struct caller){ 0, 0 }, &none) ==
+	ok(node_open(n, O_WRONLY, (struct caller){ 0 }, &none) == -EPERM, "what has no write");
+	ok(node_open((struct node){ .object = o }, O_RDONLY, (struct caller){ 0 }, &none) ==
 		   -EISDIR,
 	   "a directory is no file");
 	handle_close(h);
@@ -242,6 +243,12 @@ static void test_owners(struct daemon *d, struct object *o)
 	ok(st.st_uid == 1000, "is of the files that have no owner of their own");
 	own.mode = 0755;
 	ok(node_chown(n, NODE_SET_MODE, &own, root, NULL) == -EPERM, "no file is executable");
+	own.uid = 1001;
+	ok(node_chown(dir, NODE_SET_UID, &own, root, NULL) == 0, "chown of the directory again");
+	node_stat(n, &st);
+	ok(st.st_uid == 1001, "is still that of a file whose chmod was refused");
+	own.uid = 1000;
+	node_chown(dir, NODE_SET_UID, &own, root, NULL);
 	own.mode = 02755;
 	ok(node_chown(dir, NODE_SET_MODE, &own, root, NULL) == -EPERM, "no directory set-group-id");
 	node_lookup(o, "even", &even);

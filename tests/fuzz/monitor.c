@@ -1,0 +1,254 @@
+/*
+ * A hostile daemon: whatever a monitor is told, it answers each START and VERB at most once, ends,
+ * and leaves no descriptor behind. The real monitor with an engine that does nothing. The input is
+ * a list of messages: a byte of the type, one of the length, the body. Type 0 is a new connection;
+ * START (1) is a good one, changed at the places that its body names, followed by YAML.
+ */
+#include <errno.h>
+#include <stdatomic.h>
+#include <event2/event.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "backends/console.h"
+#include "backends/monitor.h"
+#include "backends/wire.h"
+#include "fs/attr.h"
+#include "fs/config_yaml.h"
+#include "tests/fuzz/fuzz.h"
+
+#define CONNECTIONS 4
+
+/* ---- an engine ---- */
+
+struct null_engine {
+	struct engine_host *host;
+	struct event *end;
+	bool ended;
+};
+
+static void null_end(struct null_engine *n, enum ending_kind kind)
+{
+	struct ending ending = { .kind = kind, .code = 9 };
+
+	if (!n->ended)
+		n->host->ended(n->host, &ending);
+	n->ended = true;
+}
+
+static void on_end(int fd, short what, void *arg)
+{
+	null_end(arg, ENDING_EXITED);
+}
+
+static int null_start(struct engine_host *host, void **ret_self, struct err *e)
+{
+	static const struct timeval soon = { .tv_usec = 100 };
+	struct null_engine *n;
+
+	fuzz_check(host->config && host->name[0] != '\xff' && strlen(host->name) < 64);
+	if (!strcmp(host->name, "refuse"))
+		return err_set(e, -ENOENT, "init: refused");
+	n = calloc(1, sizeof(*n));
+	n->host = host;
+	n->end = evtimer_new(host->loop, on_end, n);
+	evtimer_add(n->end, &soon);
+	atomic_fetch_add(&host->counters[COUNTER_MAX - 1], 1);
+	console_output(host->console, "hello\n", 6);
+	*ret_self = n;
+	return 0;
+}
+
+static pid_t null_pid(void *self)
+{
+	return 7;
+}
+
+static int null_verb(void *self, struct err *e)
+{
+	return 0;
+}
+
+static int null_kill(void *self, struct err *e)
+{
+	null_end(self, ENDING_SIGNALED);
+	return 0;
+}
+
+static int null_signal(void *self, int signo, struct err *e)
+{
+	fuzz_check(signo > 0 && signo < 65);
+	return signo == 9 ? err_set(e, -EBUSY, "ctl: not this one") : 0;
+}
+
+static size_t null_input(void *self, const void *data, size_t len)
+{
+	struct null_engine *n = self;
+
+	console_output(n->host->console, data, len);
+	return len;
+}
+
+static void null_free(void *self)
+{
+	struct null_engine *n = self;
+
+	event_free(n->end);
+	free(n);
+}
+
+static const struct engine null_engine = {
+	.name = "null",
+	.start = null_start,
+	.pid = null_pid,
+	.stop = null_verb,
+	.kill = null_kill,
+	.pause = null_verb,
+	.resume = null_verb,
+	.signal = null_signal,
+	.input = null_input,
+	.free = null_free,
+};
+
+static const struct engine *engine_of(enum machine_kind kind)
+{
+	fuzz_check(kind == KIND_VM || kind == KIND_CONTAINER);
+	return &null_engine;
+}
+
+static int config_decode(enum machine_kind kind, const char *text, size_t len,
+			 struct machine_config *ret, struct err *e)
+{
+	return config_parse(kind, text, len, ret, NULL, e);
+}
+
+static const struct monitor_hooks hooks = { engine_of, config_decode, config_free, false };
+
+/* ---- the daemon ---- */
+
+static int page(size_t size)
+{
+	int fd = memfd_create("page", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	fuzz_check(fd >= 0 && ftruncate(fd, (off_t)size) == 0);
+	fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW);
+	return fd;
+}
+
+static void say_start(int fd, uint32_t seq, const char *body, size_t len)
+{
+	struct wire_start start = { .name = "web",
+				    .kind = KIND_CONTAINER,
+				    .nfds = 4,
+				    .roles = { WIRE_ROLE_LOG, WIRE_ROLE_OLD, WIRE_ROLE_EXIT,
+					       WIRE_ROLE_COUNTERS } };
+	size_t changes = len ? (unsigned char)body[0] % 8 : 0, used = 1 + 2 * changes;
+	int fds[WIRE_FDS_MAX], n = 4;
+
+	used = used < len ? used : len;
+	for (size_t i = 1; i + 1 < used; i += 2)
+		((char *)&start)[(unsigned char)body[i] % sizeof(start)] = body[i + 1];
+	if (start.gid & 0xff)
+		n = (int)(start.gid % WIRE_FDS_MAX);
+	for (int i = 0; i < n; i++)
+		fds[i] = i == 3 ? page(start.uid & 0xff ? (start.uid & 0xff) - 1 : 4096)
+				: memfd_create("file", MFD_CLOEXEC);
+	start.uid = start.gid = 0; /* a pty is given to them */
+	wire_send(fd, WIRE_START, seq, &start, sizeof(start), body + used, len - used, fds, n);
+	for (int i = 0; i < n; i++)
+		close(fds[i]);
+}
+
+static void say(int fd, unsigned type, uint32_t seq, const char *body, size_t len)
+{
+	struct wire_verb verb = { .verb = len ? (unsigned char)body[0] : 0 };
+
+	if (type == WIRE_START) {
+		say_start(fd, seq, body, len);
+	} else if (type == WIRE_VERB) {
+		memcpy(&verb.arg, body + 1,
+		       len > sizeof(verb.arg) ? sizeof(verb.arg) : len - !!len);
+		wire_send(fd, WIRE_VERB, seq, &verb, sizeof(verb), NULL, 0, NULL, 0);
+	} else {
+		wire_send(fd, type, seq, body, len, NULL, 0, NULL, 0);
+	}
+}
+
+/* What the monitor has said is well formed, and says no answer twice. */
+static void hear(int fd, uint32_t asked)
+{
+	static struct wire_message m;
+	bool answered[256] = { false };
+
+	while (wire_recv(fd, WIRE_MONITOR, &m) == 1) {
+		if (m.header.type == WIRE_REPLY) {
+			struct wire_reply *r = (struct wire_reply *)m.body;
+
+			fuzz_check(m.header.seq < 256 && m.header.seq <= asked &&
+				   !answered[m.header.seq]);
+			answered[m.header.seq] = true;
+			fuzz_check(r->code ? err_public(-r->code) == -r->code && *r->text
+					   : !*r->text);
+		}
+		wire_message_close(&m);
+	}
+	close(fd);
+}
+
+static int listener_new(struct sockaddr_un *sun, socklen_t *len)
+{
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	*sun = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	*len = sizeof(*sun);
+	fuzz_check(bind(fd, (struct sockaddr *)sun, sizeof(sa_family_t)) == 0 &&
+		   getsockname(fd, (struct sockaddr *)sun, len) == 0 && listen(fd, 4) == 0);
+	return fd;
+}
+
+static int next_fd(void)
+{
+	int fd = dup(0);
+
+	close(fd);
+	return fd;
+}
+
+static void one(const char *data, size_t len)
+{
+	struct sockaddr_un sun;
+	socklen_t sun_len;
+	int before = next_fd(), listener = listener_new(&sun, &sun_len);
+	int fds[CONNECTIONS] = { -1, -1, -1, -1 }, used = 0;
+	uint32_t seqs[CONNECTIONS] = { 0 };
+
+	while (len >= 2 || !used) {
+		unsigned type = len >= 2 ? (unsigned char)data[0] % 5 : 0;
+		size_t size = len >= 2 ? (unsigned char)data[1] : 0;
+
+		if ((type == 0 || !used) && used < CONNECTIONS) {
+			fds[used] =
+				socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+			fuzz_check(connect(fds[used++], (struct sockaddr *)&sun, sun_len) == 0);
+		}
+		if (len < 2)
+			break;
+		size = size < len - 2 ? size : len - 2;
+		if (type && seqs[used - 1] < 255)
+			say(fds[used - 1], type, ++seqs[used - 1], data + 2, size);
+		data += 2 + size;
+		len -= 2 + size;
+	}
+	for (int i = 0; i < used; i++)
+		shutdown(fds[i], SHUT_WR);
+	monitor_main(listener, &hooks);
+	for (int i = 0; i < used; i++)
+		hear(fds[i], seqs[i]);
+	fuzz_check(next_fd() == before);
+}
+
+int main(int argc, char **argv)
+{
+	return fuzz_main(argc, argv, one);
+}
