@@ -719,6 +719,7 @@ int node_open(struct node n, int flags, struct caller who, struct handle **ret)
 	h->file = n.file;
 	h->flags = flags;
 	h->who = who;
+	h->owner = node_owner(n).uid;
 	h->object->refs++;
 	LIST_INSERT_HEAD(&n.object->handles, h, link);
 	if (n.file->event_index >= 0)
@@ -727,8 +728,24 @@ int node_open(struct node n, int flags, struct caller who, struct handle **ret)
 	return 0;
 }
 
+/*
+ * A change of owner ends what others have open: a machine that was handed over is not to be
+ * commanded, with its new owner's rights, through what the old one has kept.
+ */
+static int handle_may(const struct handle *h, struct err *e)
+{
+	uid_t owner = node_owner((struct node){ h->object, h->file }).uid;
+
+	if (owner == h->owner || h->who.uid == owner || h->who.uid == 0)
+		return 0;
+	return err_set(e, -EACCES, "%s: it belongs to user %u now; user %u has opened it before",
+		       h->file->name, owner, h->who.uid);
+}
+
 void handle_close(struct handle *h)
 {
+	if (handle_may(h, NULL) < 0)
+		text_clear(&h->draft); /* not to be committed */
 	if (h->file->release && !h->object->gone)
 		h->file->release(h);
 	LIST_REMOVE(h, link);
@@ -775,6 +792,8 @@ ssize_t handle_read(struct handle *h, size_t size, off_t at, const char **ret_da
 
 	if (h->object->gone)
 		return -ESTALE;
+	if (handle_may(h, NULL) < 0)
+		return -EACCES;
 	if (h->file->kind == FILE_LOG)
 		return handle_read_log(h, size < LOG_READ_MAX ? size : LOG_READ_MAX, at, ret_data);
 	if (at == 0 || !h->rendered)
@@ -846,7 +865,7 @@ int handle_write(struct handle *h, struct request *r, const char *data, size_t l
 		rc = err_set(&e, -ESTALE, "%s: the object was removed", h->file->name);
 	else if (len == 0)
 		rc = 0;
-	else if ((rc = handle_adopt(h, at == 0, &e)) == 0)
+	else if ((rc = handle_may(h, &e)) == 0 && (rc = handle_adopt(h, at == 0, &e)) == 0)
 		rc = h->file->write(h, r, data, len, &e);
 	if (rc != NODE_PARKED)
 		request_finish(r, rc, &e);
@@ -860,7 +879,8 @@ int handle_flush(struct handle *h, struct request *r)
 
 	r->handle = h;
 	r->len = 0;
-	if (!h->object->gone && h->file->flush && (rc = handle_adopt(h, false, &e)) == 0)
+	if (!h->object->gone && h->file->flush && handle_may(h, NULL) == 0 &&
+	    (rc = handle_adopt(h, false, &e)) == 0)
 		rc = h->file->flush(h, r, &e);
 	if (rc != NODE_PARKED)
 		request_finish(r, rc, &e);

@@ -154,6 +154,7 @@ struct handle {
 	LIST_ENTRY(handle) link;
 	int flags; /* of open(2) */
 	struct caller who;
+	uid_t owner; /* the file's when it was opened; when that changes, it is of no use */
 	bool rendered;
 	struct text text;  /* what reads see */
 	char *refusal;	   /* the last one of this handle; read back by who may read and write */
