@@ -80,6 +80,16 @@ int mount_new(const char *mountpoint, const char *options, int *ret_fd, struct e
 	return e->code;
 }
 
+uint64_t mount_device(const char *mountpoint)
+{
+	struct statx st;
+
+	if (statx(AT_FDCWD, mountpoint, AT_STATX_DONT_SYNC, STATX_TYPE, &st) < 0 ||
+	    !(st.stx_attributes & STATX_ATTR_MOUNT_ROOT))
+		return 0;
+	return makedev(st.stx_dev_major, st.stx_dev_minor);
+}
+
 bool mount_alive(int fd)
 {
 	struct pollfd p = { .fd = fd };
