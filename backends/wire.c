@@ -105,7 +105,7 @@ static bool wire_message_valid(const struct wire_message *m, enum wire_side from
 
 	if (flags & (MSG_TRUNC | MSG_CTRUNC))
 		return false;
-	if (m->header.version != WIRE_VERSION || !m->header.type || m->header.type >= WIRE_TYPE_END)
+	if (!m->header.type || m->header.type >= WIRE_TYPE_END)
 		return false;
 	f = &formats[m->header.type];
 	return f->from == from && m->len >= f->body && m->len - f->body <= f->extra &&
@@ -143,9 +143,12 @@ int wire_recv(int fd, enum wire_side from, struct wire_message *m)
 	if (n == 0 && m->nfds == 0)
 		return 0;
 	m->len = (size_t)n < sizeof(m->header) ? 0 : (size_t)n - sizeof(m->header);
-	if ((size_t)n < sizeof(m->header) || !wire_message_valid(m, from, msg.msg_flags)) {
+	if ((size_t)n < sizeof(m->header) || m->header.version != WIRE_VERSION ||
+	    !wire_message_valid(m, from, msg.msg_flags)) {
 		wire_message_close(m);
-		return -EPROTO;
+		return (size_t)n < sizeof(m->header) || m->header.version == WIRE_VERSION
+			       ? -EPROTO
+			       : -EPROTONOSUPPORT;
 	}
 	m->extra = m->len - formats[m->header.type].body;
 	m->body[m->len] = '\0';

@@ -166,7 +166,7 @@ static int classes_init(struct daemon *d, struct err *e)
 	for (int i = CLASS_VM; i <= CLASS_CONTAINER; i++) {
 		c[i].rmdir = machine_rmdir;
 		c[i].rename = machine_rename;
-		c[i].chown = machine_save_meta;
+		c[i].chown = machine_chown;
 		c[i].free = machine_free;
 	}
 	rc = root_files(&c[CLASS_ROOT], e);

@@ -231,7 +231,7 @@ static void op_setattr(fuse_req_t req, fuse_ino_t id, struct stat *attr, int to_
 		   (to_set & FUSE_SET_ATTR_GID ? NODE_SET_GID : 0);
 
 	if (rc == 0 && what) {
-		rc = node_chown(n, what, &owner, &e);
+		rc = node_chown(n, what, &owner, req_caller(req), &e);
 		if (rc < 0)
 			object_refuse(n.object, &e);
 	}

@@ -191,9 +191,8 @@ static void meta_parse_files(struct machine *m, const char *lines)
 	}
 }
 
-int machine_save_meta(struct object *o, struct err *e)
+static int machine_save_meta(struct machine *m, struct err *e)
 {
-	struct machine *m = object_machine(o);
 	struct text meta = TEXT_INIT;
 	int rc;
 
@@ -202,6 +201,19 @@ int machine_save_meta(struct object *o, struct err *e)
 				: store_write(machine_dir(m), "meta", meta.data, meta.len, e);
 	text_free(&meta);
 	return rc;
+}
+
+/* Who gets it gets its console, too, and is not to command what runs with another's authority. */
+int machine_chown(struct object *o, struct err *e)
+{
+	struct machine *m = object_machine(o);
+
+	if (machine_active(m) && o->owner.uid != m->runs_as)
+		return err_set(e, -EBUSY,
+			       "%s: the owner cannot change while the machine is %s: it runs as "
+			       "user %u",
+			       o->name, state_words[m->state], m->runs_as);
+	return machine_save_meta(m, e);
 }
 
 /* ---- making and removing ---- */
@@ -528,6 +540,22 @@ static void recover_rest(struct machine *m, bool waited)
 	recover_ended(m, unseen, waited);
 }
 
+/*
+ * A daemon that was killed may have applied what it did not come to keep. One by one: where a
+ * controller is missing the others still count.
+ */
+static void recover_limits(struct machine *m)
+{
+	struct machine_config other[4] = { m->config, m->config, m->config, m->config };
+
+	other[0].memory_size = 0;
+	other[1].pids_max = 0;
+	other[2].cpu_weight = 0;
+	other[3].cpu_max.period = 0;
+	for (int i = 0; i < 4; i++)
+		machine_limit(m, &m->config, &other[i], NULL);
+}
+
 void machine_recover(struct machine *m)
 {
 	struct daemon *d = m->object.daemon;
@@ -543,10 +571,12 @@ void machine_recover(struct machine *m)
 		return;
 	}
 	m->state = STATE_STARTING; /* HELLO says what it really is */
+	m->runs_as = m->object.owner.uid;
 	d->running++;
 	machine_cgroup_name(m, name);
 	if (d->cgroups && cgroup_open(d->cgroups, name, &m->cgroup, NULL) < 0)
 		m->cgroup = NULL;
+	recover_limits(m);
 }
 
 /* ---- configuration ---- */
@@ -714,7 +744,7 @@ int machine_configure(struct machine *m, struct machine_config *next, struct cal
 	if (machine_active(m))
 		rc = machine_limit(m, next, &m->config, e);
 	if (rc == 0 && m->broken.code)
-		rc = machine_save_meta(&m->object, e);
+		rc = machine_save_meta(m, e);
 	if (rc == 0) {
 		rc = config_save(m, next, e);
 		/* It may have got as far as its name. */
