@@ -477,7 +477,7 @@ static void op_chown(void)
 	if (!m)
 		return;
 	n = model_node(m, i);
-	rc = node_chown(n, (int)what, &owner, &e);
+	rc = node_chown(n, (int)what, &owner, (struct caller){ 0 }, &e);
 	if ((what & NODE_SET_MODE) && owner.mode & ~(i ? 0666u : 01777u)) {
 		fuzz_check(rc == -EPERM && e.code == rc && *e.text);
 		return;
@@ -872,7 +872,6 @@ static void peer_end(struct model *m, struct peer *p, const struct ending *endin
 	peer_say_state(p, RUN_ENDED, ending);
 	peer_free(p);
 	fuzz_daemon_turn();
-	model_state(m, STATE_STOPPING);
 	m->failed_last = ending->kind == ENDING_FAILED;
 	model_state(m, m->failed_last ? STATE_FAILED : STATE_STOPPED);
 	model_answer(m, ASKED_VERB, -ENXIO);
