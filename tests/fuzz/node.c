@@ -477,7 +477,7 @@ static void op_chown(void)
 	if (!m)
 		return;
 	n = model_node(m, i);
-	rc = node_chown(n, (int)what, &owner, &e);
+	rc = node_chown(n, (int)what, &owner, (struct caller){ 0 }, &e);
 	if ((what & NODE_SET_MODE) && owner.mode & ~(i ? 0666u : 01777u)) {
 		fuzz_check(rc == -EPERM && e.code == rc && *e.text);
 		return;
