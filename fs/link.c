@@ -41,6 +41,7 @@ struct link {
 	char tty[64];
 	const uint64_t *counters;
 	uint32_t seq;
+	uint16_t foreign;   /* the version of the protocol that it speaks, if it is not ours */
 	bool ended;	    /* it has said how the machine ended */
 	time_t reconnected; /* when, on the monotonic clock; 0: never */
 	bool refused;	    /* it has said why the machine could not be started ... */
@@ -289,6 +290,14 @@ static void link_closed(struct link *l)
 		syscall(SYS_pidfd_send_signal, l->pidfd, SIGKILL, NULL, 0);
 }
 
+static int foreign_refuse(const struct link *l, struct err *e)
+{
+	return err_set(e, -ENXIO,
+		       "ctl: the monitor is of another version of machinefs (protocol %u, not %u): "
+		       "start that version again, or `kill` the machine",
+		       l->foreign, WIRE_VERSION);
+}
+
 /* ---- messages ---- */
 
 static const enum machine_state run_states[RUN_END] = {
@@ -411,6 +420,21 @@ static void handle_grew(struct link *l)
 	object_changed(&l->machine->object, "console");
 }
 
+/*
+ * It was started by a daemon of another version. The machine runs, that is all we can know of it;
+ * it is left alone, for a daemon that understands it.
+ */
+static void link_estrange(struct link *l, uint16_t version)
+{
+	struct err e = { 0 };
+
+	event_del(l->readable);
+	l->foreign = version;
+	foreign_refuse(l, &e);
+	object_refuse(&l->machine->object, &e);
+	machine_set_state(l->machine, STATE_RUNNING, "");
+}
+
 static void on_readable(int fd, short what, void *arg)
 {
 	static void (*const handlers[WIRE_TYPE_END])(struct link *) = {
@@ -427,7 +451,10 @@ static void on_readable(int fd, short what, void *arg)
 		handlers[message->header.type](l);
 		wire_message_close(message);
 	}
-	if (rc != -EAGAIN && (rc == -EPROTO || !link_reconnect(l)))
+	if (rc == -EPROTONOSUPPORT) {
+		link_found(l, message->pid);
+		link_estrange(l, message->header.version);
+	} else if (rc != -EAGAIN && (rc == -EPROTO || !link_reconnect(l)))
 		link_closed(l);
 }
 
@@ -439,6 +466,8 @@ static int link_ask(struct link *l, struct request *r, enum wire_type type, cons
 	struct asked *a;
 	int rc;
 
+	if (l->foreign)
+		return foreign_refuse(l, e);
 	if (r && l->nasked >= ASKED_MAX)
 		return err_set(e, -EBUSY, "ctl: the monitor has not answered %u verbs", l->nasked);
 	a = calloc(1, sizeof(*a));
@@ -474,13 +503,20 @@ int link_verb(struct link *l, struct request *r, enum wire_verb_code verb, int64
 {
 	struct wire_verb w = { .verb = verb, .arg = arg };
 
+	/* What it would be told it does not understand; signals it does. */
+	if (l->foreign && verb == VERB_KILL && l->pidfd >= 0 &&
+	    syscall(SYS_pidfd_send_signal, l->pidfd, SIGKILL, NULL, 0) == 0)
+		return 0;
 	return link_ask(l, r, WIRE_VERB, &w, sizeof(w), NULL, NULL, 0, e);
 }
 
 int link_input(struct link *l, const void *data, size_t len, struct err *e)
 {
-	int rc = wire_send(l->fd, WIRE_INPUT, 0, data, len, NULL, 0, NULL, 0);
+	int rc;
 
+	if (l->foreign)
+		return foreign_refuse(l, e);
+	rc = wire_send(l->fd, WIRE_INPUT, 0, data, len, NULL, 0, NULL, 0);
 	if (rc < 0)
 		return err_set(e, rc == -EAGAIN ? -EBUSY : -ENXIO, "console: the monitor %s",
 			       rc == -EAGAIN ? "does not keep up" : "is gone");
