@@ -664,10 +664,23 @@ int node_open(struct node n, int flags, struct caller who, struct handle **ret)
 	return 0;
 }
 
+/*
+ * An NFS client takes what it has written for what the file says, until the file changes once
+ * more: "64M" for "67108864". A change that it sees with the reply to its write it takes for its
+ * own; so one comes later.
+ */
+static void handle_restate(struct handle *h)
+{
+	if (h->restated && !h->object->gone)
+		file_changed(h->object, h->file);
+	h->restated = false;
+}
+
 void handle_close(struct handle *h)
 {
 	if (h->file->release && !h->object->gone)
 		h->file->release(h);
+	handle_restate(h);
 	LIST_REMOVE(h, link);
 	if (h->poll)
 		h->object->daemon->front->poll_free(h->poll);
@@ -772,6 +785,19 @@ static int handle_adopt(struct handle *h, bool begins, struct err *e)
 	return 0;
 }
 
+static bool handle_says(struct handle *h, const char *data, size_t len)
+{
+	struct text said = TEXT_INIT;
+	bool same;
+
+	if (!h->file->show)
+		return false;
+	h->file->show(h->object, h->file, &said);
+	same = said.len == len && !memcmp(text_str(&said), data, len);
+	text_free(&said);
+	return same;
+}
+
 int handle_write(struct handle *h, struct request *r, const char *data, size_t len, off_t at)
 {
 	struct err e = { 0 };
@@ -785,6 +811,8 @@ int handle_write(struct handle *h, struct request *r, const char *data, size_t l
 		rc = 0;
 	else if ((rc = handle_adopt(h, at == 0, &e)) == 0)
 		rc = h->file->write(h, r, data, len, &e);
+	if (len > 0 && rc >= 0)
+		h->restated = !handle_says(h, data, len);
 	if (rc != NODE_PARKED)
 		request_finish(r, rc, &e);
 	return rc;
@@ -799,6 +827,7 @@ int handle_flush(struct handle *h, struct request *r)
 	r->len = 0;
 	if (!h->object->gone && h->file->flush && (rc = handle_adopt(h, false, &e)) == 0)
 		rc = h->file->flush(h, r, &e);
+	handle_restate(h);
 	if (rc != NODE_PARKED)
 		request_finish(r, rc, &e);
 	return rc;
