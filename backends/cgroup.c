@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/magic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -141,6 +142,12 @@ static void own_path(const char *self, const struct cgroup_mount *m, const char 
 	}
 }
 
+/* Where the daemon goes that must not stay in the group itself: see leave_base(). */
+static void leaf_name(const char *parent, char leaf[NAME_MAX + 1])
+{
+	snprintf(leaf, NAME_MAX + 1, "%.200s.daemon", parent);
+}
+
 /* systemd marks what it delegates; an ordinary user's own group is his when he may write it. */
 static bool is_delegated(int dir)
 {
@@ -152,13 +159,20 @@ static bool is_delegated(int dir)
 	       (fgetxattr(dir, "user.delegate", &mark, 1) == 1 && mark == '1');
 }
 
-/* The directory below which PARENT goes: our own group where it is delegated, or the mount. */
-static int open_base(const struct cgroup_mount *m, const char *own, struct err *e)
+/*
+ * The directory below which PARENT goes: our own group where it is delegated, or the mount. Own is
+ * also the one whose leaf we are in: an earlier daemon made it, or systemd (DelegateSubgroup=).
+ */
+static int open_base(const struct cgroup_mount *m, char *own, const char *parent, struct err *e)
 {
 	int top = open(m->point, O_RDONLY | O_DIRECTORY | O_CLOEXEC), dir;
+	char leaf[NAME_MAX + 1], *last = strrchr(own, '/');
 
 	if (top < 0)
 		return err_sys(e, errno, "%s", m->point);
+	leaf_name(parent, leaf);
+	if (last && !strcmp(last + 1, leaf))
+		*last = '\0';
 	while (*own == '/')
 		own++;
 	if (!*own)
@@ -180,10 +194,10 @@ static int open_base(const struct cgroup_mount *m, const char *own, struct err *
  */
 static int leave_base(int base, const char *parent)
 {
-	char leaf[NAME_MAX + 1], *p = stpncpy(leaf, parent, sizeof(leaf) - 16);
+	char leaf[NAME_MAX + 1];
 	int dir, r;
 
-	strcpy(p, ".daemon");
+	leaf_name(parent, leaf);
 	if (mkdirat(base, leaf, 0755) < 0 && errno != EEXIST)
 		return -errno;
 	dir = openat(base, leaf, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -194,8 +208,34 @@ static int leave_base(int base, const char *parent)
 	return r;
 }
 
+static bool has_processes(int dir)
+{
+	struct text procs = TEXT_INIT;
+	bool any = cgroup_read_file(dir, "cgroup.procs", &procs) == 0 && procs.len > 0;
+
+	text_free(&procs);
+	return any;
+}
+
+/*
+ * Empties the base of the daemon itself; EBUSY where somebody else is there, too. The kernel would
+ * then still give cpu and pids to the groups below, but make threads of them, which no process can
+ * enter. The hierarchy's root, which has no type, may have both.
+ */
+static int empty_base(int base, const char *parent, struct err *e)
+{
+	if (faccessat(base, "cgroup.type", F_OK, 0) < 0 || !has_processes(base))
+		return 0;
+	leave_base(base, parent);
+	if (!has_processes(base))
+		return 0;
+	return err_set(e, -EBUSY,
+		       "the daemon is not alone in its control group; start it in one of its own, "
+		       "as by systemd-run --user --scope -p Delegate=yes");
+}
+
 /* Lets the children of dir have each controller that dir has and a machine needs. */
-static void enable_controllers(int dir, bool may_leave, const char *parent)
+static void enable_controllers(int dir)
 {
 	struct text have = TEXT_INIT, on = TEXT_INIT;
 
@@ -209,9 +249,7 @@ static void enable_controllers(int dir, bool may_leave, const char *parent)
 		    list_has(text_str(&on), word + 1, ' '))
 			continue;
 		/* One by one: a controller that cannot be had must not cost the others. */
-		if (cgroup_write_file(dir, "cgroup.subtree_control", word) == -EBUSY && may_leave &&
-		    leave_base(dir, parent) == 0)
-			cgroup_write_file(dir, "cgroup.subtree_control", word);
+		cgroup_write_file(dir, "cgroup.subtree_control", word);
 	}
 	text_free(&have);
 	text_free(&on);
@@ -241,15 +279,23 @@ static int open_parent(int base, const char *parent, bool v2, struct err *e)
 {
 	int dir;
 
+	if (v2 && empty_base(base, parent, e) < 0)
+		return -EBUSY;
 	if (v2)
-		enable_controllers(base, true, parent);
+		enable_controllers(base);
 	if (mkdirat(base, parent, 0755) < 0 && errno != EEXIST)
 		return err_sys(e, errno, "control group %s", parent);
 	dir = openat(base, parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (dir < 0)
 		return err_sys(e, errno, "control group %s", parent);
+	/* Another user's daemon may have made it. */
+	if (faccessat(dir, ".", W_OK | X_OK, AT_EACCESS) < 0) {
+		err_sys(e, errno, "control group %s", parent);
+		close(dir);
+		return -EACCES;
+	}
 	if (v2)
-		enable_controllers(dir, false, parent);
+		enable_controllers(dir);
 	return dir;
 }
 
@@ -268,7 +314,7 @@ static int add_hierarchy(struct cgroup_host *h, const struct cgroup_mount *m, co
 	if (!needs)
 		return 0;
 	own_path(self, m, need_names[first], own, sizeof(own));
-	base = open_base(m, own, e);
+	base = open_base(m, own, parent, e);
 	if (base < 0)
 		return base;
 	dir = open_parent(base, parent, m->v2, e);

@@ -115,25 +115,27 @@ static int fixed_chown(struct object *o, struct err *e)
 static void fixed_read(struct daemon *d)
 {
 	struct text text = TEXT_INIT;
+	const char *p = store_read(d->state_fd, "owners", &text) == 0 ? text_str(&text) : "";
 	unsigned long long id;
 	struct owner own;
 	char name[64];
 	unsigned mode;
 
-	if (store_read(d->state_fd, "owners", &text) == 0)
-		for (const char *p = text_str(&text);
-		     sscanf(p, "%llu %63s %u %u %o", &id, name, &own.uid, &own.gid, &mode) == 5;
-		     p += strcspn(p, "\n") + 1) {
-			struct node n = { 0 };
+	for (; sscanf(p, "%llu %63s %u %u %o", &id, name, &own.uid, &own.gid, &mode) == 5;
+	     p += strcspn(p, "\n"), p += *p == '\n') {
+		struct node n = { .object = object_find(d, id) };
 
-			own.mode = mode;
-			if (!(n.object = object_find(d, id)))
-				continue;
-			if (strcmp(name, "."))
-				n.file = class_file(n.object->class, name);
-			if (n.file || !strcmp(name, "."))
-				node_set_owner(n, &own);
-		}
+		if (n.object && strcmp(name, "."))
+			n.file = class_file(n.object->class, name);
+		own.mode = mode & (n.file ? 0666 : 01777);
+		if (n.object && (n.file || !strcmp(name, ".")))
+			node_set_owner(n, &own);
+	}
+	if (*p)
+		log_line(LOG_LEVEL_ERROR,
+			 "state directory: owners cannot be read from \"%.40s\" on: "
+			 "what it says of the tree's own files is lost",
+			 p);
 	text_free(&text);
 }
 
@@ -164,7 +166,7 @@ static int classes_init(struct daemon *d, struct err *e)
 	for (int i = CLASS_VM; i <= CLASS_CONTAINER; i++) {
 		c[i].rmdir = machine_rmdir;
 		c[i].rename = machine_rename;
-		c[i].chown = machine_save_meta;
+		c[i].chown = machine_chown;
 		c[i].free = machine_free;
 	}
 	rc = root_files(&c[CLASS_ROOT], e);
@@ -256,7 +258,7 @@ static bool recovering(const struct daemon *d)
 	return false;
 }
 
-static void on_recover_timeout(int fd, short what, void *arg)
+static void on_time_over(int fd, short what, void *arg)
 {
 	*(bool *)arg = true;
 }
@@ -266,7 +268,7 @@ static void recover_all(struct daemon *d)
 {
 	const struct timeval limit = { .tv_sec = 2 };
 	bool over = false;
-	struct event *timer = evtimer_new(d->loop, on_recover_timeout, &over);
+	struct event *timer = evtimer_new(d->loop, on_time_over, &over);
 
 	for (int kind = 0; kind < 2; kind++)
 		for (size_t i = 0; i < d->machines[kind]->nchildren; i++)
@@ -417,6 +419,42 @@ void daemon_machine_ended(struct daemon *d)
 {
 	if (d->shutting_down && d->running == 0)
 		event_base_loopexit(d->loop, NULL);
+}
+
+static bool on_thread_of_ours(const struct machine *m)
+{
+	return m->config.isolation == ISOLATION_THREAD && machine_active(m);
+}
+
+static bool threads_running(const struct daemon *d)
+{
+	for (int kind = 0; kind < 2; kind++)
+		for (size_t i = 0; i < d->machines[kind]->nchildren; i++)
+			if (on_thread_of_ours(object_machine(d->machines[kind]->children[i])))
+				return true;
+	return false;
+}
+
+void daemon_end_threads(struct daemon *d)
+{
+	/* What has not stopped by then was killed, and has had the time to go. */
+	const struct timeval limit = { .tv_sec = SHUTDOWN_SECONDS + 5 };
+	bool over = false;
+	struct event *timer = evtimer_new(d->loop, on_time_over, &over);
+
+	d->shutting_down = true; /* nothing starts, or starts again */
+	for (int kind = 0; kind < 2; kind++)
+		for (size_t i = 0; i < d->machines[kind]->nchildren; i++) {
+			struct machine *m = object_machine(d->machines[kind]->children[i]);
+
+			if (on_thread_of_ours(m) && m->link)
+				link_verb(m->link, NULL, VERB_STOP, SHUTDOWN_SECONDS, NULL);
+		}
+	if (timer && evtimer_add(timer, &limit) == 0)
+		while (!over && threads_running(d))
+			event_base_loop(d->loop, EVLOOP_ONCE);
+	if (timer)
+		event_free(timer);
 }
 
 /* What was written without being committed is not to be committed by closing it now. */

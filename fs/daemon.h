@@ -17,6 +17,7 @@ struct event_log;
 struct link;
 struct machine;
 struct opener;
+struct waiter;
 TAILQ_HEAD(machine_list, machine);
 struct poker;
 struct upgrade;
@@ -60,6 +61,7 @@ struct daemon {
 	struct daemon_stats stats;
 	struct machine_list opened; /* machines whose directory is open, the newest first */
 	unsigned nopened;
+	LIST_HEAD(, waiter) waiters;  /* of all machines */
 	unsigned running;	      /* machines with a monitor */
 	LIST_HEAD(, link) retired;    /* monitors that are still to be reaped */
 	struct wire_message *message; /* the one being received, see fs/link.c */
@@ -77,6 +79,11 @@ struct timespec daemon_now(struct daemon *d);
 /* Ends the loop when no machine runs any more. */
 void daemon_shutdown(struct daemon *d);
 void daemon_machine_ended(struct daemon *d);
+/*
+ * Stops the machines that run on threads of this process, which ends. Runs the loop meanwhile: the
+ * tree answers still.
+ */
+void daemon_end_threads(struct daemon *d);
 /* Answers all that wait and drops what was not committed: the front is about to go. */
 void daemon_release(struct daemon *d);
 

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -79,10 +80,24 @@ int mount_new(const char *mountpoint, const char *options, int *ret_fd, struct e
 	return e->code;
 }
 
+uint64_t mount_device(const char *mountpoint)
+{
+	struct statx st;
+
+	if (statx(AT_FDCWD, mountpoint, AT_STATX_DONT_SYNC, STATX_TYPE, &st) < 0 ||
+	    !(st.stx_attributes & STATX_ATTR_MOUNT_ROOT))
+		return 0;
+	return makedev(st.stx_dev_major, st.stx_dev_minor);
+}
+
 bool mount_alive(int fd)
 {
 	struct pollfd p = { .fd = fd };
+	struct stat st;
 
+	/* <linux/major.h>, and admin-guide/devices.txt of the kernel's documents: misc, fuse. */
+	if (fstat(fd, &st) < 0 || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(10, 229))
+		return false;
 	return poll(&p, 1, 0) == 0 || !(p.revents & POLLERR);
 }
 

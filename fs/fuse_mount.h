@@ -8,11 +8,14 @@
 #define FS_FUSE_MOUNT_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "backends/err.h"
 
 /* Takes a dead mount away first. As an ordinary user by fusermount3. `options`: for -o, or NULL. */
 int mount_new(const char *mountpoint, const char *options, int *ret_fd, struct err *e);
+/* The dev_t of what is mounted there, 0 if nothing is; asks nobody, so also its own server may. */
+uint64_t mount_device(const char *mountpoint);
 /* Whether it is still mounted. */
 bool mount_alive(int fd);
 /* Unmounts it if it still is; who is inside keeps what he has open. The descriptor stays. */

@@ -408,6 +408,7 @@ int launch_machine(struct machine *m, struct request *r, struct err *e)
 		text_clear(&m->object.refusal);
 		object_changed_by(&m->object, CHANGE_REFUSAL);
 		m->before_start = m->state;
+		m->runs_as = m->object.owner.uid;
 		m->object.daemon->running++;
 		m->object.daemon->stats.starts++;
 		restart_began(m, r != NULL);

@@ -41,9 +41,11 @@ struct machine {
 	struct err broken; /* why its files could not be read; code 0: they could */
 	char uuid[37];
 	struct timespec created;
-	int dirfd; /* its state directory, while open: machine_dir() */
+	struct text foreign; /* lines of meta about files that this version does not have */
+	int dirfd;	     /* its state directory, while open: machine_dir() */
 	TAILQ_ENTRY(machine) opened;
 	enum machine_state state;
+	uid_t runs_as;			 /* while it has a monitor */
 	enum machine_state before_start; /* what a refused start goes back to */
 	struct ending ending;		 /* of its last run */
 	bool has_ending;
@@ -85,7 +87,7 @@ int machine_mkdir(struct object *parent, const char *name, struct caller who, mo
 		  struct object **ret, struct err *e);
 int machine_rmdir(struct object *o, struct caller who, struct err *e);
 int machine_rename(struct object *o, const char *name, struct err *e);
-int machine_save_meta(struct object *o, struct err *e);
+int machine_chown(struct object *o, struct err *e);
 void machine_free(struct object *o);
 
 /*
@@ -110,6 +112,8 @@ int machine_configure(struct machine *m, struct machine_config *next, struct cal
 
 /* Records the new state: events, watchers, waiters. */
 void machine_set_state(struct machine *m, enum machine_state state, const char *detail);
+/* Likewise of a machine that was there before this daemon: of what `events` tells nothing new. */
+void machine_found(struct machine *m, enum machine_state state);
 /* The run is over: control group, then state and ending. */
 void machine_ended(struct machine *m, const struct ending *ending);
 /* The start was refused, nothing has run: back to what was before. */

@@ -5,13 +5,13 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "fs/autostart.h"
 #include "fs/daemon.h"
 #include "fs/fuse.h"
+#include "fs/fuse_mount.h"
 #include "fs/keeper.h"
 #include "fs/log.h"
 #include "fs/notify.h"
@@ -97,6 +97,7 @@ static int serve(struct daemon *d, struct session *s, const struct daemon_option
 		autostart_begin(d->autostart);
 		event_base_dispatch(d->loop);
 		notify_send("STOPPING=1", NULL, 0);
+		daemon_end_threads(d);
 	}
 	upgrade_free(d->upgrade);
 	d->upgrade = NULL;
@@ -112,15 +113,6 @@ static int serve(struct daemon *d, struct session *s, const struct daemon_option
 	return rc;
 }
 
-/* So that no host path is followed into the mount, where only we could answer. */
-static void know_mount(struct daemon *d, const char *mountpoint)
-{
-	struct statx st;
-
-	if (statx(AT_FDCWD, mountpoint, AT_STATX_DONT_SYNC, STATX_TYPE, &st) == 0)
-		d->own_dev = makedev(st.stx_dev_major, st.stx_dev_minor);
-}
-
 static int run(const struct daemon_options *o, struct err *e)
 {
 	struct daemon *d = NULL;
@@ -132,9 +124,11 @@ static int run(const struct daemon_options *o, struct err *e)
 	if (rc == 0)
 		rc = session_open(&session, o->mountpoint, o->mount_options, e);
 	if (rc == 0) {
-		know_mount(d, o->mountpoint);
+		d->own_dev = mount_device(o->mountpoint);
 		session_keep(&session);
 		rc = serve(d, &session, o, e);
+	} else {
+		session_close(&session);
 	}
 	daemon_free(d);
 	return rc;
@@ -158,11 +152,10 @@ int main(int argc, char **argv)
 	rc = options_resolve(&o, &e);
 	if (rc == 0) {
 		mkdir(o.mountpoint, 0755); /* if it cannot be, mounting says so */
-		if (!o.foreground && !o.kept)
-			return keeper_start(&o);
-		rc = run(&o, &e);
+		rc = !o.foreground && !o.kept ? keeper_start(&o) : run(&o, &e);
 	}
-	if (rc < 0)
+	if (e.code)
 		fprintf(stderr, "machinefs: %s\n", e.text);
-	return rc < 0;
+	options_free(&o);
+	return rc < 0 ? 1 : rc;
 }

@@ -177,22 +177,6 @@ void object_remove(struct object *o)
 	object_unref(o);
 }
 
-int object_set_name(struct object *o, const char *name, struct err *e)
-{
-	char *copy = strdup(name);
-
-	if (!copy)
-		return err_sys(e, ENOMEM, "%s", name);
-	tdelete(o, &o->parent->by_name, compare_names);
-	free(o->name);
-	o->name = copy;
-	/* tdelete has just freed a node of the same size. */
-	tsearch(o, &o->parent->by_name, compare_names);
-	object_list(o);
-	object_list(o->parent);
-	return 0;
-}
-
 struct object *object_child(const struct object *o, const char *name)
 {
 	struct object key = { .name = (char *)name };
@@ -260,6 +244,26 @@ static void file_poke(struct object *o, const struct file *f)
 	text_addf(&path, o->parent ? "/%s" : "%s", f->name);
 	poker_poke(o->daemon->poker, text_str(&path));
 	text_free(&path);
+}
+
+int object_set_name(struct object *o, const char *name, struct err *e)
+{
+	char *copy = strdup(name);
+
+	if (!copy)
+		return err_sys(e, ENOMEM, "%s", name);
+	tdelete(o, &o->parent->by_name, compare_names);
+	free(o->name);
+	o->name = copy;
+	/* tdelete has just freed a node of the same size. */
+	tsearch(o, &o->parent->by_name, compare_names);
+	object_list(o);
+	object_list(o->parent);
+	/* What the helper has not done yet it would look for under the old name. */
+	for (size_t i = 0; i < o->class->nfiles; i++)
+		if (o->class->files[i].event_index >= 0)
+			file_poke(o, &o->class->files[i]);
+	return 0;
 }
 
 static void file_changed(struct object *o, const struct file *f)
@@ -492,30 +496,93 @@ static void dir_owned(struct object *o)
 		file_invalidate(o, &o->class->files[i]);
 }
 
-int node_chown(struct node n, int what, const struct owner *owner, struct err *e)
+static const char *node_name(struct node n)
 {
-	size_t overrides = n.object->noverrides;
-	struct owner old = node_owner(n), *own;
+	return n.file ? n.file->name : n.object->name;
+}
+
+static int node_may_chown(struct node n, int what, const struct owner *owner, struct caller who,
+			  struct err *e)
+{
+	struct owner own = node_owner(n);
+
+	if (who.uid != 0 && who.uid != own.uid)
+		return err_set(e, -EPERM, "%s: it belongs to user %u", node_name(n), own.uid);
+	if (who.uid != 0 && (what & NODE_SET_UID) && owner->uid != own.uid)
+		return err_set(e, -EPERM, "%s: only root gives it to another user", node_name(n));
+	if ((what & NODE_SET_MODE) && owner->mode & ~(n.file ? 0666u : 01777u))
+		return err_set(e, -EPERM, "%s: mode %o is not possible here", node_name(n),
+			       owner->mode);
+	return 0;
+}
+
+static struct owner owner_change(struct owner own, int what, const struct owner *to)
+{
+	if (what & NODE_SET_MODE)
+		own.mode = to->mode;
+	if (what & NODE_SET_UID)
+		own.uid = to->uid;
+	if (what & NODE_SET_GID)
+		own.gid = to->gid;
+	return own;
+}
+
+/*
+ * Files go with their directory, also those that have a mode of their own: who had it before keeps
+ * nothing. What belonged to somebody else, to whom it was delegated, stays his.
+ */
+static void files_follow(struct object *o, struct owner from, struct owner to)
+{
+	for (size_t i = 0; i < o->noverrides; i++) {
+		struct owner *own = &o->overrides[i].owner;
+
+		if (own->uid == from.uid)
+			own->uid = to.uid;
+		if (own->gid == from.gid)
+			own->gid = to.gid;
+	}
+}
+
+static int node_commit_owner(struct node n, struct owner *own, struct owner next, struct err *e)
+{
+	struct object *o = n.object;
+	size_t size = o->noverrides * sizeof(*o->overrides);
+	struct owner_override *before = malloc(size + 1); /* what to go back to */
+	struct owner old = *own;
 	int rc;
 
-	if ((what & NODE_SET_MODE) && owner->mode & ~(n.file ? 0666u : 01777u))
-		return err_set(e, -EPERM, "%s: mode %o is not possible here",
-			       n.file ? n.file->name : n.object->name, owner->mode);
+	if (!before)
+		return err_sys(e, ENOMEM, "%s", o->name);
+	if (size)
+		memcpy(before, o->overrides, size);
+	*own = next;
+	if (!n.file)
+		files_follow(o, old, next);
+	rc = o->class->chown ? o->class->chown(o, e) : 0;
+	if (rc < 0 && size)
+		memcpy(o->overrides, before, size);
+	if (rc < 0)
+		*own = old;
+	free(before);
+	return rc;
+}
+
+int node_chown(struct node n, int what, const struct owner *owner, struct caller who, struct err *e)
+{
+	size_t overrides = n.object->noverrides;
+	struct owner *own;
+	int rc = node_may_chown(n, what, owner, who, e);
+
+	if (rc < 0)
+		return rc;
 	own = n.file ? override_of(n) : &n.object->owner;
 	if (!own)
 		return err_sys(e, ENOMEM, "%s", n.object->name);
-	if (what & NODE_SET_MODE)
-		own->mode = owner->mode;
-	if (what & NODE_SET_UID)
-		own->uid = owner->uid;
-	if (what & NODE_SET_GID)
-		own->gid = owner->gid;
-	rc = n.object->class->chown ? n.object->class->chown(n.object, e) : 0;
-	if (rc < 0) {
-		/* Also without an override, if there was none: it follows the directory again. */
-		*own = old;
+	rc = node_commit_owner(n, own, owner_change(*own, what, owner), e);
+	/* Also without an override, if there was none: it follows the directory again. */
+	if (rc < 0)
 		n.object->noverrides = overrides;
-	} else if (n.file)
+	else if (n.file)
 		file_owned(n);
 	else
 		dir_owned(n.object);
@@ -656,6 +723,7 @@ int node_open(struct node n, int flags, struct caller who, struct handle **ret)
 	h->file = n.file;
 	h->flags = flags;
 	h->who = who;
+	h->owner = node_owner(n).uid;
 	h->object->refs++;
 	LIST_INSERT_HEAD(&n.object->handles, h, link);
 	if (n.file->event_index >= 0)
@@ -676,8 +744,24 @@ static void handle_restate(struct handle *h)
 	h->restated = false;
 }
 
+/*
+ * A change of owner ends what others have open: a machine that was handed over is not to be
+ * commanded, with its new owner's rights, through what the old one has kept.
+ */
+static int handle_may(const struct handle *h, struct err *e)
+{
+	uid_t owner = node_owner((struct node){ h->object, h->file }).uid;
+
+	if (owner == h->owner || h->who.uid == owner || h->who.uid == 0)
+		return 0;
+	return err_set(e, -EACCES, "%s: it belongs to user %u now; user %u has opened it before",
+		       h->file->name, owner, h->who.uid);
+}
+
 void handle_close(struct handle *h)
 {
+	if (handle_may(h, NULL) < 0)
+		text_clear(&h->draft); /* not to be committed */
 	if (h->file->release && !h->object->gone)
 		h->file->release(h);
 	handle_restate(h);
@@ -725,6 +809,8 @@ ssize_t handle_read(struct handle *h, size_t size, off_t at, const char **ret_da
 
 	if (h->object->gone)
 		return -ESTALE;
+	if (handle_may(h, NULL) < 0)
+		return -EACCES;
 	if (h->file->kind == FILE_LOG)
 		return handle_read_log(h, size < LOG_READ_MAX ? size : LOG_READ_MAX, at, ret_data);
 	if (at == 0 || !h->rendered)
@@ -809,7 +895,7 @@ int handle_write(struct handle *h, struct request *r, const char *data, size_t l
 		rc = err_set(&e, -ESTALE, "%s: the object was removed", h->file->name);
 	else if (len == 0)
 		rc = 0;
-	else if ((rc = handle_adopt(h, at == 0, &e)) == 0)
+	else if ((rc = handle_may(h, &e)) == 0 && (rc = handle_adopt(h, at == 0, &e)) == 0)
 		rc = h->file->write(h, r, data, len, &e);
 	if (len > 0 && rc >= 0)
 		h->restated = !handle_says(h, data, len);
@@ -825,7 +911,8 @@ int handle_flush(struct handle *h, struct request *r)
 
 	r->handle = h;
 	r->len = 0;
-	if (!h->object->gone && h->file->flush && (rc = handle_adopt(h, false, &e)) == 0)
+	if (!h->object->gone && h->file->flush && handle_may(h, NULL) == 0 &&
+	    (rc = handle_adopt(h, false, &e)) == 0)
 		rc = h->file->flush(h, r, &e);
 	handle_restate(h);
 	if (rc != NODE_PARKED)

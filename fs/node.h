@@ -154,6 +154,7 @@ struct handle {
 	LIST_ENTRY(handle) link;
 	int flags; /* of open(2) */
 	struct caller who;
+	uid_t owner; /* the file's when it was opened; when that changes, it is of no use */
 	bool rendered;
 	struct text text;  /* what reads see */
 	char *refusal;	   /* the last one of this handle; read back by who may read and write */
@@ -252,7 +253,12 @@ bool node_keep(struct node n);
 #define NODE_SET_MODE 1
 #define NODE_SET_UID  2
 #define NODE_SET_GID  4
-int node_chown(struct node n, int what, const struct owner *owner, struct err *e);
+/*
+ * Who asks must be its owner or root, and only root gives away: the kernel has seen to that, and to
+ * which groups he may choose; this is a second lock. EPERM also for modes that mean nothing here.
+ */
+int node_chown(struct node n, int what, const struct owner *owner, struct caller who,
+	       struct err *e);
 /* Without making it durable: for what was read from disk. */
 void node_set_owner(struct node n, const struct owner *owner);
 int node_readlink(struct node n, struct text *out);

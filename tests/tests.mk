@@ -15,8 +15,8 @@ HOST_TESTS := $(UNIT_SRCS) $(wildcard tests/fs/*.sh tests/container/*.sh tests/v
 LAB_TESTS  := $(filter-out tests/lab/mkinitrd.sh,$(wildcard tests/lab/*.sh)) \
               $(addprefix lab:,$(wildcard tests/unit/*cgroup*.c tests/unit/hostcheck.c \
               tests/unit/container*.c tests/unit/seccomp.c tests/unit/vmm*.c \
-              tests/container/*.sh tests/vm/*.sh)) \
-              $(addprefix lab:,$(filter-out tests/remote/hosts.sh,$(wildcard tests/remote/*.sh)))
+              tests/container/*.sh tests/vm/*.sh) tests/fs/user.sh \
+              $(filter-out tests/remote/hosts.sh,$(wildcard tests/remote/*.sh)))
 TESTS      ?= $(HOST_TESTS) $(LAB_TESTS)
 
 # Fuzz targets; tests/fuzz/fuzz.sh runs them. What they reach of the project is compiled once more,
@@ -24,6 +24,8 @@ TESTS      ?= $(HOST_TESTS) $(LAB_TESTS)
 FUZZ_BINS := $(patsubst tests/fuzz/%.c,$(B)/tests/fuzz/%,$(wildcard tests/fuzz/*.c))
 FUZZ_SAN  := -O1 -g -fPIE -fsanitize=address,undefined -fno-sanitize-recover=undefined \
              -fno-omit-frame-pointer
+# What a target answers instead: tests/fuzz/daemon.h.
+FUZZ_WRAP := --wrap=cgroup_host_new,--wrap=opener_open,--wrap=opener_check_map
 FUZZ_OBJS := $(patsubst %.c,$(B)/tests/fuzz/%.o,$(wildcard fs/*.c backends/*.c))
 FUZZ_OBJS := $(filter-out $(B)/tests/fuzz/fs/main.o,$(FUZZ_OBJS)) \
              $(filter $(B)/vmm/% $(B)/backends/container/%,$(OBJS))
@@ -32,7 +34,7 @@ CHECK_BUILDS += $(if $(filter tests/fuzz/%,$(TESTS)),$(FUZZ_BINS))
 # With TESTS given, only the unit tests among them are built.
 CHECK_UNITS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,\
                $(filter tests/unit/%.c,$(TESTS:lab:%=%)))
-CHECK_BUILDS += $(B)/tests/box $(B)/tests/fault/failcall $(B)/tests/rootfs \
+CHECK_BUILDS += $(B)/tests/box $(B)/tests/fault/failcall $(B)/tests/fault/clockstep.so $(B)/tests/rootfs \
                 $(B)/machinefs \
                 $(B)/tests/guest/tiny.elf $(B)/tests/guest/tiny-pvh.elf
 
@@ -104,7 +106,7 @@ $(B)/tests/fuzz/machinefs.a: $(FUZZ_OBJS)
 
 $(FUZZ_BINS): %: %.o $(B)/tests/fuzz/machinefs.a
 	@echo "  LD    $@"
-	$(Q)$(CC) -pie $(FUZZ_SAN) -Wl,--wrap=cgroup_host_new -o $@ $^ $(LIBS)
+	$(Q)$(CC) -pie $(FUZZ_SAN) -Wl,$(FUZZ_WRAP) -o $@ $^ $(LIBS)
 
 $(B)/tests/fuzz/fs/%.o $(B)/tests/fuzz/backends/%.o: FUZZ_SAN += -fsanitize-coverage=trace-pc
 $(B)/tests/fuzz/fs/%.o: fs/%.c | $(DEPS_STAMP)
@@ -127,6 +129,11 @@ $(B)/tests/%: tests/%.c | $(DEPS_STAMP)
 	$(Q)$(CC) -D_GNU_SOURCE -std=gnu17 $(CFLAGS) $(WARN) -o $@ $< $(TEST_LIBS)
 
 $(B)/tests/fault/failcall: TEST_LIBS := -lseccomp
+
+$(B)/tests/fault/clockstep.so: tests/fault/clockstep.c | $(DEPS_STAMP)
+	@mkdir -p $(@D)
+	@echo "  CC    $@"
+	$(Q)$(CC) -D_GNU_SOURCE -std=gnu17 $(CFLAGS) $(WARN) -shared -fPIC -o $@ $<
 
 # A root directory for containers: busybox under all its names.
 $(B)/tests/rootfs: tests/busybox-root

@@ -165,4 +165,19 @@ is "it holds nothing of the daemon's" "$(readlink "/proc/$opener/fd/"* | grep -v
 machinefs_stop
 soon "it ends with the daemon" 5 pid_gone "$opener"
 umount -l "$T/stuck"
+
+# --- an ordinary user's daemon is she, and nobody else
+device fuse root 666
+M=$T/hers/mnt STATE_DIR=$T/hers/state RUN_DIR=$T/hers/run MACHINEFS_UNDER=(as alice)
+install -d -o alice "$T/hers" "$M" "$STATE_DIR" "$RUN_DIR"
+machinefs_start -o allow_other
+v=$M/vm/v
+as alice mkdir "$v"
+as alice chmod 777 "$M/vm"
+ok "her daemon opens what is hers" put_as alice "$v/boot.kernel" "$T/mine.file"
+as bob mkdir "$M/vm/bobs"
+not_ok "not for another user" put_as bob "$M/vm/bobs/boot.kernel" "$T/mine.file"
+like "whose authority it does not have" "$(cat "$M/vm/bobs/error")" '^EPERM boot\.kernel: .*user 2001.*user 2002'
+chown bob "$v"
+refused "nor does his machine run as she" EPERM 'boot\.kernel: .*cannot act as user 2002' "$v" put "$v/ctl" start
 done_testing

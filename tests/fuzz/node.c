@@ -249,6 +249,8 @@ static void check_machine(struct model *m)
 	fuzz_cat(n.object, "state", &text);
 	fuzz_check(text.len && text.data[text.len - 1] == '\n');
 	text.data[text.len - 1] = '\0';
+	if (strcmp(text.data, state_words[m->state]))
+		printf("# %s is %s, not %s\n", m->name, text.data, state_words[m->state]);
 	fuzz_check(!strcmp(text.data, state_words[m->state]));
 	fuzz_cat(n.object, "uuid", &text);
 	fuzz_check(!strcmp(text_str(&text), m->uuid));
@@ -461,11 +463,23 @@ static void op_rename(void)
 	}
 }
 
+/* The directory's files go with it, but for those of others. */
+static void model_follow(struct model *m, struct owner from, struct owner to)
+{
+	for (unsigned i = 1; i < OWNED; i++) {
+		if (m->own[i] && m->owners[i].uid == from.uid)
+			m->owners[i].uid = to.uid;
+		if (m->own[i] && m->owners[i].gid == from.gid)
+			m->owners[i].gid = to.gid;
+	}
+}
+
 static void op_chown(void)
 {
+	const struct caller root = { 0, 0 };
 	struct model *m = pick();
 	unsigned i = next(OWNED), what = next(8);
-	struct owner owner = { next(4) * 500, next(3) * 100, 0 };
+	struct owner owner = { next(4) * 500, next(3) * 100, 0 }, old;
 	mode_t modes[] = { 0644, 0600, 0, 0666, 0755, 02755, 0777, 01777 };
 	struct err e = { 0 };
 	struct node n;
@@ -475,14 +489,19 @@ static void op_chown(void)
 	if (!m)
 		return;
 	n = model_node(m, i);
-	rc = node_chown(n, (int)what, &owner, &e);
+	rc = node_chown(n, (int)what, &owner, root, &e);
 	if ((what & NODE_SET_MODE) && owner.mode & ~(i ? 0666u : 01777u)) {
 		fuzz_check(rc == -EPERM && e.code == rc && *e.text);
 		return;
 	}
+	old = model_owner(m, i);
+	if (i == 0 && (what & NODE_SET_UID) && owner.uid != old.uid && active(m)) {
+		fuzz_check(rc == -EBUSY && e.code == rc && *e.text);
+		return;
+	}
 	fuzz_check(rc == 0);
 	kept_invalidate(node_ino(n)); /* it was this kernel that changed it */
-	m->owners[i] = model_owner(m, i);
+	m->owners[i] = old;
 	m->own[i] = true;
 	if (what & NODE_SET_MODE)
 		m->owners[i].mode = owner.mode;
@@ -490,6 +509,8 @@ static void op_chown(void)
 		m->owners[i].uid = owner.uid;
 	if (what & NODE_SET_GID)
 		m->owners[i].gid = owner.gid;
+	if (i == 0)
+		model_follow(m, old, m->owners[0]);
 }
 
 static void op_forbid(void)
@@ -598,6 +619,17 @@ static struct pending *put(struct model *m, const char *file, const char *text, 
 	return &none;
 }
 
+/* A monitor on a thread cannot be played; the others make the daemon start and remove. */
+static bool acts_by_itself(const struct attr *a)
+{
+	static const char *const names_of[] = { "isolation", "autostart", "restart", "ephemeral" };
+
+	for (size_t i = 0; i < sizeof(names_of) / sizeof(names_of[0]); i++)
+		if (!strcmp(a->name, names_of[i]))
+			return true;
+	return false;
+}
+
 static void op_setting(void)
 {
 	struct model *m = pick();
@@ -608,8 +640,7 @@ static void op_setting(void)
 	struct err e = { 0 };
 	int rc;
 
-	/* A monitor on a thread cannot be played. */
-	if (!m || !attr_applies(a, m->kind) || !strcmp(a->name, "isolation"))
+	if (!m || !attr_applies(a, m->kind) || acts_by_itself(a))
 		return;
 	fuzz_check(config_copy(&m->config, &after, &e) == 0);
 	rc = attr_store(a, &after, good ? a->good : a->bad, strlen(good ? a->good : a->bad), &e);

@@ -250,26 +250,46 @@ static void test_poll(struct object *o)
 
 static void test_owners(struct daemon *d, struct object *o)
 {
+	const struct caller root = { 0, 0 }, alice = { 1000, 1000 }, bob = { 1001, 1001 };
 	struct owner own = { 1000, 1000, 0600 };
-	struct node n, dir = { .object = o };
+	struct node n, even, dir = { .object = o };
 	struct stat st;
 
 	node_lookup(o, "even", &n);
-	ok(node_chown(n, NODE_SET_MODE, &own, NULL) == 0, "chmod of a file");
+	ok(node_chown(n, NODE_SET_MODE, &own, root, NULL) == 0, "chmod of a file");
 	node_stat(n, &st);
 	ok((st.st_mode & 07777) == 0600 && st.st_uid == 0, "is its mode");
-	ok(node_chown(dir, NODE_SET_UID, &own, NULL) == 0, "chown of the directory");
+	ok(node_chown(dir, NODE_SET_UID, &own, root, NULL) == 0, "chown of the directory");
 	node_lookup(o, "name", &n);
 	node_stat(n, &st);
 	ok(st.st_uid == 1000, "is of the files that have no owner of their own");
 	own.mode = 0755;
-	ok(node_chown(n, NODE_SET_MODE, &own, NULL) == -EPERM, "no file is executable");
+	ok(node_chown(n, NODE_SET_MODE, &own, root, NULL) == -EPERM, "no file is executable");
 	own.uid = 1001;
-	ok(node_chown(dir, NODE_SET_UID, &own, NULL) == 0, "chown of the directory again");
+	ok(node_chown(dir, NODE_SET_UID, &own, root, NULL) == 0, "chown of the directory again");
 	node_stat(n, &st);
 	ok(st.st_uid == 1001, "is still that of a file whose chmod was refused");
+	own.uid = 1000;
+	node_chown(dir, NODE_SET_UID, &own, root, NULL);
 	own.mode = 02755;
-	ok(node_chown(dir, NODE_SET_MODE, &own, NULL) == -EPERM, "no directory set-group-id");
+	ok(node_chown(dir, NODE_SET_MODE, &own, root, NULL) == -EPERM, "no directory set-group-id");
+	node_lookup(o, "even", &even);
+	node_stat(even, &st);
+	ok((st.st_mode & 07777) == 0600 && st.st_uid == 1000 && st.st_gid == 0,
+	   "and of those that have a mode of their own");
+	own = (struct owner){ 1001, 1001, 0644 };
+	ok(node_chown(n, NODE_SET_MODE, &own, bob, NULL) == -EPERM &&
+		   node_chown(n, NODE_SET_GID, &own, bob, NULL) == -EPERM &&
+		   node_chown(dir, NODE_SET_UID, &own, bob, NULL) == -EPERM,
+	   "who does not own it changes nothing, whatever the kernel lets through");
+	ok(node_chown(n, NODE_SET_UID, &own, alice, NULL) == -EPERM, "nor is it given away");
+	ok(node_chown(n, NODE_SET_MODE | NODE_SET_GID, &own, alice, NULL) == 0,
+	   "who owns it has its mode and group");
+	ok(node_chown(even, NODE_SET_UID, &own, root, NULL) == 0, "a file is delegated");
+	own.uid = 1002;
+	ok(node_chown(dir, NODE_SET_UID, &own, root, NULL) == 0, "its directory handed over");
+	node_stat(even, &st);
+	ok(st.st_uid == 1001, "and stays with whom it was delegated to");
 }
 
 static void test_gone(struct object *o)

@@ -2,6 +2,7 @@
 #include "backends/wire.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -111,8 +112,8 @@ static void refuses(const char *what, enum wire_side from, const void *data, siz
 	before = fd_count();
 	send_raw(s[0], data, len, nfds);
 	rc = wire_recv(s[1], from, m);
-	ok(rc == -EPROTO && fd_count() == before, "%s: refused (%d), %d descriptors left", what, rc,
-	   fd_count() - before);
+	ok((rc == -EPROTO || rc == -EPROTONOSUPPORT) && fd_count() == before,
+	   "%s: refused (%d), %d descriptors left", what, rc, fd_count() - before);
 	close(s[0]);
 	close(s[1]);
 	free(m);
@@ -156,6 +157,43 @@ static void test_malformed(void)
 		head + sizeof(struct wire_hello), 2);
 	h->type = WIRE_GREW;
 	refuses("GREW with a body", WIRE_MONITOR, &packet, head + 1, 0);
+	h->type = WIRE_OPEN;
+	refuses("what the opener is asked, for a monitor", WIRE_DAEMON, &packet,
+		head + sizeof(struct wire_open), 0);
+	refuses("OPEN with a path too long", WIRE_ASKER, &packet,
+		head + sizeof(struct wire_open) + PATH_MAX + 1, 0);
+	h->type = WIRE_CHECK_MAP;
+	refuses("CHECK_MAP with too many lines", WIRE_ASKER, &packet,
+		head + sizeof(struct wire_check_map) +
+			(WIRE_RANGES_MAX + 1) * sizeof(struct id_map_range),
+		0);
+	h->type = WIRE_OPENED;
+	refuses("the opener's answer, from a monitor", WIRE_MONITOR, &packet,
+		head + sizeof(struct wire_reply), 1);
+	refuses("OPENED with two descriptors", WIRE_OPENER, &packet,
+		head + sizeof(struct wire_reply), 2);
+	h->type = WIRE_REPLY;
+	refuses("a monitor's answer, from the opener", WIRE_OPENER, &packet,
+		head + sizeof(struct wire_reply), 0);
+}
+
+/* The last word of a monitor that ends while a verb is on its way to it. */
+static void test_last_word(void)
+{
+	struct wire_message *m = message_new();
+	struct wire_verb verb = { .verb = VERB_PAUSE };
+	struct wire_state state = { .run = RUN_ENDED };
+	int s[2];
+
+	pair(s);
+	wire_send(s[0], WIRE_VERB, 1, &verb, sizeof(verb), NULL, 0, NULL, 0);
+	wire_send(s[1], WIRE_STATE, 0, &state, sizeof(state), NULL, 0, NULL, 0);
+	close(s[1]);
+	ok(wire_recv(s[0], WIRE_MONITOR, m) == 1 && m->header.type == WIRE_STATE,
+	   "what was said before the end arrives, though the other did not listen any more");
+	ok(wire_recv(s[0], WIRE_MONITOR, m) == 0, "then comes the end");
+	close(s[0]);
+	free(m);
 }
 
 static void test_endings(void)
@@ -208,6 +246,7 @@ int main(void)
 	test_round_trip();
 	test_full();
 	test_malformed();
+	test_last_word();
 	test_endings();
 	return tap_done();
 }

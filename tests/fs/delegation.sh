@@ -1,0 +1,154 @@
+#!/bin/bash
+# Delegation with three users: alice has a machine, bob nothing, carol what is given to her. What each
+# may not do is tried on every file there is.
+. tests/lib.sh
+. tests/machines.sh
+. tests/users.sh
+need_root
+need_command setpriv
+users_make
+sed -i 's/^admins:x:3002:/&carol/' "$T/etc/group"
+cat "$T/etc/group" >/etc/group
+machinefs_start
+chmod 711 "$T"
+chmod 1777 "$M/vm" "$M/container"
+container_new c /bin/sleep 1000
+chmod -R go+rX "$T/root"
+chown -R alice:alice "$M/container/c"
+as alice mkdir "$M/vm/v"
+c=$M/container/c v=$M/vm/v
+
+# opens USER FILE: whether an open for writing, or for both, succeeds; nothing is written.
+opens() {
+	as "$1" sh -c '{ : >>"$1"; } || : <>"$1"' - "$2" 2>/dev/null
+}
+
+owned() { # what stat says of a file, or several
+	stat -c '%n %a %u %g' "$@" | sed "s|$M/||"
+}
+
+# --- nobody but the owner
+for machine in "$c" "$v"; do
+	for file in "$machine"/*; do
+		[ -f "$file" ] && [ ! -L "$file" ] || continue
+		name=${file#"$M"/}
+		opens bob "$file" && fail "bob does not write $name"
+		as bob chmod 666 "$file" 2>/dev/null && fail "bob does not chmod $name"
+		as bob chown bob "$file" 2>/dev/null && fail "bob does not chown $name"
+		as bob chgrp bob "$file" 2>/dev/null && fail "bob does not chgrp $name"
+		as bob truncate -s 0 "$file" 2>/dev/null && fail "bob does not truncate $name"
+		as bob touch "$file" 2>/dev/null && fail "bob does not touch $name"
+		as bob rm -f "$file" 2>/dev/null && fail "bob does not remove $name"
+		as bob mv "$file" "$machine/other" 2>/dev/null && fail "bob does not rename $name"
+		as bob ln "$file" "$machine/other" 2>/dev/null && fail "bob does not link $name"
+		as alice rm -f "$file" 2>/dev/null && fail "not even alice removes $name"
+		as alice chmod 4644 "$file" 2>/dev/null && fail "alice makes no set-user-id file of $name"
+		as alice chmod 2644 "$file" 2>/dev/null && fail "alice makes no set-group-id file of $name"
+		as alice chown bob "$file" 2>/dev/null && fail "alice does not give $name away"
+		as alice chgrp admins "$file" 2>/dev/null && fail "alice does not give $name to a group that she is not in"
+	done
+	is "nothing has changed in ${machine#"$M"/}" "$(find "$machine" -not -uid 2001 -o -not -gid 2001 | wc -l)" 0
+	is "and bob is refused on every one of ${machine#"$M"/}'s files" "$tap_failed" 0
+done
+for command in "rmdir $v" "mv $v $M/vm/w" "mkdir $v/x" "touch $v/x" "chmod 777 $v" "chown bob $v" "chgrp bob $v"; do
+	# shellcheck disable=SC2086 # words of a command
+	not_ok "bob: ${command//"$M"\//}" as bob $command
+done
+not_ok "nor does alice give her machine away" as alice chown bob "$v"
+not_ok "nor to a group that she is not in" as alice chgrp admins "$v"
+ok "to one that she is in she does" as alice chgrp lent "$v"
+for mode in 2755 4755 6777; do
+	not_ok "no mode $mode" as alice chmod $mode "$v"
+done
+is "it is as it was, but for the group" "$(owned "$v")" "vm/v 755 2001 3001"
+
+# --- one file each: ctl and console to carol
+chown carol "$c/ctl" "$c/console"
+ok "whom ctl belongs to starts" put_as carol "$c/ctl" start
+ok "types" put_as carol "$c/console" hello
+ok "reads the console" as carol cat "$c/console"
+ok "stops" put_as carol "$c/ctl" kill
+ok "may close her own file" as carol chmod 600 "$c/ctl"
+not_ok "but nobody else's" as carol chmod 666 "$c/memory.size"
+await "$c" stopped
+refused "what she closes is closed to the machine's owner, too" EACCES '' "$c" put_as alice "$c/ctl" start
+settings=$("$MACHINEFS" --manual | awk '
+	/^\.Sh/ { on = /^\.Sh SETTINGS OF (EVERY|A CONTAINER)/ } on && /^\.It Pa/ { print $3 }')
+like "there are settings that she has not" "$settings" 'memory\.size.*root.*seccomp'
+for setting in $settings; do
+	opens carol "$c/$setting" && fail "carol does not set $setting"
+	opens bob "$c/$setting" && fail "bob does not set $setting"
+done
+not_ok "she resizes nothing" put_as carol "$c/memory.size" 1G
+not_ok "nor by config.yaml" put_as carol "$c/config.yaml" 'memory.size: 1G'
+not_ok "nor reads what is the owner's alone" as carol cat "$c/init.env"
+not_ok "nor removes the machine" as carol rmdir "$c"
+not_ok "nor renames it" as carol mv "$c" "$M/container/hers"
+is "nothing has changed" "$(cat "$c/memory.size" "$c/state" | xargs)" "max stopped"
+
+# --- a group: admins, in which carol is
+chgrp admins "$v/cpu.count" "$v/label"
+chmod 664 "$v/cpu.count"
+ok "who is in the group sets it" put_as carol "$v/cpu.count" 3
+not_ok "where it may" put_as carol "$v/label" "a b"
+not_ok "who is not does not" put_as bob "$v/cpu.count" 4
+is "once" "$(cat "$v/cpu.count")" 3
+
+# --- what is handed over leaves nothing with who had it, nor what he has kept open
+coproc as alice bash -c '
+	exec 3>"$1/ctl" 4>"$1/config.yaml" 5<"$1/console" 6>"$1/cpu.count" || exit
+	echo cpu.count: 7 >&4
+	echo open
+	read -r go
+	echo start >&3
+	echo "cpu.count: 8
+..." >&4
+	exec 4>&-
+	cat <&5
+	echo 9 >&6
+	echo over' - "$v" 2>&1
+read -r -u "${COPROC[0]}" said
+is "she has them open" "$said" open
+as alice chmod 660 "$v/memory.size"
+chown bob:bob "$v"
+echo go >&"${COPROC[1]}"
+said=$(sed /over/q <&"${COPROC[0]}")
+is "all of it is refused" "$(grep -c 'denied' <<<"$said")" 4
+is "nothing has happened" "$(cat "$v/state" "$v/cpu.count" | xargs)" "stopped 3"
+chown carol "$v/ctl"
+is "files go along, also with a mode of their own" "$(owned "$v/memory.size" "$v/boot.cmdline" | xargs)" \
+	"vm/v/memory.size 660 2002 2500 vm/v/boot.cmdline 644 2002 2500"
+not_ok "who had it sets nothing" put_as alice "$v/memory.size" 1G
+not_ok "nor starts it" put_as alice "$v/ctl" start
+is "but what was delegated" "$(owned "$v/ctl" "$v/cpu.count" | xargs)" \
+	"vm/v/ctl 644 2003 2500 vm/v/cpu.count 664 2002 3002"
+ok "who has it removes it" as bob rmdir "$v"
+
+# --- vm/ for all, as /tmp
+for user in alice bob carol; do
+	as "$user" mkdir "$M/vm/$user"
+done
+is "machines belong to who makes them" "$(owned "$M/vm/alice" "$M/vm/bob/ctl" "$M/vm/carol/console" | xargs)" \
+	"vm/alice 755 2001 2001 vm/bob/ctl 644 2002 2500 vm/carol/console 600 2003 2003"
+for user in alice bob carol; do
+	for other in alice bob carol; do
+		[ "$user" != "$other" ] || continue
+		not_ok "$user does not remove ${other}'s" as "$user" rmdir "$M/vm/$other"
+		not_ok "nor renames it" as "$user" mv "$M/vm/$other" "$M/vm/$user.2"
+		not_ok "nor puts hers in its place" as "$user" mv -T "$M/vm/$user" "$M/vm/$other"
+	done
+done
+chmod 755 "$M/vm"
+not_ok "nobody makes one where root has closed the door" as alice mkdir "$M/vm/alice.2"
+chgrp admins "$M/vm" && chmod 775 "$M/vm"
+ok "a group may have it" as carol mkdir "$M/vm/carol.2"
+not_ok "others have not" as bob mkdir "$M/vm/bob.2"
+
+# --- all of it lasts
+all() { find "$M" -printf '%P %m %U %G\n' | grep -v '/proc ' | sort; }
+all >"$T/before"
+machinefs_kill9
+machinefs_start
+all >"$T/after"
+ok "owners and modes are durable" diff "$T/before" "$T/after"
+done_testing
