@@ -105,7 +105,7 @@ static bool wire_message_valid(const struct wire_message *m, enum wire_side from
 
 	if (flags & (MSG_TRUNC | MSG_CTRUNC))
 		return false;
-	if (m->header.version != WIRE_VERSION || !m->header.type || m->header.type >= WIRE_TYPE_END)
+	if (!m->header.type || m->header.type >= WIRE_TYPE_END)
 		return false;
 	f = &formats[m->header.type];
 	return f->from == from && m->len >= f->body && m->len - f->body <= f->extra &&
@@ -130,18 +130,25 @@ int wire_recv(int fd, enum wire_side from, struct wire_message *m)
 
 	m->nfds = 0;
 	m->pid = 0;
+	/*
+	 * ECONNRESET, told once: the peer has closed with something unread. What it said before
+	 * that, how the machine ended say, is still to come.
+	 */
 	do
 		n = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
+	while (n < 0 && (errno == EINTR || errno == ECONNRESET));
 	if (n < 0)
-		return errno == EAGAIN ? -EAGAIN : errno == ECONNRESET ? 0 : -errno;
+		return -errno;
 	wire_take_control(&msg, m);
 	if (n == 0 && m->nfds == 0)
 		return 0;
 	m->len = (size_t)n < sizeof(m->header) ? 0 : (size_t)n - sizeof(m->header);
-	if ((size_t)n < sizeof(m->header) || !wire_message_valid(m, from, msg.msg_flags)) {
+	if ((size_t)n < sizeof(m->header) || m->header.version != WIRE_VERSION ||
+	    !wire_message_valid(m, from, msg.msg_flags)) {
 		wire_message_close(m);
-		return -EPROTO;
+		return (size_t)n < sizeof(m->header) || m->header.version == WIRE_VERSION
+			       ? -EPROTO
+			       : -EPROTONOSUPPORT;
 	}
 	m->extra = m->len - formats[m->header.type].body;
 	m->body[m->len] = '\0';

@@ -155,7 +155,8 @@ int wire_send(int fd, enum wire_type type, uint32_t seq, const void *body, size_
 /*
  * Receives one message that `from` may send. Returns 1; 0 at the end of the connection;
  * -EAGAIN when there is none; -EPROTO for one that is not well formed (its descriptors are
- * closed; the connection should be, too).
+ * closed; the connection should be, too); -EPROTONOSUPPORT likewise for one of another version,
+ * of which only the version in the header and the sender are told.
  */
 int wire_recv(int fd, enum wire_side from, struct wire_message *m);
 

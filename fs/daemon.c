@@ -115,25 +115,27 @@ static int fixed_chown(struct object *o, struct err *e)
 static void fixed_read(struct daemon *d)
 {
 	struct text text = TEXT_INIT;
+	const char *p = store_read(d->state_fd, "owners", &text) == 0 ? text_str(&text) : "";
 	unsigned long long id;
 	struct owner own;
 	char name[64];
 	unsigned mode;
 
-	if (store_read(d->state_fd, "owners", &text) == 0)
-		for (const char *p = text_str(&text);
-		     sscanf(p, "%llu %63s %u %u %o", &id, name, &own.uid, &own.gid, &mode) == 5;
-		     p += strcspn(p, "\n") + 1) {
-			struct node n = { 0 };
+	for (; sscanf(p, "%llu %63s %u %u %o", &id, name, &own.uid, &own.gid, &mode) == 5;
+	     p += strcspn(p, "\n"), p += *p == '\n') {
+		struct node n = { .object = object_find(d, id) };
 
-			own.mode = mode;
-			if (!(n.object = object_find(d, id)))
-				continue;
-			if (strcmp(name, "."))
-				n.file = class_file(n.object->class, name);
-			if (n.file || !strcmp(name, "."))
-				node_set_owner(n, &own);
-		}
+		if (n.object && strcmp(name, "."))
+			n.file = class_file(n.object->class, name);
+		own.mode = mode & (n.file ? 0666 : 01777);
+		if (n.object && (n.file || !strcmp(name, ".")))
+			node_set_owner(n, &own);
+	}
+	if (*p)
+		log_line(LOG_LEVEL_ERROR,
+			 "state directory: owners cannot be read from \"%.40s\" on: "
+			 "what it says of the tree's own files is lost",
+			 p);
 	text_free(&text);
 }
 

@@ -17,6 +17,7 @@ struct event_log;
 struct link;
 struct machine;
 struct opener;
+struct waiter;
 TAILQ_HEAD(machine_list, machine);
 struct poker;
 struct upgrade;
@@ -60,6 +61,7 @@ struct daemon {
 	struct daemon_stats stats;
 	struct machine_list opened; /* machines whose directory is open, the newest first */
 	unsigned nopened;
+	LIST_HEAD(, waiter) waiters;  /* of all machines */
 	unsigned running;	      /* machines with a monitor */
 	LIST_HEAD(, link) retired;    /* monitors that are still to be reaped */
 	struct wire_message *message; /* the one being received, see fs/link.c */

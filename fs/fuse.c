@@ -17,6 +17,7 @@
 
 #include "fs/journal.h"
 #include "fs/luggage.h"
+#include "fs/log.h"
 #include "fs/node.h"
 #include "fs/poker.h"
 
@@ -30,6 +31,8 @@
 #define NOTIFY_RESEND 7
 #define UNIQUE_RESENT (1ULL << 63)
 
+#define READ_FAILURES 16 /* one after the other, until the daemon ends */
+
 struct fuse_front {
 	struct front front; /* first */
 	struct daemon *daemon;
@@ -37,6 +40,7 @@ struct fuse_front {
 	struct fuse_session *session;
 	struct event *readable;
 	struct fuse_buf buf;
+	unsigned failures;		      /* to read a request, one after the other */
 	const struct fuse_in_header *message; /* the one that is being served */
 	uint64_t next_alias;
 	LIST_HEAD(, opened) all;
@@ -777,9 +781,16 @@ static void on_readable(int fd, short what, void *arg)
 	struct fuse_front *f = arg;
 	int n;
 
-	while ((n = fuse_session_receive_buf(f->session, &f->buf)) > 0)
+	while ((n = fuse_session_receive_buf(f->session, &f->buf)) > 0) {
+		f->failures = 0;
 		front_serve(f, &f->buf);
-	if ((n < 0 && n != -EAGAIN && n != -EINTR) || n == 0 || fuse_session_exited(f->session))
+	}
+	/* The request is still there for the next try; but not for ever. */
+	if (n < 0 && n != -EAGAIN && n != -EINTR && ++f->failures <= READ_FAILURES)
+		return;
+	if (f->failures > READ_FAILURES)
+		log_line(LOG_LEVEL_ERROR, "/dev/fuse cannot be read: %s", strerror(-n));
+	if (f->failures > READ_FAILURES || n == 0 || fuse_session_exited(f->session))
 		event_base_loopbreak(f->daemon->loop);
 }
 

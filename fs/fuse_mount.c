@@ -93,7 +93,11 @@ uint64_t mount_device(const char *mountpoint)
 bool mount_alive(int fd)
 {
 	struct pollfd p = { .fd = fd };
+	struct stat st;
 
+	/* <linux/major.h>, and admin-guide/devices.txt of the kernel's documents: misc, fuse. */
+	if (fstat(fd, &st) < 0 || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(10, 229))
+		return false;
 	return poll(&p, 1, 0) == 0 || !(p.revents & POLLERR);
 }
 

@@ -20,6 +20,8 @@
 #include "fs/daemon.h"
 #include "fs/verb.h"
 
+#define ASKED_MAX 64 /* verbs that a monitor has not answered, their clients gone or not */
+
 /* A request that the monitor has not answered yet. */
 struct asked {
 	LIST_ENTRY(asked) link;
@@ -39,11 +41,13 @@ struct link {
 	char tty[64];
 	const uint64_t *counters;
 	uint32_t seq;
+	uint16_t foreign;   /* the version of the protocol that it speaks, if it is not ours */
 	bool ended;	    /* it has said how the machine ended */
 	time_t reconnected; /* when, on the monotonic clock; 0: never */
 	bool refused;	    /* it has said why the machine could not be started ... */
 	struct err refusal; /* ... namely this */
 	LIST_HEAD(, asked) asked;
+	unsigned nasked;
 };
 
 /* ---- names ---- */
@@ -96,11 +100,12 @@ static struct asked *asked_find(struct link *l, uint32_t seq)
 	return NULL;
 }
 
-static void asked_answer(struct asked *a, int rc, const struct err *e)
+static void asked_answer(struct link *l, struct asked *a, int rc, const struct err *e)
 {
 	struct request *r = a->request;
 
 	LIST_REMOVE(a, link);
+	l->nasked--;
 	free(a);
 	if (r) {
 		r->parked = NULL;
@@ -119,7 +124,7 @@ static void link_fail_asked(struct link *l, const struct err *e)
 	struct asked *a;
 
 	while ((a = LIST_FIRST(&l->asked)))
-		asked_answer(a, e->code, e);
+		asked_answer(l, a, e->code, e);
 }
 
 /* ---- the monitor's end ---- */
@@ -285,6 +290,14 @@ static void link_closed(struct link *l)
 		syscall(SYS_pidfd_send_signal, l->pidfd, SIGKILL, NULL, 0);
 }
 
+static int foreign_refuse(const struct link *l, struct err *e)
+{
+	return err_set(e, -ENXIO,
+		       "ctl: the monitor is of another version of machinefs (protocol %u, not %u): "
+		       "start that version again, or `kill` the machine",
+		       l->foreign, WIRE_VERSION);
+}
+
 /* ---- messages ---- */
 
 static const enum machine_state run_states[RUN_END] = {
@@ -395,12 +408,27 @@ static void handle_reply(struct link *l)
 		l->refusal = e;
 		return;
 	}
-	asked_answer(a, e.code, &e);
+	asked_answer(l, a, e.code, &e);
 }
 
 static void handle_grew(struct link *l)
 {
 	object_changed(&l->machine->object, "console");
+}
+
+/*
+ * It was started by a daemon of another version. The machine runs, that is all we can know of it;
+ * it is left alone, for a daemon that understands it.
+ */
+static void link_estrange(struct link *l, uint16_t version)
+{
+	struct err e = { 0 };
+
+	event_del(l->readable);
+	l->foreign = version;
+	foreign_refuse(l, &e);
+	object_refuse(&l->machine->object, &e);
+	machine_set_state(l->machine, STATE_RUNNING, "");
 }
 
 static void on_readable(int fd, short what, void *arg)
@@ -419,7 +447,10 @@ static void on_readable(int fd, short what, void *arg)
 		handlers[message->header.type](l);
 		wire_message_close(message);
 	}
-	if (rc != -EAGAIN && (rc == -EPROTO || !link_reconnect(l)))
+	if (rc == -EPROTONOSUPPORT) {
+		link_found(l, message->pid);
+		link_estrange(l, message->header.version);
+	} else if (rc != -EAGAIN && (rc == -EPROTO || !link_reconnect(l)))
 		link_closed(l);
 }
 
@@ -428,9 +459,14 @@ static void on_readable(int fd, short what, void *arg)
 static int link_ask(struct link *l, struct request *r, enum wire_type type, const void *body,
 		    size_t len, const struct text *extra, const int *fds, int nfds, struct err *e)
 {
-	struct asked *a = calloc(1, sizeof(*a));
+	struct asked *a;
 	int rc;
 
+	if (l->foreign)
+		return foreign_refuse(l, e);
+	if (r && l->nasked >= ASKED_MAX)
+		return err_set(e, -EBUSY, "ctl: the monitor has not answered %u verbs", l->nasked);
+	a = calloc(1, sizeof(*a));
 	if (!a)
 		return err_sys(e, ENOMEM, "ctl");
 	a->seq = ++l->seq;
@@ -444,6 +480,7 @@ static int link_ask(struct link *l, struct request *r, enum wire_type type, cons
 			       rc == -EAGAIN ? "does not listen" : "is gone");
 	}
 	LIST_INSERT_HEAD(&l->asked, a, link);
+	l->nasked++;
 	if (r) {
 		r->parked = a;
 		r->cancel = asked_cancel;
@@ -462,13 +499,20 @@ int link_verb(struct link *l, struct request *r, enum wire_verb_code verb, int64
 {
 	struct wire_verb w = { .verb = verb, .arg = arg };
 
+	/* What it would be told it does not understand; signals it does. */
+	if (l->foreign && verb == VERB_KILL && l->pidfd >= 0 &&
+	    syscall(SYS_pidfd_send_signal, l->pidfd, SIGKILL, NULL, 0) == 0)
+		return 0;
 	return link_ask(l, r, WIRE_VERB, &w, sizeof(w), NULL, NULL, 0, e);
 }
 
 int link_input(struct link *l, const void *data, size_t len, struct err *e)
 {
-	int rc = wire_send(l->fd, WIRE_INPUT, 0, data, len, NULL, 0, NULL, 0);
+	int rc;
 
+	if (l->foreign)
+		return foreign_refuse(l, e);
+	rc = wire_send(l->fd, WIRE_INPUT, 0, data, len, NULL, 0, NULL, 0);
 	if (rc < 0)
 		return err_set(e, rc == -EAGAIN ? -EBUSY : -ENXIO, "console: the monitor %s",
 			       rc == -EAGAIN ? "does not keep up" : "is gone");

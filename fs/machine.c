@@ -125,6 +125,7 @@ static void meta_print(const struct machine *m, struct text *out)
 	owner_print("owner", &o->owner, out);
 	for (size_t i = 0; i < o->noverrides; i++)
 		owner_print(o->overrides[i].file->name, &o->overrides[i].owner, out);
+	text_add(out, text_str(&m->foreign));
 	text_add(out, "end\n");
 }
 
@@ -136,42 +137,57 @@ struct meta {
 	const char *files; /* the lines behind `owner` */
 };
 
+/* One line "NAME UID GID MODE"; returns what is behind it, NULL when it is none. */
+static const char *meta_line(const char *line, char name[64], struct owner *ret)
+{
+	unsigned mode;
+	int used = 0;
+
+	if (sscanf(line, "%63[^ \n] %u %u %o%n", name, &ret->uid, &ret->gid, &mode, &used) != 4 ||
+	    line[used] != '\n' || mode & ~01777u)
+		return NULL;
+	ret->mode = mode;
+	return line + used + 1;
+}
+
 static int meta_parse(const char *text, struct meta *ret)
 {
 	unsigned long long id;
 	long long seconds;
-	unsigned mode;
+	struct owner own;
+	char name[64];
 	int used = 0;
 
-	if (sscanf(text,
-		   "format 1\nid %llu\nuuid %36[0-9a-f-]\ncreated %lld.%ld\nowner %u %u %o\n%n",
-		   &id, ret->uuid, &seconds, &ret->created.tv_nsec, &ret->owner.uid,
-		   &ret->owner.gid, &mode, &used) != 7 ||
-	    !used || id >= 1ULL << 39 || strlen(ret->uuid) != 36 || mode & ~01777u)
-		return -EINVAL;
-	if (strlen(text) < 4 || strcmp(text + strlen(text) - 4, "end\n"))
+	if (sscanf(text, "format 1\nid %llu\nuuid %36[0-9a-f-]\ncreated %lld.%ld\n%n", &id,
+		   ret->uuid, &seconds, &ret->created.tv_nsec, &used) != 4 ||
+	    !used || id >= 1ULL << 39 || strlen(ret->uuid) != 36 || ret->created.tv_nsec < 0 ||
+	    ret->created.tv_nsec > 999999999)
 		return -EINVAL;
 	ret->id = id;
 	ret->created.tv_sec = seconds;
-	ret->owner.mode = mode;
-	ret->files = text + used;
-	return 0;
+	ret->files = meta_line(text + used, name, &ret->owner);
+	if (!ret->files || strcmp(name, "owner"))
+		return -EINVAL;
+	text = ret->files;
+	while (text && strcmp(text, "end\n"))
+		text = meta_line(text, name, &own);
+	return text ? 0 : -EINVAL;
 }
 
-/* Overrides for files that this version does not have are forgotten. */
+/* Of files that only another version has nothing is done, but nothing is lost either. */
 static void meta_parse_files(struct machine *m, const char *lines)
 {
 	struct owner own;
 	char name[64];
-	unsigned mode;
 
-	for (; sscanf(lines, "%63s %u %u %o", name, &own.uid, &own.gid, &mode) == 4;
-	     lines += strcspn(lines, "\n") + 1) {
+	for (const char *next; (next = meta_line(lines, name, &own)); lines = next) {
 		struct node n = { &m->object, class_file(m->object.class, name) };
 
-		own.mode = mode & (n.file && n.file->kind == FILE_LINK ? 0777 : 0666);
+		own.mode &= n.file && n.file->kind == FILE_LINK ? 0777 : 0666;
 		if (n.file)
 			node_set_owner(n, &own);
+		else
+			text_add_bytes(&m->foreign, lines, (size_t)(next - lines));
 	}
 }
 
@@ -236,6 +252,7 @@ void machine_free(struct object *o)
 	cgroup_free(m->cgroup);
 	event_log_free(m->events);
 	config_free(&m->config);
+	text_free(&m->foreign);
 	if (m->cleanup)
 		event_free(m->cleanup);
 	restart_free(m);
@@ -362,6 +379,8 @@ static int machine_read_config(struct machine *m, struct err *e)
 
 	if (rc < 0)
 		rc = err_sys(e, -rc, "config.yaml on disk");
+	else if (text.len < 4 || strcmp(text.data + text.len - 4, "...\n"))
+		rc = err_set(e, -EIO, "config.yaml on disk: its end, the line \"...\", is missing");
 	else {
 		rc = config_parse(m->kind, text_str(&text), text.len, &m->config, NULL, e);
 		if (rc < 0)
@@ -378,7 +397,12 @@ static int machine_read_meta(struct machine *m, const struct text *text, int rc,
 			     struct err *why)
 {
 	const struct object *other;
+	unsigned format;
 
+	if (rc == 0 && sscanf(text_str(text), "format %u", &format) == 1 && format != 1)
+		return err_set(why, -EIO,
+			       "meta on disk is of format %u, and this version knows 1 only",
+			       format);
 	if (rc == 0)
 		rc = meta_parse(text_str(text), ret);
 	if (rc < 0)
@@ -516,6 +540,22 @@ static void recover_rest(struct machine *m, bool waited)
 	recover_ended(m, unseen, waited);
 }
 
+/*
+ * A daemon that was killed may have applied what it did not come to keep. One by one: where a
+ * controller is missing the others still count.
+ */
+static void recover_limits(struct machine *m)
+{
+	struct machine_config other[4] = { m->config, m->config, m->config, m->config };
+
+	other[0].memory_size = 0;
+	other[1].pids_max = 0;
+	other[2].cpu_weight = 0;
+	other[3].cpu_max.period = 0;
+	for (int i = 0; i < 4; i++)
+		machine_limit(m, &m->config, &other[i], NULL);
+}
+
 void machine_recover(struct machine *m)
 {
 	struct daemon *d = m->object.daemon;
@@ -536,6 +576,7 @@ void machine_recover(struct machine *m)
 	machine_cgroup_name(m, name);
 	if (d->cgroups && cgroup_open(d->cgroups, name, &m->cgroup, NULL) < 0)
 		m->cgroup = NULL;
+	recover_limits(m);
 }
 
 /* ---- configuration ---- */

@@ -41,7 +41,8 @@ struct machine {
 	struct err broken; /* why its files could not be read; code 0: they could */
 	char uuid[37];
 	struct timespec created;
-	int dirfd; /* its state directory, while open: machine_dir() */
+	struct text foreign; /* lines of meta about files that this version does not have */
+	int dirfd;	     /* its state directory, while open: machine_dir() */
 	TAILQ_ENTRY(machine) opened;
 	enum machine_state state;
 	uid_t runs_as;			 /* while it has a monitor */

@@ -423,7 +423,8 @@ static const struct machine_file machine_rows[] = {
 	    .doc = "Reading lists the verbs that are valid now; writing one does it: start, "
 		   "stop [SECONDS] (asks it to end, and kills it after that time, 10 by default), "
 		   "kill, pause, resume, reset (VM), signal N (container). start returns when the "
-		   "machine runs, or with the reason why it does not." },
+		   "machine runs, or with the reason why it does not. stop and kill also call off "
+		   "a restart that is due." },
 	  ATTR_BOTH },
 	{ { .name = "state",
 	    .changes = CHANGE_STATE,
@@ -439,8 +440,11 @@ static const struct machine_file machine_rows[] = {
 	    .show = show_state,
 	    .write = wait_write,
 	    .doc = "Writing STATE [SECONDS] returns when the machine is in that state: EIO when it "
-		   "comes to rest in another one, EBUSY when the time is over. Reading says the "
-		   "state and never blocks." },
+		   "comes to rest in another one and is not to be started again, EBUSY when the "
+		   "time is over, EINTR by a signal. Reading says the state and never blocks. A "
+		   "shell gets a signal when one of its jobs ends: with jobs, let a process of its "
+		   "own wait, as in (echo stopped > wait). A user other than root may have 1024 "
+		   "writes waiting; all together have 4096." },
 	  ATTR_BOTH },
 	{ { .name = "exit",
 	    .changes = CHANGE_STATE,

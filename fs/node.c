@@ -177,22 +177,6 @@ void object_remove(struct object *o)
 	object_unref(o);
 }
 
-int object_set_name(struct object *o, const char *name, struct err *e)
-{
-	char *copy = strdup(name);
-
-	if (!copy)
-		return err_sys(e, ENOMEM, "%s", name);
-	tdelete(o, &o->parent->by_name, compare_names);
-	free(o->name);
-	o->name = copy;
-	/* tdelete has just freed a node of the same size. */
-	tsearch(o, &o->parent->by_name, compare_names);
-	object_list(o);
-	object_list(o->parent);
-	return 0;
-}
-
 struct object *object_child(const struct object *o, const char *name)
 {
 	struct object key = { .name = (char *)name };
@@ -260,6 +244,26 @@ static void file_poke(struct object *o, const struct file *f)
 	text_addf(&path, o->parent ? "/%s" : "%s", f->name);
 	poker_poke(o->daemon->poker, text_str(&path));
 	text_free(&path);
+}
+
+int object_set_name(struct object *o, const char *name, struct err *e)
+{
+	char *copy = strdup(name);
+
+	if (!copy)
+		return err_sys(e, ENOMEM, "%s", name);
+	tdelete(o, &o->parent->by_name, compare_names);
+	free(o->name);
+	o->name = copy;
+	/* tdelete has just freed a node of the same size. */
+	tsearch(o, &o->parent->by_name, compare_names);
+	object_list(o);
+	object_list(o->parent);
+	/* What the helper has not done yet it would look for under the old name. */
+	for (size_t i = 0; i < o->class->nfiles; i++)
+		if (o->class->files[i].event_index >= 0)
+			file_poke(o, &o->class->files[i]);
+	return 0;
 }
 
 static void file_changed(struct object *o, const struct file *f)

@@ -11,11 +11,16 @@
 
 #include "fs/daemon.h"
 
-/* Each holds a request of the kernel's; a bound keeps a loop of waits from eating the daemon. */
+/*
+ * Each holds a request of the kernel's; a bound keeps a loop of waits from eating the daemon. No
+ * user but root may have more than a quarter of them, and a quarter is left to root.
+ */
 #define PARKED_MAX 4096
+#define PARKED_OWN (PARKED_MAX / 4)
 
 struct waiter {
 	TAILQ_ENTRY(waiter) link;
+	LIST_ENTRY(waiter) all; /* of the daemon's */
 	struct machine *machine;
 	struct request *request;
 	enum machine_state wanted;
@@ -37,6 +42,7 @@ static struct request *waiter_take(struct waiter *w)
 	struct request *r = w->request;
 
 	TAILQ_REMOVE(&w->machine->waiters, w, link);
+	LIST_REMOVE(w, all);
 	w->machine->object.daemon->stats.parked--;
 	waiter_free(w);
 	r->parked = NULL;
@@ -117,14 +123,31 @@ static struct timeval wait_left(const struct request *r, double seconds)
 				 .tv_usec = (suseconds_t)((left - (double)(time_t)left) * 1e6) };
 }
 
+static int waiter_admit(const struct daemon *d, uid_t uid, struct err *e)
+{
+	const struct waiter *w;
+	unsigned own = 0;
+
+	if (d->stats.parked >= PARKED_MAX - (uid ? PARKED_OWN : 0))
+		return err_set(e, -EBUSY, "wait: %llu clients wait already",
+			       (unsigned long long)d->stats.parked);
+	if (uid == 0)
+		return 0;
+	LIST_FOREACH(w, &d->waiters, all)
+	own += w->request->who.uid == uid;
+	if (own >= PARKED_OWN)
+		return err_set(e, -EBUSY, "wait: %u clients of user %u wait already", own, uid);
+	return 0;
+}
+
 static int waiter_park(struct machine *m, struct request *r, enum machine_state wanted,
 		       double seconds, struct err *e)
 {
 	struct daemon *d = m->object.daemon;
 	struct waiter *w;
 
-	if (d->stats.parked >= PARKED_MAX)
-		return err_set(e, -EBUSY, "wait: %d clients wait already", PARKED_MAX);
+	if (waiter_admit(d, r->who.uid, e) < 0)
+		return e->code;
 	w = calloc(1, sizeof(*w));
 	if (!w)
 		return err_sys(e, ENOMEM, "wait");
@@ -142,6 +165,7 @@ static int waiter_park(struct machine *m, struct request *r, enum machine_state 
 		evtimer_add(w->timer, &tv);
 	}
 	TAILQ_INSERT_TAIL(&m->waiters, w, link);
+	LIST_INSERT_HEAD(&d->waiters, w, all);
 	d->stats.parked++;
 	r->parked = w;
 	r->again = true;

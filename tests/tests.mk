@@ -23,6 +23,8 @@ TESTS      ?= $(HOST_TESTS) $(LAB_TESTS)
 FUZZ_BINS := $(patsubst tests/fuzz/%.c,$(B)/tests/fuzz/%,$(wildcard tests/fuzz/*.c))
 FUZZ_SAN  := -O1 -g -fPIE -fsanitize=address,undefined -fno-sanitize-recover=undefined \
              -fno-omit-frame-pointer
+# What a target answers instead: tests/fuzz/daemon.h.
+FUZZ_WRAP := --wrap=cgroup_host_new,--wrap=opener_open,--wrap=opener_check_map
 FUZZ_OBJS := $(patsubst %.c,$(B)/tests/fuzz/%.o,$(wildcard fs/*.c backends/*.c))
 FUZZ_OBJS := $(filter-out $(B)/tests/fuzz/fs/main.o,$(FUZZ_OBJS)) \
              $(filter $(B)/vmm/% $(B)/backends/container/%,$(OBJS))
@@ -103,7 +105,7 @@ $(B)/tests/fuzz/machinefs.a: $(FUZZ_OBJS)
 
 $(FUZZ_BINS): %: %.o $(B)/tests/fuzz/machinefs.a
 	@echo "  LD    $@"
-	$(Q)$(CC) -pie $(FUZZ_SAN) -Wl,--wrap=cgroup_host_new -o $@ $^ $(LIBS)
+	$(Q)$(CC) -pie $(FUZZ_SAN) -Wl,$(FUZZ_WRAP) -o $@ $^ $(LIBS)
 
 $(B)/tests/fuzz/fs/%.o $(B)/tests/fuzz/backends/%.o: FUZZ_SAN += -fsanitize-coverage=trace-pc
 $(B)/tests/fuzz/fs/%.o: fs/%.c | $(DEPS_STAMP)

@@ -1,8 +1,11 @@
 /*
- * attr_bench RUNS FILE [TEXT...]: how long open+read+close takes, or open+write+close of each
- * TEXT in turn with a newline behind it. Works on any filesystem, so that cgroupfs is measured
- * by the same program.
+ * attr_bench RUNS [-s] FILE [TEXT...]: how long open+read+close takes, or open+write+close of each
+ * TEXT in turn with a newline behind it, or with -s a stat. Works on any filesystem, so that
+ * cgroupfs is measured by the same program.
  */
+#include <stdbool.h>
+#include <sys/stat.h>
+
 #include "bench.h"
 
 static void read_once(const char *path)
@@ -15,22 +18,38 @@ static void read_once(const char *path)
 	close(fd);
 }
 
+static void stat_once(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) < 0)
+		give_up(path);
+}
+
 int main(int argc, char **argv)
 {
 	static struct samples s;
-	char text[256];
+	char text[8192];
+	bool stats;
 	int runs;
 
 	if (argc < 3)
 		return 2;
 	runs = runs_arg(argv[1]);
+	stats = !strcmp(argv[2], "-s");
+	argv += stats;
+	argc -= stats;
+	if (argc < 3)
+		return 2;
 	for (int i = -runs / 10; i < runs; i++) {
 		double start;
 
 		if (argc > 3)
 			snprintf(text, sizeof(text), "%s\n", argv[3 + (i & 0xffff) % (argc - 3)]);
 		start = now_us();
-		if (argc > 3)
+		if (stats)
+			stat_once(argv[2]);
+		else if (argc > 3)
 			put_file(argv[2], text);
 		else
 			read_once(argv[2]);

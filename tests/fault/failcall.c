@@ -1,8 +1,8 @@
 /*
- * failcall [-c COUNT] [-r FILE] SYSCALL ERRNO AFTER PROGRAM...: runs a program in which a system
- * call fails: AFTER calls of that name go through, the next COUNT (default 1; 0 means all) fail
- * with ERRNO, a name or a number. Calls of the program and of everything it starts are counted
- * together, in the order they come.
+ * failcall [-o] [-c COUNT] [-r FILE] SYSCALL ERRNO AFTER PROGRAM...: runs a program in which a
+ * system call fails: AFTER calls of that name go through, the next COUNT (default 1; 0 means all)
+ * fail with ERRNO, a name or a number. Calls of the program and of everything it starts are counted
+ * together, in the order they come; with -o only those of the program's own first thread.
  *
  * A seccomp filter hands each such call to this process, which answers "go on" or the errno, so
  * nothing is traced and the program runs at its own speed otherwise. It stays until the last
@@ -17,6 +17,7 @@
 #include <seccomp.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,11 +35,12 @@ static const struct {
 	const char *name;
 	int number;
 } errnos[] = {
-	{ "EPERM", EPERM },   { "ENOENT", ENOENT }, { "EINTR", EINTR },	  { "EIO", EIO },
-	{ "ENXIO", ENXIO },   { "EAGAIN", EAGAIN }, { "ENOMEM", ENOMEM }, { "EACCES", EACCES },
-	{ "EBUSY", EBUSY },   { "EEXIST", EEXIST }, { "ENODEV", ENODEV }, { "EINVAL", EINVAL },
-	{ "ENFILE", ENFILE }, { "EMFILE", EMFILE }, { "ENOSPC", ENOSPC }, { "EROFS", EROFS },
-	{ "EPIPE", EPIPE },   { "ENOSYS", ENOSYS }, { "EDQUOT", EDQUOT },
+	{ "EPERM", EPERM },   { "ENOENT", ENOENT },   { "EINTR", EINTR },   { "EIO", EIO },
+	{ "ENXIO", ENXIO },   { "EAGAIN", EAGAIN },   { "ENOMEM", ENOMEM }, { "EACCES", EACCES },
+	{ "EBUSY", EBUSY },   { "EEXIST", EEXIST },   { "ENODEV", ENODEV }, { "EINVAL", EINVAL },
+	{ "ENFILE", ENFILE }, { "EMFILE", EMFILE },   { "ENOSPC", ENOSPC }, { "EROFS", EROFS },
+	{ "EPIPE", EPIPE },   { "ENOSYS", ENOSYS },   { "EDQUOT", EDQUOT }, { "ESRCH", ESRCH },
+	{ "ECHILD", ECHILD }, { "ENOBUFS", ENOBUFS },
 };
 
 struct failcall {
@@ -50,6 +52,7 @@ struct failcall {
 	long failed; /* of them */
 	int listener;
 	int signals;
+	bool own; /* only the program's first thread */
 	pid_t program;
 };
 
@@ -129,8 +132,13 @@ static void call_answer(struct failcall *f, struct seccomp_notif *call,
 	memset(answer, 0, sizeof(*answer));
 	if (seccomp_notify_receive(f->listener, call))
 		return; /* its caller was killed meanwhile */
-	f->seen++;
 	answer->id = call->id;
+	if (f->own && call->pid != (uint32_t)f->program) {
+		answer->flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
+		seccomp_notify_respond(f->listener, answer);
+		return;
+	}
+	f->seen++;
 	if (f->seen <= f->after || (f->count && f->seen > f->after + f->count)) {
 		answer->flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
 	} else {
@@ -202,17 +210,19 @@ int main(int argc, char **argv)
 	sigset_t signals;
 	int opt, status;
 
-	while ((opt = getopt(argc, argv, "+c:r:")) != -1) {
+	while ((opt = getopt(argc, argv, "+oc:r:")) != -1) {
 		if (opt == 'c')
 			f.count = atol(optarg);
 		else if (opt == 'r')
 			report = optarg;
+		else if (opt == 'o')
+			f.own = true;
 		else
 			return USAGE;
 	}
 	if (argc - optind < 4) {
-		fprintf(stderr,
-			"usage: failcall [-c COUNT] [-r FILE] SYSCALL ERRNO AFTER PROGRAM...\n");
+		fprintf(stderr, "usage: failcall [-o] [-c COUNT] [-r FILE] SYSCALL ERRNO AFTER "
+				"PROGRAM...\n");
 		return USAGE;
 	}
 	f.syscall = seccomp_syscall_resolve_name(argv[optind]);

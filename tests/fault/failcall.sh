@@ -18,6 +18,8 @@ is "the report counts them" "$(cat report)" "3 1"
 "$failcall" -c 0 -r report mkdir EIO 1 sh -c 'mkdir d; mkdir e; mkdir f' 2>/dev/null
 is "with -c 0 all later ones fail, in children too" "$(printf "%s " [def])$(cat report)" \
 	"d 3 2"
+"$failcall" -o -r report mkdir EIO 0 sh -c 'mkdir h; true' 2>/dev/null
+is "with -o those of children do not count" "$(printf "%s " h*)$(cat report)" "h 0 0"
 "$failcall" -r report mkdir EIO 5 mkdir g
 is "a sweep sees its end" "$(cat report)" "1 0"
 "$failcall" write ENOSPC 0 sh -c 'echo x >out; exit 7' 2>/dev/null

@@ -18,13 +18,14 @@ says() {
 	[ -z "$regexp" ] || like "$name: what it says" "$out" "$regexp"
 }
 
-for script in run-once vm-boot clone; do
+for script in run-once vm-boot clone on-state; do
 	says "$script.sh without arguments" 2 '^usage: ' $ex/$script.sh
 done
 says "top.sh with a word" 2 '^usage: ' $ex/top.sh often
 says "stop-all.sh with a word" 2 '^usage: ' $ex/stop-all.sh now
 says "watch-events.sh with two words" 2 '^usage: ' $ex/watch-events.sh a b
-for script in top stop-all "clone vm/a vm/b" "run-once $root true" "vm-boot /proc/self/exe"; do
+for script in top stop-all "clone vm/a vm/b" "run-once $root true" "vm-boot /proc/self/exe" \
+	"on-state vm/a true"; do
 	read -ra words <<<"$script"
 	out=$(MACHINES=$T/nowhere $ex/"${words[0]}".sh "${words[@]:1}" 2>&1)
 	like "${words[0]}.sh says that nothing is mounted" "$out" 'no machinefs on .*nowhere'
@@ -78,6 +79,28 @@ soon "watch-events.sh follows" 5 grep -Eq '^[0-9:]{8}\.[0-9]{3} container/b stat
 pkill -P $watcher tail
 says "watch-events.sh, no such machine" 1 'cannot read' $ex/watch-events.sh vm/none
 put "$M/container/b/ctl" pause
+if command -v inotifywait >/dev/null; then
+	mkdir "$M/container/o"
+	put "$M/container/o/root" "$root"
+	put "$M/container/o/init" sleep 1000
+	$ex/on-state.sh container/o echo web >"$T/states" &
+	watcher=$!
+	soon "on-state.sh runs its command" 5 grep -qx 'web stopped' "$T/states"
+	put "$M/container/o/ctl" start
+	soon "when the state is another one" 5 grep -qx 'web running' "$T/states"
+	put "$M/container/o/ctl" kill
+	put "$M/container/o/wait" stopped
+	last() { [ "$(tail -n 1 "$T/states")" = "web $1" ]; }
+	soon "to the last" 5 last stopped
+	put "$M/container/o/label" 'a b'
+	rmdir "$M/container/o"
+	soon "on-state.sh ends with the machine" 5 eval "! kill -0 $watcher 2>/dev/null"
+	wait $watcher
+	is "on-state.sh ends well" $? 0
+	says "on-state.sh, no such machine" 1 'there is no container/o' $ex/on-state.sh container/o true
+else
+	skip "on-state.sh" "needs inotifywait"
+fi
 says "stop-all.sh" 0 'container/a: stopped, exited 3' $ex/stop-all.sh 10
 is "stop-all.sh stopped all" "$(cat "$M"/container/*/state)" $'stopped\nstopped'
 says "stop-all.sh, nothing to stop" 0 '^$' $ex/stop-all.sh

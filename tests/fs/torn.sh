@@ -5,7 +5,7 @@
 . tests/lib.sh
 . tests/machines.sh
 machinefs_start
-for name in good cut empty garbage nometa cutmeta badmeta both dir nofile busy huge future one; do
+for name in good cut empty garbage nometa cutmeta badmeta both newer torn dir nofile busy huge future one; do
 	mkdir "$M/vm/$name"
 	put "$M/vm/$name/label" "name $name"
 	put "$M/vm/$name/cpu.count" 3
@@ -23,6 +23,9 @@ truncate -s 30 "$s/cutmeta/meta"
 head -c 500 /dev/urandom >"$s/badmeta/meta"
 echo 'format 1' >"$s/both/meta"
 echo '[' >"$s/both/config.yaml"
+sed -i 's/^format 1$/format 2/' "$s/newer/meta"
+sed -i 's/^end$/label 1000\nend/' "$s/torn/meta"
+sed -i 's/^end$/disk.future 1000 100 600\nend/' "$s/good/meta"
 rm "$s/dir/config.yaml"
 mkdir "$s/dir/config.yaml"
 echo x >"$s/dir/config.yaml/inside"
@@ -55,9 +58,9 @@ machinefs_start
 pass "the daemon starts"
 is "the good ones are there" "$(cat "$M/vm/good/cpu.count" "$M/vm/good/state" "$M/container/good/state" | xargs)" "3 stopped stopped"
 ok "as they were" cmp "$M/vm/good/config.yaml" "$T/good.yaml"
-for name in cut empty garbage nometa cutmeta badmeta both dir nofile busy huge future link fifo; do
+for name in cut empty garbage nometa cutmeta badmeta both newer torn dir nofile busy huge future link fifo; do
 	is "$name is failed" "$(cat "$M/vm/$name/state")" failed
-	like "and says why" "$(cat "$M/vm/$name/error")" '^EIO (meta|config\.yaml) on disk( cannot be read)?: .'
+	like "and says why" "$(cat "$M/vm/$name/error")" '^EIO (meta|config\.yaml) on disk( cannot be read: .| is of format 2, and|: .)'
 	is "in one line" "$(wc -l <"$M/vm/$name/error")" 1
 	refused "it does not start" EIO ' on disk' "$M/vm/$name" put "$M/vm/$name/ctl" start
 	refused "and a single setting is refused" EIO 'write config.yaml anew' "$M/vm/$name" \
@@ -67,6 +70,8 @@ is "every file of them can be read" "$(cat "$M"/vm/*/* 2>&1 >/dev/null | grep -v
 is "a machine whose owner is unknown is root's alone" "$(stat -c '%a' "$M/vm/nometa")" 700
 is "of two with one identity, one is failed" "$(cat "$M"/vm/{one,twin}/state | sort | xargs)" "failed stopped"
 like "and says whose it is" "$(cat "$M"/vm/{one,twin}/error)" '^EIO meta on disk is that of (one|twin), too$'
+ok "what a newer version says of its files" chmod 600 "$M/vm/good/label"
+is "is kept" "$(tail -n 2 "$s/good/meta")" $'disk.future 1000 100 600\nend'
 is "a pipe is no configuration" "$(cat "$M/vm/fifomachine/state")" failed
 is "a pipe is no console, and stops nobody" "$(timeout 5 cat "$M/container/good/console" 2>&1) $?" " 0"
 is "numbers are still unique" "$(stat -c %i "$M"/vm/* | sort | uniq -d)" ''
@@ -90,14 +95,33 @@ done
 ok "what the link led to is there" cmp "$s/good/config.yaml" "$T/good.yaml"
 ok "so can one that had a directory for a file" rmdir "$M/vm/dir"
 ok "and made again" mkdir "$M/vm/dir"
-for name in badmeta both one twin fifomachine; do
+for name in badmeta both newer torn one twin fifomachine; do
 	ok "$name is healed, or well" cp "$T/good.yaml" "$M/vm/$name/config.yaml"
 done
 machinefs_kill9
 machinefs_start
-is "all that was healed is well" "$(cat "$M"/vm/{cut,empty,garbage,dir,nofile,huge,future,busy,link,fifo,nometa,cutmeta,badmeta,both,one,twin,fifomachine}/state | sort -u)" stopped
+is "all that was healed is well" "$(cat "$M"/vm/{cut,empty,garbage,dir,nofile,huge,future,busy,link,fifo,nometa,cutmeta,badmeta,both,newer,torn,one,twin,fifomachine}/state | sort -u)" stopped
 is "as configured" "$(cat "$M"/vm/{cut,empty,garbage,nofile,huge,future}/cpu.count | sort -u)" 3
 is "nothing is left unfinished" "$(ls -A "$s" | grep -c '^\.')" 0
+machinefs_stop
+
+# --- torn at every byte: a machine for each length of each file
+cp -r "$s/good" "$T/whole"
+rm -r "$STATE_DIR/vm"
+mkdir -p "$s"
+for file in meta config.yaml; do
+	size=$(stat -c %s "$T/whole/$file")
+	for ((i = 0; i < size; i++)); do
+		cp -r "$T/whole" "$s/$file-$i"
+		head -c "$i" "$T/whole/$file" >"$s/$file-$i/$file"
+		[ "$file" = meta ] || sed -i "s/^id .*/id $((10000 + i))/" "$s/$file-$i/meta"
+	done
+done
+machinefs_start
+states=$(cat "$M"/vm/*/state | sort | uniq -c | xargs)
+is "one that is torn at any byte is failed" "$states" "$(find "$s" -mindepth 1 -maxdepth 1 | wc -l) failed"
+is "and says why" "$(cat "$M"/vm/*/error | grep -cvE '^EIO (meta|config\.yaml) on disk.*: .')" 0
+is "none has changed on disk" "$(stat -c %s "$s"/config.yaml-*/config.yaml | sort -n | xargs)" "$(seq 0 $((size - 1)) | xargs)"
 machinefs_stop
 
 # --- the kinds' directories themselves

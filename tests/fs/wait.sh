@@ -110,6 +110,89 @@ timed "all others end at once" 0 0.1 true
 ok "within three seconds" awk -v a="$start" -v b="$EPOCHREALTIME" 'BEGIN { exit b - a > 3 }'
 soon "none is left" 5 eval "[ \$(value '$M/stat' waiting) = 0 ]"
 
+# --- no user takes the place of all others
+cat >"$T/many.py" <<'PY'
+import errno, os, sys, threading, time
+wait, uid, n = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+os.setuid(uid)
+threading.stack_size(65536)
+results = []
+def one():
+    fd = os.open(wait, os.O_WRONLY)
+    try:
+        os.write(fd, b'stopped 60\n')
+        results.append(0)
+    except OSError as e:
+        results.append(e.errno)
+    os.close(fd)
+threads = [threading.Thread(target=one) for _ in range(n)]
+for t in threads:
+    t.start()
+for t in threads:
+    t.join()
+print(' '.join('%d %s,' % (results.count(r), errno.errorcode.get(r, 'well')) for r in sorted(set(results))))
+PY
+chmod 755 "$T"
+container_new mine /bin/sleep 1000
+container_new yours /bin/sleep 1000
+chown 1000 "$M/container/mine" "$M/container/yours"
+chown 1001 "$M/container/yours/wait"
+chown 1000 "$M/container/mine/wait"
+put "$M/container/mine/ctl" start
+put "$M/container/yours/ctl" start
+python3 "$T/many.py" "$M/container/mine/wait" 1000 1034 >"$T/many" 2>&1 &
+many=$!
+soon "a user may have 1024 waits" 20 eval "[ \$(value '$M/stat' waiting) = 1024 ]"
+soon "one more is refused" 5 grep -q 'EBUSY wait: 1024 clients of user 1000 wait already' "$M/container/mine/error"
+python3 "$T/many.py" "$M/container/yours/wait" 1001 1 >"$T/other" 2>&1 &
+other=$!
+put_apart "$M/container/yours/wait" stopped 30 &
+root=$!
+soon "another's and root's are not" 10 eval "[ \$(value '$M/stat' waiting) = 1026 ]"
+put "$M/container/yours/ctl" kill
+wait $other $root
+is "and are answered" "$? $(cat "$T/other")" "0 1 well,"
+put "$M/container/mine/ctl" kill
+wait $many
+is "as all are in the end" "$(cat "$T/many")" "1024 well, 10 EBUSY,"
+rmdir "$M/container/mine" "$M/container/yours"
+
+# --- verbs that a monitor does not answer are bounded, whoever still waits for the answer
+cat >"$T/verbs.py" <<'PY'
+import errno, os, signal, sys
+def alarm(*_):
+    raise InterruptedError
+signal.signal(signal.SIGALRM, alarm)
+fd = os.open(sys.argv[1], os.O_WRONLY)
+results = []
+for _ in range(70):
+    signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
+    try:
+        os.write(fd, b'signal WINCH\n')
+    except InterruptedError:
+        results.append('interrupted')
+    except OSError as e:
+        results.append(errno.errorcode[e.errno])
+    signal.setitimer(signal.ITIMER_REAL, 0)
+print(results.count('interrupted'), results.count('EBUSY'))
+PY
+container_new deaf /bin/sleep 1000
+put "$M/container/deaf/ctl" start
+monitor=$(awk '{ print $4 }' "/proc/$(cat "$M/container/deaf/pid")/stat")
+kill -STOP "$monitor"
+is "64 verbs may wait for a monitor, no more" "$(timeout 20 python3 "$T/verbs.py" "$M/container/deaf/ctl")" "64 6"
+like "which is said" "$(cat "$M/container/deaf/error")" '^EBUSY ctl: the monitor has not answered 64 verbs'
+kill -CONT "$monitor"
+soon "it is heard again" 5 put "$M/container/deaf/ctl" kill
+await "$M/container/deaf" stopped
+rmdir "$M/container/deaf"
+
+# --- a shell whose job ends while it waits
+put "$c/ctl" start
+(sleep 0.6; put "$c/ctl" kill) &
+ok "a process of its own waits on when a job of the shell ends" \
+	bash -c 'sleep 0.2 & (echo stopped 10 >"$1"); exit $?' - "$c/wait"
+
 # --- removed
 (sleep 0.3; rmdir "$c") &
 timed "a machine that is removed" 0.2 2 put_apart "$c/wait" running 10

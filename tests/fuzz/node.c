@@ -249,6 +249,8 @@ static void check_machine(struct model *m)
 	fuzz_cat(n.object, "state", &text);
 	fuzz_check(text.len && text.data[text.len - 1] == '\n');
 	text.data[text.len - 1] = '\0';
+	if (strcmp(text.data, state_words[m->state]))
+		printf("# %s is %s, not %s\n", m->name, text.data, state_words[m->state]);
 	fuzz_check(!strcmp(text.data, state_words[m->state]));
 	fuzz_cat(n.object, "uuid", &text);
 	fuzz_check(!strcmp(text_str(&text), m->uuid));
@@ -617,6 +619,17 @@ static struct pending *put(struct model *m, const char *file, const char *text, 
 	return &none;
 }
 
+/* A monitor on a thread cannot be played; the others make the daemon start and remove. */
+static bool acts_by_itself(const struct attr *a)
+{
+	static const char *const names_of[] = { "isolation", "autostart", "restart", "ephemeral" };
+
+	for (size_t i = 0; i < sizeof(names_of) / sizeof(names_of[0]); i++)
+		if (!strcmp(a->name, names_of[i]))
+			return true;
+	return false;
+}
+
 static void op_setting(void)
 {
 	struct model *m = pick();
@@ -627,8 +640,7 @@ static void op_setting(void)
 	struct err e = { 0 };
 	int rc;
 
-	/* A monitor on a thread cannot be played. */
-	if (!m || !attr_applies(a, m->kind) || !strcmp(a->name, "isolation"))
+	if (!m || !attr_applies(a, m->kind) || acts_by_itself(a))
 		return;
 	fuzz_check(config_copy(&m->config, &after, &e) == 0);
 	rc = attr_store(a, &after, good ? a->good : a->bad, strlen(good ? a->good : a->bad), &e);

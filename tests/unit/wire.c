@@ -112,8 +112,8 @@ static void refuses(const char *what, enum wire_side from, const void *data, siz
 	before = fd_count();
 	send_raw(s[0], data, len, nfds);
 	rc = wire_recv(s[1], from, m);
-	ok(rc == -EPROTO && fd_count() == before, "%s: refused (%d), %d descriptors left", what, rc,
-	   fd_count() - before);
+	ok((rc == -EPROTO || rc == -EPROTONOSUPPORT) && fd_count() == before,
+	   "%s: refused (%d), %d descriptors left", what, rc, fd_count() - before);
 	close(s[0]);
 	close(s[1]);
 	free(m);
@@ -177,6 +177,25 @@ static void test_malformed(void)
 		head + sizeof(struct wire_reply), 0);
 }
 
+/* The last word of a monitor that ends while a verb is on its way to it. */
+static void test_last_word(void)
+{
+	struct wire_message *m = message_new();
+	struct wire_verb verb = { .verb = VERB_PAUSE };
+	struct wire_state state = { .run = RUN_ENDED };
+	int s[2];
+
+	pair(s);
+	wire_send(s[0], WIRE_VERB, 1, &verb, sizeof(verb), NULL, 0, NULL, 0);
+	wire_send(s[1], WIRE_STATE, 0, &state, sizeof(state), NULL, 0, NULL, 0);
+	close(s[1]);
+	ok(wire_recv(s[0], WIRE_MONITOR, m) == 1 && m->header.type == WIRE_STATE,
+	   "what was said before the end arrives, though the other did not listen any more");
+	ok(wire_recv(s[0], WIRE_MONITOR, m) == 0, "then comes the end");
+	close(s[0]);
+	free(m);
+}
+
 static void test_endings(void)
 {
 	static const struct {
@@ -227,6 +246,7 @@ int main(void)
 	test_round_trip();
 	test_full();
 	test_malformed();
+	test_last_word();
 	test_endings();
 	return tap_done();
 }
