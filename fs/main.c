@@ -97,6 +97,7 @@ static int serve(struct daemon *d, struct session *s, const struct daemon_option
 		autostart_begin(d->autostart);
 		event_base_dispatch(d->loop);
 		notify_send("STOPPING=1", NULL, 0);
+		daemon_end_threads(d);
 	}
 	upgrade_free(d->upgrade);
 	d->upgrade = NULL;
@@ -126,6 +127,8 @@ static int run(const struct daemon_options *o, struct err *e)
 		d->own_dev = mount_device(o->mountpoint);
 		session_keep(&session);
 		rc = serve(d, &session, o, e);
+	} else {
+		session_close(&session);
 	}
 	daemon_free(d);
 	return rc;
@@ -149,11 +152,10 @@ int main(int argc, char **argv)
 	rc = options_resolve(&o, &e);
 	if (rc == 0) {
 		mkdir(o.mountpoint, 0755); /* if it cannot be, mounting says so */
-		if (!o.foreground && !o.kept)
-			return keeper_start(&o);
-		rc = run(&o, &e);
+		rc = !o.foreground && !o.kept ? keeper_start(&o) : run(&o, &e);
 	}
-	if (rc < 0)
+	if (e.code)
 		fprintf(stderr, "machinefs: %s\n", e.text);
-	return rc < 0;
+	options_free(&o);
+	return rc < 0 ? 1 : rc;
 }

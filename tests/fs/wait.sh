@@ -207,7 +207,9 @@ like "EIO" "$(cat "$T/out")" 'Input/output error'
 
 # --- an interrupted start
 container_new i /bin/sleep 1000
-timeout -s INT 0.01 bash -c "echo start >'$M/container/i/ctl'"
+bash -c 'echo start >"$1"' - "$M/container/i/ctl" &
+poll 5 eval '! state_is "$M/container/i" stopped'
+kill -INT $! 2>/dev/null
 ok "who interrupts a start does not stop it" await "$M/container/i" running 5
 put "$M/container/i/ctl" kill
 await "$M/container/i" stopped 5
