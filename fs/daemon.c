@@ -258,7 +258,7 @@ static bool recovering(const struct daemon *d)
 	return false;
 }
 
-static void on_recover_timeout(int fd, short what, void *arg)
+static void on_time_over(int fd, short what, void *arg)
 {
 	*(bool *)arg = true;
 }
@@ -268,7 +268,7 @@ static void recover_all(struct daemon *d)
 {
 	const struct timeval limit = { .tv_sec = 2 };
 	bool over = false;
-	struct event *timer = evtimer_new(d->loop, on_recover_timeout, &over);
+	struct event *timer = evtimer_new(d->loop, on_time_over, &over);
 
 	for (int kind = 0; kind < 2; kind++)
 		for (size_t i = 0; i < d->machines[kind]->nchildren; i++)
@@ -419,6 +419,42 @@ void daemon_machine_ended(struct daemon *d)
 {
 	if (d->shutting_down && d->running == 0)
 		event_base_loopexit(d->loop, NULL);
+}
+
+static bool on_thread_of_ours(const struct machine *m)
+{
+	return m->config.isolation == ISOLATION_THREAD && machine_active(m);
+}
+
+static bool threads_running(const struct daemon *d)
+{
+	for (int kind = 0; kind < 2; kind++)
+		for (size_t i = 0; i < d->machines[kind]->nchildren; i++)
+			if (on_thread_of_ours(object_machine(d->machines[kind]->children[i])))
+				return true;
+	return false;
+}
+
+void daemon_end_threads(struct daemon *d)
+{
+	/* What has not stopped by then was killed, and has had the time to go. */
+	const struct timeval limit = { .tv_sec = SHUTDOWN_SECONDS + 5 };
+	bool over = false;
+	struct event *timer = evtimer_new(d->loop, on_time_over, &over);
+
+	d->shutting_down = true; /* nothing starts, or starts again */
+	for (int kind = 0; kind < 2; kind++)
+		for (size_t i = 0; i < d->machines[kind]->nchildren; i++) {
+			struct machine *m = object_machine(d->machines[kind]->children[i]);
+
+			if (on_thread_of_ours(m) && m->link)
+				link_verb(m->link, NULL, VERB_STOP, SHUTDOWN_SECONDS, NULL);
+		}
+	if (timer && evtimer_add(timer, &limit) == 0)
+		while (!over && threads_running(d))
+			event_base_loop(d->loop, EVLOOP_ONCE);
+	if (timer)
+		event_free(timer);
 }
 
 /* What was written without being committed is not to be committed by closing it now. */

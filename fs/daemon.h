@@ -79,6 +79,11 @@ struct timespec daemon_now(struct daemon *d);
 /* Ends the loop when no machine runs any more. */
 void daemon_shutdown(struct daemon *d);
 void daemon_machine_ended(struct daemon *d);
+/*
+ * Stops the machines that run on threads of this process, which ends. Runs the loop meanwhile: the
+ * tree answers still.
+ */
+void daemon_end_threads(struct daemon *d);
 /* Answers all that wait and drops what was not committed: the front is about to go. */
 void daemon_release(struct daemon *d);
 

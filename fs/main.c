@@ -97,6 +97,7 @@ static int serve(struct daemon *d, struct session *s, const struct daemon_option
 		autostart_begin(d->autostart);
 		event_base_dispatch(d->loop);
 		notify_send("STOPPING=1", NULL, 0);
+		daemon_end_threads(d);
 	}
 	upgrade_free(d->upgrade);
 	d->upgrade = NULL;

@@ -161,6 +161,7 @@ struct handle {
 	struct text draft; /* collected writes, for files that commit later */
 	bool draft_bad;	   /* a part of it was refused: nothing is taken until the last close */
 	bool orphan;	   /* handle_orphan() */
+	bool restated;	   /* read in other words than it was written: closing moves times */
 	uint32_t seen;	   /* version at the last read from the beginning */
 	off_t read_end;	   /* of a log: up to where it was read */
 	void *poll;	   /* front's */

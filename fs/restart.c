@@ -234,12 +234,14 @@ void restart_tell(struct machine *m)
 void restart_refused(struct machine *m, const struct err *e)
 {
 	char detail[sizeof(e->text) + 16];
+	struct text path = TEXT_INIT;
 
 	snprintf(detail, sizeof(detail), "%s %s", err_name(e->code), e->text);
 	object_refuse(&m->object, e);
 	machine_event(m, "refused", detail);
-	log_line(LOG_LEVEL_ERROR, "%s/%s: not started: %s", m->object.parent->name, m->object.name,
-		 e->text);
+	object_path(&m->object, &path);
+	log_machine(LOG_LEVEL_ERROR, text_str(&path), m->uuid, "not started: %s", e->text);
+	text_free(&path);
 }
 
 void restart_start(struct machine *m)

@@ -15,7 +15,8 @@ HOST_TESTS := $(UNIT_SRCS) $(wildcard tests/fs/*.sh tests/container/*.sh tests/v
 LAB_TESTS  := $(filter-out tests/lab/mkinitrd.sh,$(wildcard tests/lab/*.sh)) \
               $(addprefix lab:,$(wildcard tests/unit/*cgroup*.c tests/unit/hostcheck.c \
               tests/unit/container*.c tests/unit/seccomp.c tests/unit/vmm*.c \
-              tests/container/*.sh tests/vm/*.sh) tests/fs/user.sh)
+              tests/container/*.sh tests/vm/*.sh) tests/fs/user.sh \
+              $(filter-out tests/remote/hosts.sh,$(wildcard tests/remote/*.sh)))
 TESTS      ?= $(HOST_TESTS) $(LAB_TESTS)
 
 # Fuzz targets; tests/fuzz/fuzz.sh runs them. What they reach of the project is compiled once more,
@@ -33,7 +34,7 @@ CHECK_BUILDS += $(if $(filter tests/fuzz/%,$(TESTS)),$(FUZZ_BINS))
 # With TESTS given, only the unit tests among them are built.
 CHECK_UNITS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,\
                $(filter tests/unit/%.c,$(TESTS:lab:%=%)))
-CHECK_BUILDS += $(B)/tests/box $(B)/tests/fault/failcall $(B)/tests/rootfs \
+CHECK_BUILDS += $(B)/tests/box $(B)/tests/fault/failcall $(B)/tests/fault/clockstep.so $(B)/tests/rootfs \
                 $(B)/machinefs \
                 $(B)/tests/guest/tiny.elf $(B)/tests/guest/tiny-pvh.elf
 
@@ -128,6 +129,11 @@ $(B)/tests/%: tests/%.c | $(DEPS_STAMP)
 	$(Q)$(CC) -D_GNU_SOURCE -std=gnu17 $(CFLAGS) $(WARN) -o $@ $< $(TEST_LIBS)
 
 $(B)/tests/fault/failcall: TEST_LIBS := -lseccomp
+
+$(B)/tests/fault/clockstep.so: tests/fault/clockstep.c | $(DEPS_STAMP)
+	@mkdir -p $(@D)
+	@echo "  CC    $@"
+	$(Q)$(CC) -D_GNU_SOURCE -std=gnu17 $(CFLAGS) $(WARN) -shared -fPIC -o $@ $<
 
 # A root directory for containers: busybox under all its names.
 $(B)/tests/rootfs: tests/busybox-root
