@@ -95,10 +95,12 @@ static void opener_drop(struct opener *o)
 		return;
 	close(o->fd);
 	o->fd = -1;
-	kill(o->pid, SIGKILL);
+	if (o->pid > 0)
+		kill(o->pid, SIGKILL);
 	slot = opener_slot(o);
 	if (slot)
 		*slot = o->pid;
+	o->pid = 0;
 }
 
 void opener_free(struct opener *o)

@@ -278,6 +278,32 @@ void event_log_add(struct event_log *own, struct timespec when, const char *obje
 	text_free(&line);
 }
 
+/* "SEQ TIME OBJECT WHAT[ DETAIL]": where WHAT is, in a line. */
+static const char *line_what(const char *line)
+{
+	for (int spaces = 0; spaces < 3; line++)
+		spaces += *line == ' ';
+	return line;
+}
+
+bool event_log_told(const struct event_log *l, const char *what, const char *detail)
+{
+	const char *text = text_str(&l->text), *line = text + l->text.len;
+	size_t len = strlen(what);
+
+	while (line > text) {
+		const char *found;
+
+		for (line--; line > text && line[-1] != '\n';)
+			line--;
+		found = line_what(line);
+		if (!strncmp(found, what, len) && found[len] == ' ')
+			return !strncmp(found + len + 1, detail, strlen(detail)) &&
+			       found[len + 1 + strlen(detail)] == '\n';
+	}
+	return false;
+}
+
 off_t event_log_size(const struct event_log *l)
 {
 	return (off_t)l->text.len;

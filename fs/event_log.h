@@ -14,6 +14,7 @@
 #ifndef FS_EVENT_LOG_H
 #define FS_EVENT_LOG_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -39,6 +40,8 @@ void event_log_free(struct event_log *l);
 /* Adds the line to the log of all and to the object's own. */
 void event_log_add(struct event_log *own, struct timespec when, const char *object,
 		   const char *what, const char *detail);
+/* Whether the last event of this sort has this detail. */
+bool event_log_told(const struct event_log *l, const char *what, const char *detail);
 off_t event_log_size(const struct event_log *l);
 ssize_t event_log_read(const struct event_log *l, char *buf, size_t size, off_t at);
 

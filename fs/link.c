@@ -326,8 +326,12 @@ static void link_take_state(struct link *l, const struct wire_state *s)
 		return;
 	}
 	/* A link that has asked nothing yet is to a monitor that was there before this daemon. */
-	if (s->run != RUN_NEW)
-		machine_set_state(m, run_states[s->run], l->seq ? "" : "found");
+	if (s->run == RUN_NEW)
+		return;
+	if (l->seq)
+		machine_set_state(m, run_states[s->run], "");
+	else
+		machine_found(m, run_states[s->run]);
 }
 
 /* The page was made, sized and sealed by a daemon; a monitor may hand over another thing. */
@@ -483,6 +487,7 @@ static int link_ask(struct link *l, struct request *r, enum wire_type type, cons
 	l->nasked++;
 	if (r) {
 		r->parked = a;
+		r->brief = true;
 		r->cancel = asked_cancel;
 	}
 	return NODE_PARKED;

@@ -592,12 +592,28 @@ static int check_path(const struct machine *m, const struct attr *a, const struc
 	return rc;
 }
 
+/* As the kernel would say of his rmdir, by his main group alone: we are not told of others. */
+static bool may_remove(const struct machine *m, struct caller who)
+{
+	const struct owner *dir = &m->object.parent->owner;
+	mode_t bit = who.uid == dir->uid ? 0200 : who.gid == dir->gid ? 0020 : 0002;
+	bool sticky = dir->mode & S_ISVTX;
+
+	return who.uid == 0 || ((dir->mode & bit) &&
+				(!sticky || who.uid == dir->uid || who.uid == m->object.owner.uid));
+}
+
 /* What only root may ask for, whoever owns the machine. */
 static int check_authority(const struct machine *m, const struct machine_config *c,
 			   struct caller who, struct err *e)
 {
 	const struct owner *own = &m->object.owner;
 
+	if (c->ephemeral && !m->config.ephemeral && !may_remove(m, who))
+		return err_set(e, -EPERM,
+			       "ephemeral: user %u may not remove machines from %s, so neither may "
+			       "its end",
+			       who.uid, m->object.parent->name);
 	if (c->isolation == ISOLATION_THREAD && m->config.isolation != ISOLATION_THREAD &&
 	    machine_foreign(m))
 		return err_set(e, -EPERM,
@@ -788,19 +804,32 @@ void machine_event(struct machine *m, const char *what, const char *detail)
 	object_changed(d->root, "events");
 }
 
+static void machine_enter(struct machine *m, enum machine_state state)
+{
+	m->state = state;
+	object_changed_by(&m->object, CHANGE_STATE);
+	autostart_notice(m->object.daemon->autostart, m);
+	waiters_wake(m);
+}
+
 void machine_set_state(struct machine *m, enum machine_state state, const char *detail)
 {
 	struct text text = TEXT_INIT;
 
 	if (m->state == state)
 		return;
-	m->state = state;
 	text_addf(&text, "%s%s%s", state_words[state], *detail ? " " : "", detail);
 	machine_event(m, "state", text_str(&text));
 	text_free(&text);
-	autostart_notice(m->object.daemon->autostart, m);
-	object_changed_by(&m->object, CHANGE_STATE);
-	waiters_wake(m);
+	machine_enter(m, state);
+}
+
+void machine_found(struct machine *m, enum machine_state state)
+{
+	if (event_log_told(m->events, "state", state_words[state]))
+		machine_enter(m, state);
+	else
+		machine_set_state(m, state, "found");
 }
 
 void machine_cgroup_name(const struct machine *m, char buf[64])

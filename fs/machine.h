@@ -112,6 +112,8 @@ int machine_configure(struct machine *m, struct machine_config *next, struct cal
 
 /* Records the new state: events, watchers, waiters. */
 void machine_set_state(struct machine *m, enum machine_state state, const char *detail);
+/* Likewise of a machine that was there before this daemon: of what `events` tells nothing new. */
+void machine_found(struct machine *m, enum machine_state state);
 /* The run is over: control group, then state and ending. */
 void machine_ended(struct machine *m, const struct ending *ending);
 /* The start was refused, nothing has run: back to what was before. */

@@ -100,7 +100,8 @@ const struct attr machine_attrs[] = {
 	  .doc = "Whether the machine is removed, with all that is kept of it, when it has ended "
 		 "and is not to be started again. It goes after its waiters are answered and at "
 		 "least a second later; who holds one of its files open then, exit for one, is "
-		 "waited for, for ten seconds at most.",
+		 "waited for, for ten seconds at most. Only who may remove the machine may "
+		 "ask for it.",
 	  .good = "1",
 	  .bad = "rm" },
 	{ .name = "isolation",

@@ -127,6 +127,8 @@ static int run(const struct daemon_options *o, struct err *e)
 		d->own_dev = mount_device(o->mountpoint);
 		session_keep(&session);
 		rc = serve(d, &session, o, e);
+	} else {
+		session_close(&session);
 	}
 	daemon_free(d);
 	return rc;
@@ -150,11 +152,10 @@ int main(int argc, char **argv)
 	rc = options_resolve(&o, &e);
 	if (rc == 0) {
 		mkdir(o.mountpoint, 0755); /* if it cannot be, mounting says so */
-		if (!o.foreground && !o.kept)
-			return keeper_start(&o);
-		rc = run(&o, &e);
+		rc = !o.foreground && !o.kept ? keeper_start(&o) : run(&o, &e);
 	}
-	if (rc < 0)
+	if (e.code)
 		fprintf(stderr, "machinefs: %s\n", e.text);
-	return rc < 0;
+	options_free(&o);
+	return rc < 0 ? 1 : rc;
 }

@@ -150,7 +150,7 @@ static const char head[] =
 	".Pa exit\n"
 	"says; with\n"
 	".Ql found\n"
-	"where a daemon has found a machine that runs\n"
+	"where a daemon has found what no earlier one has told\n"
 	".It Ql autostart\n"
 	"the daemon starts it by itself\n"
 	".It Ql restart\n"

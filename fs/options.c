@@ -139,20 +139,18 @@ int options_parse(int argc, char **argv, struct daemon_options *o)
 }
 
 /* Absolute, since a daemon changes its directory. */
+/* A copy, the options' own. */
 static int absolute(const char **path, struct err *e)
 {
-	char *cwd, *out;
+	char *cwd = **path == '/' ? strdup("") : getcwd(NULL, 0), *out;
 
-	if (**path == '/')
-		return 0;
-	cwd = getcwd(NULL, 0);
-	if (!cwd || asprintf(&out, "%s/%s", cwd, *path) < 0) {
-		free(cwd);
-		return err_set(e, -EINVAL, "%s: no absolute path can be made of it", *path);
-	}
+	if (!cwd || asprintf(&out, "%s%s%s", cwd, *cwd ? "/" : "", *path) < 0)
+		out = NULL;
 	free(cwd);
-	*path = out; /* for as long as the process lives */
-	return 0;
+	if (!out)
+		err_set(e, -EINVAL, "%s: no absolute path can be made of it", *path);
+	*path = out;
+	return out ? 0 : e->code;
 }
 
 /* The path by which this program was executed: by then the file may be a newer one. */
@@ -168,15 +166,24 @@ static int own_path(const char **ret, struct err *e)
 
 int options_resolve(struct daemon_options *o, struct err *e)
 {
+	const char **paths[] = { &o->mountpoint, &o->state_dir, &o->run_dir };
 	int rc = own_path(&o->exe, e);
 
-	if (rc == 0)
-		rc = absolute(&o->mountpoint, e);
-	if (rc == 0)
-		rc = absolute(&o->state_dir, e);
-	if (rc == 0)
-		rc = absolute(&o->run_dir, e);
+	/* All of them, also behind a failure: options_free() frees all. */
+	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+		int one = absolute(paths[i], e);
+
+		rc = rc ? rc : one;
+	}
 	return rc;
+}
+
+void options_free(struct daemon_options *o)
+{
+	free((char *)o->exe);
+	free((char *)o->mountpoint);
+	free((char *)o->state_dir);
+	free((char *)o->run_dir);
 }
 
 void options_argv(const struct daemon_options *o, char *argv[OPTIONS_ARGV_MAX])

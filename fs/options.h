@@ -20,8 +20,9 @@ struct daemon_options {
 
 /* Returns -1 to go on, or main's result. Fields that are not given are left as they are. */
 int options_parse(int argc, char **argv, struct daemon_options *o);
-/* Makes paths absolute and finds exe. */
+/* Makes paths absolute and finds exe: to be freed, also when it fails. */
 int options_resolve(struct daemon_options *o, struct err *e);
+void options_free(struct daemon_options *o);
 /* The command line by which another process serves the same. The words stay the options'. */
 void options_argv(const struct daemon_options *o, char *argv[OPTIONS_ARGV_MAX]);
 

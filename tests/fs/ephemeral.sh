@@ -106,6 +106,28 @@ soon "or until it is called off" 5 grep -q 'restart in 100 s' "$e/events"
 put "$e/ctl" stop
 soon "then it goes" 5 gone e
 
+# --- whose it is
+as() {
+	setpriv --reuid "$1" --regid "$1" --clear-groups "${@:2}"
+}
+chmod 755 "$T"
+container_new e /bin/true
+chown -R 1000 "$e"
+refused "who may not remove it may not have it removed" EPERM 'ephemeral: user 1000 may not remove machines from container' "$e" \
+	as 1000 bash -c "echo 1 >'$e/ephemeral'"
+refused "nor by config.yaml" EPERM 'ephemeral: user 1000' "$e" as 1000 bash -c "printf 'ephemeral: 1\n...\n' >'$e/config.yaml'"
+ok "its other settings are his" as 1000 sh -c "echo 'a b' >'$e/label'"
+chmod 1777 "$M/container"
+ok "who may, may" as 1000 bash -c "echo 1 >'$e/ephemeral'"
+ok "also as it is" as 1000 bash -c "echo 1 >'$e/ephemeral'"
+container_new other /bin/true
+chown 1001 "$M/container/other"
+chown 1000 "$M/container/other/ephemeral"
+refused "but not with another's in a directory with the sticky bit" EPERM 'ephemeral: user 1000' "$M/container/other" \
+	as 1000 bash -c "echo 1 >'$M/container/other/ephemeral'"
+chmod 755 "$M/container"
+rmdir "$M/container/other" "$e"
+
 # --- the daemon comes and goes
 new e /bin/true
 put "$e/ctl" start

@@ -463,11 +463,23 @@ static void op_rename(void)
 	}
 }
 
+/* The directory's files go with it, but for those of others. */
+static void model_follow(struct model *m, struct owner from, struct owner to)
+{
+	for (unsigned i = 1; i < OWNED; i++) {
+		if (m->own[i] && m->owners[i].uid == from.uid)
+			m->owners[i].uid = to.uid;
+		if (m->own[i] && m->owners[i].gid == from.gid)
+			m->owners[i].gid = to.gid;
+	}
+}
+
 static void op_chown(void)
 {
+	const struct caller root = { 0, 0 };
 	struct model *m = pick();
 	unsigned i = next(OWNED), what = next(8);
-	struct owner owner = { next(4) * 500, next(3) * 100, 0 };
+	struct owner owner = { next(4) * 500, next(3) * 100, 0 }, old;
 	mode_t modes[] = { 0644, 0600, 0, 0666, 0755, 02755, 0777, 01777 };
 	struct err e = { 0 };
 	struct node n;
@@ -477,19 +489,19 @@ static void op_chown(void)
 	if (!m)
 		return;
 	n = model_node(m, i);
-	rc = node_chown(n, (int)what, &owner, (struct caller){ 0 }, &e);
+	rc = node_chown(n, (int)what, &owner, root, &e);
 	if ((what & NODE_SET_MODE) && owner.mode & ~(i ? 0666u : 01777u)) {
 		fuzz_check(rc == -EPERM && e.code == rc && *e.text);
 		return;
 	}
-	if (active(m) && !i && (what & NODE_SET_UID) &&
-	    owner.uid) { /* only root's are started here */
-		fuzz_check(rc == -EBUSY && *e.text);
+	old = model_owner(m, i);
+	if (i == 0 && (what & NODE_SET_UID) && owner.uid != old.uid && active(m)) {
+		fuzz_check(rc == -EBUSY && e.code == rc && *e.text);
 		return;
 	}
 	fuzz_check(rc == 0);
 	kept_invalidate(node_ino(n)); /* it was this kernel that changed it */
-	m->owners[i] = model_owner(m, i);
+	m->owners[i] = old;
 	m->own[i] = true;
 	if (what & NODE_SET_MODE)
 		m->owners[i].mode = owner.mode;
@@ -497,6 +509,8 @@ static void op_chown(void)
 		m->owners[i].uid = owner.uid;
 	if (what & NODE_SET_GID)
 		m->owners[i].gid = owner.gid;
+	if (i == 0)
+		model_follow(m, old, m->owners[0]);
 }
 
 static void op_forbid(void)

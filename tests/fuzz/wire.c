@@ -74,7 +74,7 @@ static void one(const char *data, size_t len)
 	if (data[0] & 2)
 		ending(data + 1, len - 1);
 	else
-		receive(data[0] & 1 ? WIRE_MONITOR : WIRE_DAEMON, data + 1, len - 1,
+		receive((enum wire_side)((data[0] & 1) | (data[0] & 4) >> 1), data + 1, len - 1,
 			(unsigned char)data[0] >> 4);
 }
 

@@ -79,6 +79,8 @@ static pid_t spawn(struct cgroup *g, void (*body)(void))
 	return pid;
 }
 
+#define PATIENCE 20 /* seconds */
+
 static void settle(void)
 {
 	usleep(30000);
@@ -207,6 +209,25 @@ static void test_figures(struct cgroup_host *h)
 	ok(removed(h, "figures"), "removed when empty");
 }
 
+/* Waits until the counter is above `before`: on a slow machine that takes its time. */
+static bool counts(unsigned long before)
+{
+	time_t end = time(NULL) + PATIENCE;
+
+	while (*counter <= before && time(NULL) < end)
+		usleep(1000);
+	return *counter > before;
+}
+
+static bool has_more_than(struct cgroup *g, unsigned long pids)
+{
+	time_t end = time(NULL) + PATIENCE;
+
+	while (strtoul(figure(g, CGROUP_PIDS_CURRENT), NULL, 10) <= pids && time(NULL) < end)
+		usleep(1000);
+	return strtoul(figure(g, CGROUP_PIDS_CURRENT), NULL, 10) > pids;
+}
+
 static void test_freezer(struct cgroup_host *h)
 {
 	struct cgroup *g = NULL, *again = NULL;
@@ -217,21 +238,20 @@ static void test_freezer(struct cgroup_host *h)
 
 	cgroup_new(h, "freezer", &g, &e);
 	ok(cgroup_open_freezer(g, &freezer, &frozen, &e) == 0, "freezer opened %s", e.text);
+	*counter = 0;
 	pid = spawn(g, count_up);
-	settle();
+	ok(counts(0), "a counter counts");
 	ok(freezer_set(freezer, frozen, true, &e) == 0, "frozen %s", e.text);
 	before = *counter;
 	settle();
-	ok(before > 0 && *counter == before, "the counter stands still");
+	ok(*counter == before, "the counter stands still");
 	ok(freezer_set(freezer, frozen, false, &e) == 0, "thawed");
-	settle();
-	ok(*counter > before, "the counter goes on");
+	ok(counts(before), "the counter goes on");
 	freezer_set(freezer, frozen, true, &e);
 	before = *counter;
 	ok(cgroup_new(h, "freezer", &again, &e) == 0, "taken over while frozen");
 	cgroup_free(again);
-	settle();
-	ok(*counter > before, "it was thawed");
+	ok(counts(before), "it was thawed");
 	freezer_set(freezer, frozen, true, &e);
 	ok(cgroup_kill(g, &e) == 0, "killed while frozen %s", e.text);
 	ok(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL,
@@ -257,8 +277,7 @@ static void test_kill_bomb(struct cgroup_host *h)
 		return;
 	}
 	spawn(g, bomb);
-	settle();
-	ok(strtoul(figure(g, CGROUP_PIDS_CURRENT), NULL, 10) > 20, "a fork bomb");
+	ok(has_more_than(g, 20), "a fork bomb");
 	ok(cgroup_kill(g, &e) == 0 && removed(h, "bomb"), "is killed and its group removed");
 	cgroup_free(g);
 

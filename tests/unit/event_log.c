@@ -58,6 +58,11 @@ static void test_lines(void)
 	ok(event_log_read(all, small, 8, event_log_size(all)) == 0, "a read at the end");
 	ok(event_log_read(all, small, 8, 1 << 30) == 0, "a read beyond the end");
 	ok(event_log_read(all, small, 8, -1) == 0, "a read before the beginning");
+	ok(event_log_told(web, "state", "running") && event_log_told(db, "created", "") == false,
+	   "what was told last of a sort");
+	ok(!event_log_told(web, "state", "run") && !event_log_told(web, "stat", "running") &&
+		   !event_log_told(db, "state", "running"),
+	   "and what was not");
 	event_log_free(db);
 	add(web, "vm/web");
 	ok(event_log_size(web) > 0, "it goes on when another's has gone");

@@ -2,6 +2,7 @@
 #include "backends/wire.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -156,6 +157,24 @@ static void test_malformed(void)
 		head + sizeof(struct wire_hello), 2);
 	h->type = WIRE_GREW;
 	refuses("GREW with a body", WIRE_MONITOR, &packet, head + 1, 0);
+	h->type = WIRE_OPEN;
+	refuses("what the opener is asked, for a monitor", WIRE_DAEMON, &packet,
+		head + sizeof(struct wire_open), 0);
+	refuses("OPEN with a path too long", WIRE_ASKER, &packet,
+		head + sizeof(struct wire_open) + PATH_MAX + 1, 0);
+	h->type = WIRE_CHECK_MAP;
+	refuses("CHECK_MAP with too many lines", WIRE_ASKER, &packet,
+		head + sizeof(struct wire_check_map) +
+			(WIRE_RANGES_MAX + 1) * sizeof(struct id_map_range),
+		0);
+	h->type = WIRE_OPENED;
+	refuses("the opener's answer, from a monitor", WIRE_MONITOR, &packet,
+		head + sizeof(struct wire_reply), 1);
+	refuses("OPENED with two descriptors", WIRE_OPENER, &packet,
+		head + sizeof(struct wire_reply), 2);
+	h->type = WIRE_REPLY;
+	refuses("a monitor's answer, from the opener", WIRE_OPENER, &packet,
+		head + sizeof(struct wire_reply), 0);
 }
 
 /* The last word of a monitor that ends while a verb is on its way to it. */
