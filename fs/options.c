@@ -69,22 +69,27 @@ static bool word_is_for_mount(const char *word)
  * mount(8) hands over all that stands in fstab as one -o. What is ours is taken out of it; the rest
  * is for the kernel and libfuse.
  */
-static int options_mount(struct daemon_options *o, char *words)
+static int options_mount(struct daemon_options *o, struct err *e)
 {
-	char *rest = strdup(words), *end = rest, *word;
+	char *words = (char *)o->mount_options, *rest, *end, *word;
 
+	if (!words)
+		return 0;
+	o->mount_options = rest = end = strdup(words);
 	if (!rest)
-		return -ENOMEM;
-	while ((word = strsep(&words, ","))) {
+		return err_sys(e, ENOMEM, "-o");
+	while ((word = strsep(&words, ",")))
 		if (!strncmp(word, "state-dir=", 10))
 			o->state_dir = word + 10;
 		else if (!strncmp(word, "run-dir=", 8))
 			o->run_dir = word + 8;
 		else if (*word && !word_is_for_mount(word))
 			end = stpcpy(end == rest ? end : stpcpy(end, ","), word);
-	}
 	*end = '\0';
-	o->mount_options = *rest ? rest : NULL; /* for as long as the process lives */
+	if (end == rest) {
+		free(rest);
+		o->mount_options = NULL;
+	}
 	return 0;
 }
 
@@ -98,8 +103,7 @@ int options_parse(int argc, char **argv, struct daemon_options *o)
 			o->foreground = true;
 			break;
 		case 'o':
-			if (options_mount(o, optarg) < 0)
-				return 1;
+			o->mount_options = optarg;
 			break;
 		case OPTION_STATE_DIR:
 			o->state_dir = optarg;
@@ -167,8 +171,9 @@ static int own_path(const char **ret, struct err *e)
 int options_resolve(struct daemon_options *o, struct err *e)
 {
 	const char **paths[] = { &o->mountpoint, &o->state_dir, &o->run_dir };
-	int rc = own_path(&o->exe, e);
+	int rc = options_mount(o, e), exe = own_path(&o->exe, e);
 
+	rc = rc ? rc : exe;
 	/* All of them, also behind a failure: options_free() frees all. */
 	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
 		int one = absolute(paths[i], e);
@@ -184,6 +189,7 @@ void options_free(struct daemon_options *o)
 	free((char *)o->mountpoint);
 	free((char *)o->state_dir);
 	free((char *)o->run_dir);
+	free((char *)o->mount_options);
 }
 
 void options_argv(const struct daemon_options *o, char *argv[OPTIONS_ARGV_MAX])
