@@ -181,6 +181,7 @@ struct request {
 	void (*cancel)(struct request *r);
 	void *parked; /* of who parked it */
 	bool again;   /* set by him: another daemon may be asked the same */
+	bool brief;   /* likewise: the answer is a matter of moments, so not any signal ends it */
 	bool noted;   /* the refusal stands in `error` already, in more words */
 	char *rest;   /* lines of a ctl write that are still to be run; owned */
 	TAILQ_ENTRY(request) link;
