@@ -81,7 +81,8 @@ struct fuse_request {
 	struct request request; /* first */
 	fuse_req_t req;
 	bool is_write;
-	int call; /* in the journal while it is parked, or -1 */
+	int call;	     /* in the journal while it is parked, or -1 */
+	struct event *grace; /* after a signal: until the request is taken back; or NULL */
 };
 
 static struct fuse_front *req_front(fuse_req_t req)
@@ -558,6 +559,8 @@ static void op_read(fuse_req_t req, fuse_ino_t id, size_t size, off_t off,
 static void request_free(struct fuse_request *r)
 {
 	journal_unpark(req_front(r->req)->journal, r->call);
+	if (r->grace)
+		event_free(r->grace);
 	free(r);
 }
 
@@ -576,17 +579,40 @@ static void request_answer(struct request *request, int result)
 		fuse_reply_err(req, 0);
 }
 
-/* A signal for the client: the request is taken back. Also called at once for a late comer. */
-static void on_interrupt(fuse_req_t req, void *arg)
+static void request_take_back(struct fuse_request *r)
 {
-	struct fuse_request *r = arg;
+	fuse_req_t req = r->req;
 
-	if (!r->request.cancel)
-		return;
 	r->request.cancel(&r->request);
 	free(r->request.rest);
 	request_free(r);
 	fuse_reply_err(req, EINTR);
+}
+
+static void on_grace_over(int fd, short what, void *arg)
+{
+	struct fuse_request *r = arg;
+
+	if (r->request.cancel)
+		request_take_back(r);
+}
+
+/*
+ * A signal for the client. Also called at once for a late comer. The kernel does not say which
+ * signal: a shell whose child has ended gets one, and its `echo start` had better not fail for
+ * that. So what is answered soon is given a fifth of a second.
+ */
+static void on_interrupt(fuse_req_t req, void *arg)
+{
+	static const struct timeval grace = { .tv_usec = 200000 };
+	struct fuse_request *r = arg;
+
+	if (!r->request.cancel || r->grace)
+		return;
+	if (r->request.brief)
+		r->grace = evtimer_new(req_front(req)->daemon->loop, on_grace_over, r);
+	if (!r->grace || event_add(r->grace, &grace) < 0)
+		request_take_back(r);
 }
 
 /* When the request came: one that the kernel has sent to the daemon before, came then. */

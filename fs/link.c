@@ -487,6 +487,7 @@ static int link_ask(struct link *l, struct request *r, enum wire_type type, cons
 	l->nasked++;
 	if (r) {
 		r->parked = a;
+		r->brief = true;
 		r->cancel = asked_cancel;
 	}
 	return NODE_PARKED;

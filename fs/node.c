@@ -733,6 +733,18 @@ int node_open(struct node n, int flags, struct caller who, struct handle **ret)
 }
 
 /*
+ * An NFS client takes what it has written for what the file says, until the file changes once
+ * more: "64M" for "67108864". A change that it sees with the reply to its write it takes for its
+ * own; so one comes later.
+ */
+static void handle_restate(struct handle *h)
+{
+	if (h->restated && !h->object->gone)
+		file_changed(h->object, h->file);
+	h->restated = false;
+}
+
+/*
  * A change of owner ends what others have open: a machine that was handed over is not to be
  * commanded, with its new owner's rights, through what the old one has kept.
  */
@@ -752,6 +764,7 @@ void handle_close(struct handle *h)
 		text_clear(&h->draft); /* not to be committed */
 	if (h->file->release && !h->object->gone)
 		h->file->release(h);
+	handle_restate(h);
 	LIST_REMOVE(h, link);
 	if (h->poll)
 		h->object->daemon->front->poll_free(h->poll);
@@ -858,6 +871,19 @@ static int handle_adopt(struct handle *h, bool begins, struct err *e)
 	return 0;
 }
 
+static bool handle_says(struct handle *h, const char *data, size_t len)
+{
+	struct text said = TEXT_INIT;
+	bool same;
+
+	if (!h->file->show)
+		return false;
+	h->file->show(h->object, h->file, &said);
+	same = said.len == len && !memcmp(text_str(&said), data, len);
+	text_free(&said);
+	return same;
+}
+
 int handle_write(struct handle *h, struct request *r, const char *data, size_t len, off_t at)
 {
 	struct err e = { 0 };
@@ -871,6 +897,8 @@ int handle_write(struct handle *h, struct request *r, const char *data, size_t l
 		rc = 0;
 	else if ((rc = handle_may(h, &e)) == 0 && (rc = handle_adopt(h, at == 0, &e)) == 0)
 		rc = h->file->write(h, r, data, len, &e);
+	if (len > 0 && rc >= 0)
+		h->restated = !handle_says(h, data, len);
 	if (rc != NODE_PARKED)
 		request_finish(r, rc, &e);
 	return rc;
@@ -886,6 +914,7 @@ int handle_flush(struct handle *h, struct request *r)
 	if (!h->object->gone && h->file->flush && handle_may(h, NULL) == 0 &&
 	    (rc = handle_adopt(h, false, &e)) == 0)
 		rc = h->file->flush(h, r, &e);
+	handle_restate(h);
 	if (rc != NODE_PARKED)
 		request_finish(r, rc, &e);
 	return rc;

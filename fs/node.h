@@ -161,6 +161,7 @@ struct handle {
 	struct text draft; /* collected writes, for files that commit later */
 	bool draft_bad;	   /* a part of it was refused: nothing is taken until the last close */
 	bool orphan;	   /* handle_orphan() */
+	bool restated;	   /* read in other words than it was written: closing moves times */
 	uint32_t seen;	   /* version at the last read from the beginning */
 	off_t read_end;	   /* of a log: up to where it was read */
 	void *poll;	   /* front's */
@@ -180,6 +181,7 @@ struct request {
 	void (*cancel)(struct request *r);
 	void *parked; /* of who parked it */
 	bool again;   /* set by him: another daemon may be asked the same */
+	bool brief;   /* likewise: the answer is a matter of moments, so not any signal ends it */
 	bool noted;   /* the refusal stands in `error` already, in more words */
 	char *rest;   /* lines of a ctl write that are still to be run; owned */
 	TAILQ_ENTRY(request) link;

@@ -134,7 +134,9 @@ errno_message() {
 }
 
 # refused NAME ERRNO REGEXP DIR COMMAND...: the command fails with that errno, and DIR/error
-# then holds "ERRNO sentence" whose sentence matches. REGEXP '' asks for no sentence.
+# then holds "ERRNO sentence" whose sentence matches. REGEXP '' asks for no sentence. Where the tree
+# is seen through something that delivers another errno, errno_as[ERRNO] is that.
+declare -A errno_as=()
 refused() {
 	local name=$1 errno=$2 regexp=$3 dir=$4 out said
 	shift 4
@@ -142,8 +144,8 @@ refused() {
 		fail "$name" "this succeeded: $*"
 		return
 	fi
-	if [[ $out != *"$(errno_message "$errno")"* ]]; then
-		fail "$name" "wanted $errno from: $*"$'\n'"   got: $out"
+	if [[ $out != *"$(errno_message "${errno_as[$errno]:-$errno}")"* ]]; then
+		fail "$name" "wanted ${errno_as[$errno]:-$errno} from: $*"$'\n'"   got: $out"
 		return
 	fi
 	[ -n "$regexp" ] || { pass "$name"; return; }

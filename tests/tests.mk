@@ -15,7 +15,8 @@ HOST_TESTS := $(UNIT_SRCS) $(wildcard tests/fs/*.sh tests/container/*.sh tests/v
 LAB_TESTS  := $(filter-out tests/lab/mkinitrd.sh,$(wildcard tests/lab/*.sh)) \
               $(addprefix lab:,$(wildcard tests/unit/*cgroup*.c tests/unit/hostcheck.c \
               tests/unit/container*.c tests/unit/seccomp.c tests/unit/vmm*.c \
-              tests/container/*.sh tests/vm/*.sh) tests/fs/user.sh)
+              tests/container/*.sh tests/vm/*.sh) tests/fs/user.sh \
+              $(filter-out tests/remote/hosts.sh,$(wildcard tests/remote/*.sh)))
 TESTS      ?= $(HOST_TESTS) $(LAB_TESTS)
 
 # Fuzz targets; tests/fuzz/fuzz.sh runs them. What they reach of the project is compiled once more,

@@ -5,11 +5,11 @@
 #   tools_table TRANSPORT DIR   the table, on $M as it is seen in DIR: $M itself or a remote mount
 #
 # A row is a promise: what the tool must print, or what must then stand in the file. Rows run in
-# DIR/vm/tools; what they are judged by is read from $M. Where a transport delivers another errno
-# than the tree's, it stands in the array tools_errno; its way to follow a file in tools_tail.
+# DIR/vm/tools; what they are judged by is read from $M. tools_tail is how a file is followed there;
+# where tools_append is empty a setting cannot be appended to.
 
 tools_tail='tail -n +1 -f'
-declare -A tools_errno=()
+tools_append=yes
 tools_vim=$(command -v vim.tiny || command -v vim)
 
 tools_setup() {
@@ -42,7 +42,7 @@ writes() {
 # sentence in `error` matches.
 refuses() {
 	local name="$tools_name: $1" wanted out
-	wanted=${2:+$(errno_message "${tools_errno[$2]:-$2}")}
+	wanted=${2:+$(errno_message "${errno_as[$2]:-$2}")}
 	put "$M/vm/tools/ctl" "unlike $tools_name" 2>/dev/null # so that an older sentence is gone
 	if out=$(cd "$tools_dir" && eval "$4" 2>&1 </dev/null); then
 		fail "$name is refused" "this succeeded: $4"
@@ -60,9 +60,10 @@ takes() {
 	is "$tools_name: $1" "$out" ''
 }
 
-# On a terminal of its own. The command is one string.
+# On a terminal of its own. The command is one string; of a job in the background this is all.
 terminal() {
-	TERM=xterm LINES=24 COLUMNS=80 timeout 60 script -qec "$1" /dev/null </dev/null
+	export TERM=xterm
+	exec timeout 60 script -qec "$1" /dev/null </dev/null
 }
 
 tools_table() {
@@ -155,7 +156,7 @@ tools_copiers() {
 
 tools_terminals() {
 	local out
-	out=$(cd "$tools_dir" && terminal 'less -FX label')
+	out=$(cd "$tools_dir" && terminal 'stty rows 24; less -FX label')
 	like "$tools_name: less on a terminal" "$out" $'owner alice\r?\nteam red\r?\nnote two words'
 	(cd "$tools_dir" && terminal 'watch -t -n 0.1 cat boot.cmdline' >"$T/out/watch" 2>&1) &
 	soon "$tools_name: watch cat" 20 grep -q 'quiet panic=-1' "$T/out/watch"
@@ -192,7 +193,8 @@ tools_writers() {
 	local shell n=10
 	for shell in bash dash 'busybox sh'; do
 		writes "$shell, >" cpu.count $((n += 1)) "$shell -c 'echo $n >cpu.count'"
-		writes "$shell, >>" cpu.count $((n += 1)) "$shell -c 'echo $n >>cpu.count'"
+		[ -z "$tools_append" ] ||
+			writes "$shell, >>" cpu.count $((n += 1)) "$shell -c 'echo $n >>cpu.count'"
 		writes "$shell, several lines" label $'owner alice\nteam red\nnote '"$n" \
 			"$shell -c 'printf \"note default\nnote $n\n\" >label'"
 	done

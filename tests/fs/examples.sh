@@ -117,4 +117,23 @@ if (: <>/dev/kvm) 2>/dev/null; then
 else
 	skip "vm-boot.sh" "needs /dev/kvm"
 fi
+
+# What these do is tried in the lab, by tests/remote/.
+for script in remote-9p remote-nfs remote-sshfs; do
+	says "$script.sh without arguments" 2 "$script\.sh " $ex/$script.sh
+	says "$script.sh with an option" 2 "$script\.sh " $ex/$script.sh --help
+done
+
+# undocumented: what docs/remote.md has in its commands, but no script does: each option and word
+# that is no address, path, or example's name.
+undocumented() {
+	sed -n 's/^    //p' docs/remote.md | grep -v '^examples/' |
+		sed -e 's/#.*//' -e 's/[ ,\]/\n/g' |
+		grep -E '^-|=|^[a-z.0-9]{4,}$' | grep -v -e /run/machines -e 10.77 -e '^server$' |
+		sort -u | while read -r word; do
+			grep -qFe "$word" $ex/remote-*.sh || echo "$word"
+		done
+}
+is "the commands in docs/remote.md are those of the scripts" "$(undocumented)" ''
+ok "and are many" test "$(sed -n 's/^    //p' docs/remote.md | wc -l)" -gt 15
 done_testing

@@ -204,6 +204,28 @@ static void test_parked(struct object *o)
 	handle_close(h);
 }
 
+// Whether mtime moves when a handle is closed by which so much was written.
+static bool moves_at_close(struct object *o, const char *data)
+{
+	struct handle *h = handle_open(o, "even", O_WRONLY);
+	struct node n = { o, h->file };
+	struct stat before, after;
+	struct request r;
+
+	put(h, &r, data);
+	node_stat(n, &before);
+	handle_close(h);
+	node_stat(n, &after);
+	return memcmp(&before.st_mtim, &after.st_mtim, sizeof(before.st_mtim)) != 0;
+}
+
+static void test_restating(struct object *o)
+{
+	ok(!moves_at_close(o, "web\n"), "a value that is read as it was written moves once");
+	ok(moves_at_close(o, "webs\n!"), "one that is read in other words moves again when closed");
+	ok(!moves_at_close(o, "odd"), "one that is refused does not");
+}
+
 static void test_poll(struct object *o)
 {
 	struct handle *h = handle_open(o, "name", O_RDONLY);
@@ -306,6 +328,7 @@ int main(void)
 	test_nodes(&d, web);
 	test_handles(web);
 	test_parked(web);
+	test_restating(web);
 	test_poll(web);
 	test_owners(&d, web);
 	object_path(web, &path);
