@@ -5,8 +5,10 @@
  * of the user's own, an automount, a directory service that knows his groups. The daemon has one
  * thread, so it asks a process of its own, the same binary executed again, and waits for it no
  * longer than OPENER_WAIT_MS, not counting when it could run and the machine is busy; one that does
- * not answer is killed, the path refused, and the next path gets a new one. A path that leads into the daemon's own mount would always end so, since
- * nobody answers there meanwhile; so the opener is told which one that is, and stops before it.
+ * not answer is killed, the path refused, and the next path gets a new one.
+ *
+ * A path that leads into the daemon's own mount would always end so, since nobody answers there
+ * meanwhile; so the opener is told which one that is, and stops before it.
  *
  * The opener is made when it is first needed, by executing this binary with --opener; it holds
  * nothing but its socket, and goes with it.
