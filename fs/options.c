@@ -67,29 +67,31 @@ static bool word_is_for_mount(const char *word)
 
 /*
  * mount(8) hands over all that stands in fstab as one -o. What is ours is taken out of it; the rest
- * is for the kernel and libfuse.
+ * is for the kernel and libfuse, behind what an -o before this one has.
  */
-static int options_mount(struct daemon_options *o, struct err *e)
+static int options_mount(struct daemon_options *o, char *words)
 {
-	char *words = (char *)o->mount_options, *rest, *end, *word;
+	const char *before = o->mount_options ? o->mount_options : "";
+	char *rest = malloc(strlen(before) + strlen(words) + 2), *end, *word;
 
-	if (!words)
-		return 0;
-	o->mount_options = rest = end = strdup(words);
 	if (!rest)
-		return err_sys(e, ENOMEM, "-o");
-	while ((word = strsep(&words, ",")))
+		return -ENOMEM;
+	end = stpcpy(rest, before);
+	free((char *)o->mount_options);
+	while ((word = strsep(&words, ","))) {
 		if (!strncmp(word, "state-dir=", 10))
 			o->state_dir = word + 10;
 		else if (!strncmp(word, "run-dir=", 8))
 			o->run_dir = word + 8;
 		else if (*word && !word_is_for_mount(word))
 			end = stpcpy(end == rest ? end : stpcpy(end, ","), word);
+	}
 	*end = '\0';
 	if (end == rest) {
 		free(rest);
-		o->mount_options = NULL;
+		rest = NULL;
 	}
+	o->mount_options = rest;
 	return 0;
 }
 
@@ -103,7 +105,8 @@ int options_parse(int argc, char **argv, struct daemon_options *o)
 			o->foreground = true;
 			break;
 		case 'o':
-			o->mount_options = optarg;
+			if (options_mount(o, optarg) < 0)
+				return 1;
 			break;
 		case OPTION_STATE_DIR:
 			o->state_dir = optarg;
@@ -142,8 +145,7 @@ int options_parse(int argc, char **argv, struct daemon_options *o)
 	return -1;
 }
 
-/* Absolute, since a daemon changes its directory. */
-/* A copy, the options' own. */
+/* Absolute, since a daemon changes its directory; a copy, the options' own. */
 static int absolute(const char **path, struct err *e)
 {
 	char *cwd = **path == '/' ? strdup("") : getcwd(NULL, 0), *out;
@@ -171,9 +173,8 @@ static int own_path(const char **ret, struct err *e)
 int options_resolve(struct daemon_options *o, struct err *e)
 {
 	const char **paths[] = { &o->mountpoint, &o->state_dir, &o->run_dir };
-	int rc = options_mount(o, e), exe = own_path(&o->exe, e);
+	int rc = own_path(&o->exe, e);
 
-	rc = rc ? rc : exe;
 	/* All of them, also behind a failure: options_free() frees all. */
 	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
 		int one = absolute(paths[i], e);
@@ -185,11 +186,11 @@ int options_resolve(struct daemon_options *o, struct err *e)
 
 void options_free(struct daemon_options *o)
 {
+	free((char *)o->mount_options);
 	free((char *)o->exe);
 	free((char *)o->mountpoint);
 	free((char *)o->state_dir);
 	free((char *)o->run_dir);
-	free((char *)o->mount_options);
 }
 
 void options_argv(const struct daemon_options *o, char *argv[OPTIONS_ARGV_MAX])
