@@ -46,6 +46,8 @@ install: $(B)/machinefs
 	install -D -m 755 $(B)/machinefs $(DESTDIR)$(PREFIX)/bin/machinefs
 	install -D -m 644 docs/machinefs.8 $(DESTDIR)$(PREFIX)/share/man/man8/machinefs.8
 	install -D -m 644 docs/machinefs.5 $(DESTDIR)$(PREFIX)/share/man/man5/machinefs.5
+	sed 's,@PREFIX@,$(PREFIX),' docs/machinefs.service >$(B)/machinefs.service
+	install -D -m 644 $(B)/machinefs.service $(DESTDIR)$(PREFIX)/lib/systemd/system/machinefs.service
 	install -D -m 644 README.md $(DESTDIR)$(PREFIX)/share/doc/machinefs/README.md
 
 # The page comes from the tables in fs/; a copy is kept for readers and packagers.

@@ -360,6 +360,16 @@ static enum verdict check_thp(const struct check *c, struct text *out)
 	return verdict;
 }
 
+static enum verdict check_program(const struct check *c, struct text *out)
+{
+	if (access(c->arg, X_OK) == 0) {
+		text_addf(out, "%s can be executed", c->arg);
+		return PASS;
+	}
+	text_addf(out, "%s is missing; install it (Debian: uidmap): %s", c->arg, c->why);
+	return WARN;
+}
+
 static enum verdict check_iommu(const struct check *c, struct text *out)
 {
 	DIR *dir = opendir(c->arg);
@@ -419,6 +429,8 @@ static const struct check checks[] = {
 	NAMESPACE("time", "containers see the host's uptime; it came with Linux 5.6"),
 	{ "user-namespaces", check_user_namespaces, NULL,
 	  "containers of ordinary users need them" },
+	{ "newuidmap", check_program, "/usr/bin/newuidmap",
+	  "an ordinary user's own daemon can map nobody but the user in its containers" },
 	{ "hugepages", check_hugepages, NULL, "memory.backing=hugetlb needs reserved huge pages" },
 	{ "transparent-hugepages", check_thp, "/sys/kernel/mm/transparent_hugepage/enabled",
 	  "guests boot and run slower on small pages" },

@@ -26,16 +26,17 @@ struct autostart {
 	uint64_t starting; /* the one whose start is under way, or 0 */
 };
 
-static int boot_read(struct text *out, struct err *e)
+/* Where the kernel does not tell, all boots are one: then RUN had better not outlive it. */
+static void boot_read(struct text *out)
 {
 	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-	int rc = fd < 0 ? -errno : text_read_fd(out, fd);
 
+	if (fd < 0 || text_read_fd(out, fd) < 0 || out->len != 37 || out->data[36] != '\n') {
+		text_clear(out);
+		text_add(out, "unknown\n");
+	}
 	if (fd >= 0)
 		close(fd);
-	if (rc == 0 && (out->len != 37 || out->data[36] != '\n'))
-		rc = -EIO;
-	return rc < 0 ? err_sys(e, -rc, "/proc/sys/kernel/random/boot_id") : 0;
 }
 
 /* The whole record is written again only when it begins; otherwise a line is put behind it. */
@@ -75,17 +76,14 @@ int autostart_new(struct daemon *d, struct autostart **ret, struct err *e)
 {
 	struct autostart *a = calloc(1, sizeof(*a));
 	struct text boot = TEXT_INIT;
-	int rc = a ? boot_read(&boot, e) : err_sys(e, ENOMEM, "autostart");
 
 	if (a)
 		a->timer = evtimer_new(d->loop, on_time, a);
-	if (rc == 0 && !a->timer)
-		rc = err_sys(e, ENOMEM, "autostart");
-	if (rc < 0) {
+	if (!a || !a->timer) {
 		autostart_free(a);
-		text_free(&boot);
-		return rc;
+		return err_sys(e, ENOMEM, "autostart");
 	}
+	boot_read(&boot);
 	a->daemon = d;
 	d->same_boot = store_read(d->run_fd, RECORD, &a->done) == 0 &&
 		       !strncmp(text_str(&a->done), text_str(&boot), boot.len);

@@ -447,8 +447,10 @@ void daemon_end_threads(struct daemon *d)
 		for (size_t i = 0; i < d->machines[kind]->nchildren; i++) {
 			struct machine *m = object_machine(d->machines[kind]->children[i]);
 
-			if (on_thread_of_ours(m) && m->link)
-				link_verb(m->link, NULL, VERB_STOP, SHUTDOWN_SECONDS, NULL);
+			if (!on_thread_of_ours(m) || !m->link)
+				continue;
+			restart_leave(m);
+			link_verb(m->link, NULL, VERB_STOP, SHUTDOWN_SECONDS, NULL);
 		}
 	if (timer && evtimer_add(timer, &limit) == 0)
 		while (!over && threads_running(d))

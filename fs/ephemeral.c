@@ -26,14 +26,12 @@ static void on_time(int fd, short what, void *arg)
 	m->ephemeral.tries++;
 	if (!LIST_EMPTY(&m->object.handles) && m->ephemeral.tries < HELD_TRIES)
 		return;
+	object_path(&m->object, &path);
 	if (m->ephemeral.tries > TRIES) {
 		event_del(m->ephemeral.timer);
-		log_line(LOG_LEVEL_ERROR, "%s/%s: ephemeral, but cannot be removed",
-			 m->object.parent->name, m->object.name);
-		return;
-	}
-	object_path(&m->object, &path);
-	if (d->poker && !text_failed(&path))
+		log_machine(LOG_LEVEL_ERROR, text_str(&path), m->uuid,
+			    "ephemeral, but cannot be removed");
+	} else if (d->poker && !text_failed(&path))
 		poker_remove(d->poker, text_str(&path));
 	text_free(&path);
 }

@@ -19,6 +19,7 @@
 #include "fs/daemon.h"
 #include "fs/event_log.h"
 #include "fs/link.h"
+#include "fs/log.h"
 #include "fs/store.h"
 #include "fs/waiter.h"
 
@@ -796,6 +797,8 @@ void machine_event(struct machine *m, const char *what, const char *detail)
 	clock_gettime(CLOCK_REALTIME, &now);
 	object_path(&m->object, &path);
 	event_log_add(m->events, now, text_str(&path), what, detail);
+	log_machine(LOG_LEVEL_INFO, text_str(&path), m->uuid, "%s%s%s", what, *detail ? " " : "",
+		    detail);
 	text_free(&path);
 	object_changed(&m->object, "events");
 	object_changed(d->root, "events");

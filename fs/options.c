@@ -14,13 +14,13 @@
 #include "fs/upgrade.h"
 
 static const char usage[] =
-	"usage: machinefs [options] [MOUNTPOINT]\n"
+	"usage: machinefs [options] [[SOURCE] MOUNTPOINT]\n"
 	"Virtual machines and containers as files. The default mount point is /run/machines.\n"
 	"\n"
 	"  -f, --foreground      stay in the foreground, log to stderr\n"
 	"      --state-dir DIR   durable state, default /var/lib/machinefs\n"
 	"      --run-dir DIR     sockets of running machines, default /run/machinefs\n"
-	"  -o OPT[,OPT...]       mount options\n"
+	"  -o OPT[,OPT...]       mount options; also state-dir=DIR, run-dir=DIR\n"
 	"      --version, --help\n"
 	"\n"
 	"SIGTERM or an unmount ends the daemon and leaves the machines running; the next start\n"
@@ -53,6 +53,48 @@ static const struct option long_options[] = {
 	{ NULL, 0, NULL, 0 },
 };
 
+/* Words of fstab that say when to mount, which has happened. */
+static bool word_is_for_mount(const char *word)
+{
+	static const char *const words[] = { "defaults", "auto",  "noauto", "user",   "nouser",
+					     "users",	 "owner", "group",  "nofail", "_netdev" };
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (!strcmp(word, words[i]))
+			return true;
+	return !strncmp(word, "x-", 2) || !strncmp(word, "comment=", 8);
+}
+
+/*
+ * mount(8) hands over all that stands in fstab as one -o. What is ours is taken out of it; the rest
+ * is for the kernel and libfuse, behind what an -o before this one has.
+ */
+static int options_mount(struct daemon_options *o, char *words)
+{
+	const char *before = o->mount_options ? o->mount_options : "";
+	char *rest = malloc(strlen(before) + strlen(words) + 2), *end, *word;
+
+	if (!rest)
+		return -ENOMEM;
+	end = stpcpy(rest, before);
+	free((char *)o->mount_options);
+	while ((word = strsep(&words, ","))) {
+		if (!strncmp(word, "state-dir=", 10))
+			o->state_dir = word + 10;
+		else if (!strncmp(word, "run-dir=", 8))
+			o->run_dir = word + 8;
+		else if (*word && !word_is_for_mount(word))
+			end = stpcpy(end == rest ? end : stpcpy(end, ","), word);
+	}
+	*end = '\0';
+	if (end == rest) {
+		free(rest);
+		rest = NULL;
+	}
+	o->mount_options = rest;
+	return 0;
+}
+
 int options_parse(int argc, char **argv, struct daemon_options *o)
 {
 	int c;
@@ -63,7 +105,8 @@ int options_parse(int argc, char **argv, struct daemon_options *o)
 			o->foreground = true;
 			break;
 		case 'o':
-			o->mount_options = optarg;
+			if (options_mount(o, optarg) < 0)
+				return 1;
 			break;
 		case OPTION_STATE_DIR:
 			o->state_dir = optarg;
@@ -92,17 +135,17 @@ int options_parse(int argc, char **argv, struct daemon_options *o)
 			fputs("Try --help.\n", stderr);
 			return 2;
 		}
-	if (argc - optind > 1) {
+	if (argc - optind > 2) {
 		fputs("machinefs: more than one mount point. Try --help.\n", stderr);
 		return 2;
 	}
+	/* What stands before it is fstab's first field, which means nothing here. */
 	if (optind < argc)
-		o->mountpoint = argv[optind];
+		o->mountpoint = argv[argc - 1];
 	return -1;
 }
 
-/* Absolute, since a daemon changes its directory. */
-/* A copy, the options' own. */
+/* Absolute, since a daemon changes its directory; a copy, the options' own. */
 static int absolute(const char **path, struct err *e)
 {
 	char *cwd = **path == '/' ? strdup("") : getcwd(NULL, 0), *out;
@@ -143,6 +186,7 @@ int options_resolve(struct daemon_options *o, struct err *e)
 
 void options_free(struct daemon_options *o)
 {
+	free((char *)o->mount_options);
 	free((char *)o->exe);
 	free((char *)o->mountpoint);
 	free((char *)o->state_dir);

@@ -54,16 +54,22 @@ static void restart_name(const struct machine *m, char buf[64])
 	snprintf(buf, 64, "%s.restart", m->uuid);
 }
 
+bool restart_waits(const struct machine *m)
+{
+	return m->restart.timer || m->restart.left;
+}
+
 /* Not for the next boot, so it is not synced. If it fails the next daemon knows less. */
 static void restart_save(const struct machine *m)
 {
 	const struct restart *r = &m->restart;
 	char name[64], text[64];
-	int n = snprintf(text, sizeof(text), "%u %d %d\n", r->count, r->told, r->timer != NULL);
+	bool waits = restart_waits(m);
+	int n = snprintf(text, sizeof(text), "%u %d %d\n", r->count, r->told, waits);
 	int fd;
 
 	restart_name(m, name);
-	if (!r->count && !r->told && !r->timer) {
+	if (!r->count && !r->told && !waits) {
 		unlinkat(m->object.daemon->run_fd, name, 0);
 		return;
 	}
@@ -101,9 +107,10 @@ bool restart_load(struct machine *m)
 
 /* ---- its life ---- */
 
-bool restart_waits(const struct machine *m)
+void restart_leave(struct machine *m)
 {
-	return m->restart.timer != NULL;
+	m->restart.left = m->config.restart != RESTART_NEVER && !m->restart.told;
+	restart_save(m);
 }
 
 /* `ctl` has other verbs while it waits. */
@@ -196,6 +203,8 @@ void restart_decide(struct machine *m, const struct ending *ending)
 	enum restart_policy policy = m->config.restart;
 	bool wanted = ending ? restart_wanted(policy, ending) : policy != RESTART_NEVER;
 
+	if (r->left)
+		return;
 	r->refused = !ending;
 	if (ending && now_seconds() - r->began >= GOOD_RUN)
 		r->count = 0;
@@ -214,7 +223,7 @@ void restart_tell(struct machine *m)
 	struct restart *r = &m->restart;
 	char detail[96], max[24] = "max";
 
-	if (!r->count)
+	if (!r->count || r->left)
 		return;
 	if (m->config.restart_max != LIMIT_MAX)
 		snprintf(max, sizeof(max), "%llu", (unsigned long long)m->config.restart_max);
@@ -234,12 +243,14 @@ void restart_tell(struct machine *m)
 void restart_refused(struct machine *m, const struct err *e)
 {
 	char detail[sizeof(e->text) + 16];
+	struct text path = TEXT_INIT;
 
 	snprintf(detail, sizeof(detail), "%s %s", err_name(e->code), e->text);
 	object_refuse(&m->object, e);
 	machine_event(m, "refused", detail);
-	log_line(LOG_LEVEL_ERROR, "%s/%s: not started: %s", m->object.parent->name, m->object.name,
-		 e->text);
+	object_path(&m->object, &path);
+	log_machine(LOG_LEVEL_ERROR, text_str(&path), m->uuid, "not started: %s", e->text);
+	text_free(&path);
 }
 
 void restart_start(struct machine *m)

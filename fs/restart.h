@@ -28,6 +28,7 @@ struct restart {
 	struct event *timer; /* it waits to be started; NULL: it does not */
 	unsigned count;	     /* restarts in a row, that one included */
 	bool told;	     /* to end, by stop or kill: it stays at rest */
+	bool left;	     /* ended with the daemon: the next one is to start it */
 	bool refused;	     /* what it follows is no ending but a refused start */
 	bool own;     /* nobody asked for the last start: refusals go to `error`, events, log */
 	time_t began; /* the run; on the monotonic clock */
@@ -42,6 +43,8 @@ unsigned restart_seconds(uint64_t delay, unsigned count);
 void restart_began(struct machine *m, bool asked);
 /* stop or kill has been asked for, or not after all. */
 void restart_told(struct machine *m, bool told);
+/* The machine ends only because the daemon does. */
+void restart_leave(struct machine *m);
 bool restart_waits(const struct machine *m);
 /*
  * The run is over, or a start of our own was refused (ending NULL). To be called before the new

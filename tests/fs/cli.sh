@@ -18,7 +18,7 @@ done
 run --nosuch
 is "an unknown option" $? 2
 like "points at --help" "$(cat "$T/err")" 'Try --help'
-run a b
+run a b c
 is "two mount points" $? 2
 run --state-dir
 is "an option without its argument" $? 2
@@ -81,6 +81,32 @@ machinefs_start -o noexec,nosuid
 like "-o passes mount options" "$(grep " $m " /proc/self/mounts)" 'fuse\.machinefs .*noexec'
 like "default_permissions is always there" "$(grep " $m " /proc/self/mounts)" 'default_permissions'
 machinefs_stop
+
+# --- as mount(8) and fstab do it, by mount.fuse3(8)
+run "none" "$m" -o "rw,nodev,noexec,noauto,x-systemd.automount,state-dir=$s,run-dir=$r"
+is "a source, a mount point and all that fstab says" "$? $(cat "$m/vm/v/state")" "0 stopped"
+like "of which the mount gets its part" "$(grep " $m " /proc/self/mounts)" ' rw,nosuid,nodev,noexec| rw,nodev,noexec'
+umount "$m" 2>/dev/null || fusermount3 -u "$m"
+poll 5 eval '! mountpoint -q "$m"'
+# They look for the program where it is installed; in this test's own mounts that is there.
+if [ "$(id -u)" = 0 ] && [ -e /sbin/mount.fuse3 ] && [ -n "${TEST_TMP-}" ]; then
+	mkdir "$T/bin"
+	cp "$program" "$T/bin/machinefs"
+	mount --bind "$T/bin" /usr/local/sbin
+	ok "mount -t fuse.machinefs" mount -t fuse.machinefs -o "state-dir=$s,run-dir=$r,nosuid" none "$m"
+	is "mounts it" "$(cat "$m/vm/v/state")" stopped
+	ok "umount" umount "$m"
+	soon "ends it" 5 flock -n "$s" true
+	echo "machinefs $m fuse.machinefs state-dir=$s,run-dir=$r,noauto,nofail 0 0" >"$T/fstab"
+	ok "a line of fstab" mount -T "$T/fstab" "$m"
+	is "mounts it, too" "$(cat "$m/vm/v/state")" stopped
+	like "under its type" "$(findmnt -no FSTYPE "$m")" '^fuse\.machinefs$'
+	umount "$m"
+	poll 5 flock -n "$s" true
+	umount /usr/local/sbin
+else
+	skip "mount -t fuse.machinefs" "needs root, mount.fuse3 and a box"
+fi
 for signal in INT HUP TERM; do
 	machinefs_start
 	kill -$signal "$MACHINEFS_PID"

@@ -34,7 +34,8 @@ for word in --state-dir --run-dir --version --help; do
 done
 
 ok "make install" make -s install B="$B" DESTDIR="$T/dest" PREFIX=/opt/x
-is "it installs four files" "$(cd "$T/dest" && find . -type f | sort)" "./opt/x/bin/machinefs
+is "it installs five files" "$(cd "$T/dest" && find . -type f | sort)" "./opt/x/bin/machinefs
+./opt/x/lib/systemd/system/machinefs.service
 ./opt/x/share/doc/machinefs/README.md
 ./opt/x/share/man/man5/machinefs.5
 ./opt/x/share/man/man8/machinefs.8"

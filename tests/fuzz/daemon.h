@@ -13,8 +13,6 @@
 #include <sys/stat.h>
 #include <ftw.h>
 
-#include "backends/container/usermap.h"
-#include "backends/cred.h"
 #include "backends/opener.h"
 #include "backends/spawn.h"
 #include "backends/wire.h"
@@ -84,40 +82,6 @@ int spawn_process(const struct spawn *s, pid_t *ret_pid, struct err *e)
 		return 0;
 	}
 	return err_set(e, -ENOSPC, "start: no more peers");
-}
-
-/* Stands in for backends/opener.c: the process that fuzzes may wait itself. */
-int opener_new(struct opener **ret, struct err *e)
-{
-	*ret = NULL;
-	return 0;
-}
-
-void opener_free(struct opener *o)
-{
-}
-
-int opener_open(struct opener *o, const struct hostpath *p, int *ret_fd, struct err *e)
-{
-	return hostpath_open(p, ret_fd, e);
-}
-
-int opener_check_map(struct opener *o, const struct id_map *map, uid_t uid, gid_t gid,
-		     struct err *e)
-{
-	struct cred owner;
-	int rc = cred_find(uid, gid, &owner, e);
-
-	return rc < 0 ? rc : usermap_check(map, &owner, e);
-}
-
-void opener_rest(struct opener *o)
-{
-}
-
-int opener_main(void)
-{
-	return 0;
 }
 
 __attribute__((unused)) static bool peer_accept(struct peer *p)

@@ -891,7 +891,6 @@ static void peer_end(struct model *m, struct peer *p, const struct ending *endin
 	peer_say_state(p, RUN_ENDED, ending);
 	peer_free(p);
 	fuzz_daemon_turn();
-	model_state(m, STATE_STOPPING);
 	m->failed_last = ending->kind == ENDING_FAILED;
 	model_state(m, m->failed_last ? STATE_FAILED : STATE_STOPPED);
 	model_answer(m, ASKED_VERB, -ENXIO);

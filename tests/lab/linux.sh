@@ -87,6 +87,13 @@ like "which exit tells" "$(cat "$v/exit")" '^failed: .*triple fault'
 boot do=panic
 ok "a panic with panic=-1 reboots" await "$v" stopped 60
 is "which is a reset" "$(cat "$v/exit")" reset
+put "$v/restart" on-failure
+put "$v/restart.max" 1
+boot do=reboot
+again() { [ "$(said | grep -c 'guest: cpus')" = 2 ]; }
+soon "with restart a guest that reboots comes back" 60 again
+soon "as often as it may" 60 grep -q 'restart given up after 1' "$v/events"
+put "$v/restart" never
 
 boot do=echo
 soon "it listens on its console" 60 says 'guest: listens'

@@ -35,6 +35,7 @@ static const char *const names[] = {
 	"namespace-user",
 	"namespace-time",
 	"user-namespaces",
+	"newuidmap",
 	"hugepages",
 	"transparent-hugepages",
 	"iommu",
@@ -171,6 +172,7 @@ int main(void)
 		     shell("test \"$(cat /proc/sys/user/max_user_namespaces)\" != 0") &&
 		     !shell("grep -qx 0 /proc/sys/kernel/unprivileged_userns_clone 2>/dev/null"),
 	     "WARN");
+	same(report, "newuidmap", shell("test -x /usr/bin/newuidmap"), "WARN");
 	same(report, "hugepages",
 	     shell("cat /sys/kernel/mm/hugepages/*/nr_hugepages 2>/dev/null | grep -qv '^0$'"),
 	     "WARN");
