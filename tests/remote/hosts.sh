@@ -16,7 +16,7 @@ hosts_start() {
 	[ -n "${IN_LAB-}" ] || skip_all "runs inside the lab only: tests/lab/run $0"
 	mkdir -p "$R"
 	host_new && client_pid=$!
-	ip link add cable type veth peer name cable netns $client_pid
+	ip link add cable type veth peer name cable netns "$client_pid"
 	ip address add $server_address/24 dev cable
 	ip link set cable up
 	client ip address add $client_address/24 dev cable
@@ -38,7 +38,7 @@ host_new() {
 
 # client COMMAND...: on the client. alice COMMAND...: there, by another user than root.
 client() {
-	nsenter --net=/proc/$client_pid/ns/net "$@"
+	nsenter --net="/proc/$client_pid/ns/net" "$@"
 }
 
 alice() {

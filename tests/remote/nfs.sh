@@ -18,10 +18,10 @@ not_ok "a second server" env KEY="$T/server.key" $nfs serve "$(client_key key)"
 
 # Who has no key: a neighbour of the client's, who knows the address.
 host_new && stranger_pid=$!
-ip link add cable2 type veth peer name cable2 netns $stranger_pid
+ip link add cable2 type veth peer name cable2 netns "$stranger_pid"
 ip address add 198.51.100.1/24 dev cable2
 ip link set cable2 up
-stranger() { nsenter --net=/proc/$stranger_pid/ns/net "$@"; }
+stranger() { nsenter --net="/proc/$stranger_pid/ns/net" "$@"; }
 stranger ip address add 198.51.100.2/24 dev cable2
 stranger ip link set cable2 up
 stranger ip route add default via 198.51.100.1
