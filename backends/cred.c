@@ -22,9 +22,12 @@ int cred_find(uid_t uid, gid_t gid, struct cred *ret, struct err *e)
 {
 	struct passwd pw, *found = NULL;
 	char buffer[16384];
-	int rc = getpwuid_r(uid, &pw, buffer, sizeof(buffer), &found);
+	int rc;
 
 	*ret = (struct cred){ .uid = uid, .gid = gid };
+	if (uid == 0)
+		return 0;
+	rc = getpwuid_r(uid, &pw, buffer, sizeof(buffer), &found);
 	if (!found && !means_unknown(rc))
 		return err_sys(e, rc, "user %u cannot be looked up", uid);
 	if (!found)

@@ -2,6 +2,7 @@
 #include "backends/opener.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
@@ -20,11 +21,22 @@
 
 #define OPENERS_LOST 8 /* killed, but not dead yet: what they wait for cannot be interrupted */
 
+#define LOOK_MS	  50
+#define LOOKS_MAX 400
+#define SLOW_MAX  16
+
+/* Whose path did not answer; until when, on the monotonic clock, he is to wait himself. */
+struct slow {
+	uid_t uid;
+	int64_t until;
+};
+
 struct opener {
 	int fd; /* -1: there is none at present */
 	pid_t pid;
 	pid_t lost[OPENERS_LOST];
 	uint32_t seq;
+	struct slow slow[SLOW_MAX];
 	struct wire_message message;
 };
 
@@ -123,6 +135,7 @@ struct question {
 	const void *body, *extra;
 	size_t len, extra_len;
 	const char *what, *about;
+	uid_t uid; /* for whom */
 };
 
 static int opener_ask(struct opener *o, const struct question *q)
@@ -139,32 +152,84 @@ static int64_t now_ms(void)
 	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* Waits for the one answer. Returns 1 when it is in o->message, 0 when it is late, or -errno. */
+/* Whether it could go on, and only the machine is busy. */
+static bool opener_runs(const struct opener *o)
+{
+	char path[32], stat[128] = "";
+	const char *state;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)o->pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	if (read(fd, stat, sizeof(stat) - 1) < 0)
+		stat[0] = '\0';
+	close(fd);
+	state = strrchr(stat, ')');
+	return state && state[1] && state[2] == 'R';
+}
+
+/*
+ * Waits for the one answer. Returns 1 when it is in o->message, 0 when it is late, or -errno. It
+ * counts how often it has looked in vain, not the time: where nobody gets to run, neither do we.
+ */
 static int opener_wait(struct opener *o)
 {
-	int64_t end = now_ms() + OPENER_WAIT_MS, left;
+	int idle = 0, looks = 0;
 
-	while ((left = end - now_ms()) > 0) {
+	while (idle < OPENER_WAIT_MS / LOOK_MS && looks < LOOKS_MAX) {
 		struct pollfd p = { .fd = o->fd, .events = POLLIN };
-		int rc = poll(&p, 1, (int)left) > 0 ? wire_recv(o->fd, WIRE_OPENER, &o->message)
-						    : -EAGAIN;
+		int ready = poll(&p, 1, LOOK_MS), rc;
 
+		if (ready < 0)
+			continue;
+		looks++;
+		rc = ready ? wire_recv(o->fd, WIRE_OPENER, &o->message) : -EAGAIN;
 		if (rc == 1 && o->message.header.seq == o->seq)
 			return 1;
 		if (rc == 1)
 			wire_message_close(&o->message);
 		else if (rc != -EAGAIN)
 			return rc < 0 ? rc : -EPIPE;
+		else
+			idle += !opener_runs(o);
 	}
 	return 0;
+}
+
+/* ---- who has made it wait ---- */
+
+static int opener_admit(const struct opener *o, const struct question *q, struct err *e)
+{
+	for (int i = 0; q->uid && i < SLOW_MAX; i++)
+		if (o->slow[i].uid == q->uid && o->slow[i].until > now_ms())
+			return err_set(e, -EBUSY,
+				       "%s: a path of user %u did not answer; no other of his is "
+				       "opened for %d s",
+				       q->what, q->uid, OPENER_PAUSE_MS / 1000);
+	return 0;
+}
+
+static void opener_blame(struct opener *o, uid_t uid)
+{
+	struct slow *oldest = &o->slow[0];
+
+	for (int i = 1; i < SLOW_MAX; i++)
+		if (o->slow[i].until < oldest->until)
+			oldest = &o->slow[i];
+	*oldest = (struct slow){ uid, now_ms() + OPENER_PAUSE_MS };
 }
 
 /* Asks, making an opener if need be. Returns 0 when its answer is in o->message. */
 static int opener_call(struct opener *o, const struct question *q, struct err *e)
 {
-	/* One that somebody has killed is noticed when it is asked. */
-	int rc = o->fd < 0 ? -EPIPE : opener_ask(o, q);
+	int rc = opener_admit(o, q, e);
 
+	if (rc < 0)
+		return rc;
+	/* One that somebody has killed is noticed when it is asked. */
+	rc = o->fd < 0 ? -EPIPE : opener_ask(o, q);
 	if (rc < 0) {
 		opener_drop(o);
 		rc = opener_spawn(o, e);
@@ -179,6 +244,7 @@ static int opener_call(struct opener *o, const struct question *q, struct err *e
 	opener_drop(o);
 	if (rc < 0)
 		return err_sys(e, -rc, "%s: the opener of paths", q->what);
+	opener_blame(o, q->uid);
 	return err_set(e, -EIO, "%s: %s: something on the way does not answer within %d ms",
 		       q->what, q->about, OPENER_WAIT_MS);
 }
@@ -198,7 +264,7 @@ int opener_open(struct opener *o, const struct hostpath *p, int *ret_fd, struct 
 		.uid = p->uid, .gid = p->gid, .kind = p->kind, .avoid = p->avoid
 	};
 	struct question q = { WIRE_OPEN,       &body,	p->path, sizeof(body),
-			      strlen(p->path), p->what, p->path };
+			      strlen(p->path), p->what, p->path, p->uid };
 	int rc;
 
 	if (q.extra_len >= PATH_MAX)
@@ -227,7 +293,8 @@ int opener_check_map(struct opener *o, const struct id_map *map, uid_t uid, gid_
 			      sizeof(body),
 			      map->n * sizeof(*map->ranges),
 			      "user.map",
-			      "the user database" };
+			      "the user database",
+			      uid };
 	int rc;
 
 	if (map->n > WIRE_RANGES_MAX)

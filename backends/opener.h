@@ -4,9 +4,11 @@
  * Opening a path of somebody else's waits for whatever it leads to: a network file system, a FUSE
  * of the user's own, an automount, a directory service that knows his groups. The daemon has one
  * thread, so it asks a process of its own, the same binary executed again, and waits for it no
- * longer than OPENER_WAIT_MS; one that does not answer is killed, the path refused, and the next
- * path gets a new one. A path that leads into the daemon's own mount would always end so, since
- * nobody answers there meanwhile; so the opener is told which one that is, and stops before it.
+ * longer than OPENER_WAIT_MS, not counting when it could run and the machine is busy; one that does
+ * not answer is killed, the path refused, and the next path gets a new one.
+ *
+ * A path that leads into the daemon's own mount would always end so, since nobody answers there
+ * meanwhile; so the opener is told which one that is, and stops before it.
  *
  * The opener is made when it is first needed, by executing this binary with --opener; it holds
  * nothing but its socket, and goes with it.
@@ -19,8 +21,9 @@
 #include "backends/err.h"
 #include "backends/hostpath.h"
 
-#define OPENER_WAIT_MS 1000
-#define OPENER_FD      3 /* the only descriptor of an opener at its start */
+#define OPENER_WAIT_MS	2000
+#define OPENER_PAUSE_MS 20000
+#define OPENER_FD	3 /* the only descriptor of an opener at its start */
 
 struct opener;
 
@@ -30,8 +33,10 @@ void opener_free(struct opener *o);
 void opener_rest(struct opener *o);
 
 /*
- * hostpath_open() by the opener. Also EIO, when what is on the way does not answer, and ENOSPC,
- * when too many such paths still hold openers that cannot be killed.
+ * hostpath_open() by the opener. Also EIO, when what is on the way does not answer; EBUSY, when
+ * such a path of the same user, unless he is root, was less than OPENER_PAUSE_MS ago, so that
+ * nobody makes the daemon wait all the time; ENOSPC, when too many openers wait and cannot be
+ * killed.
  */
 int opener_open(struct opener *o, const struct hostpath *p, int *ret_fd, struct err *e);
 
