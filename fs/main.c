@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -144,8 +145,10 @@ int main(int argc, char **argv)
 	struct err e = { 0 };
 	int rc = options_parse(argc, argv, &o);
 
-	if (rc >= 0)
+	if (rc >= 0) {
+		free((char *)o.mount_options);
 		return rc;
+	}
 	signal(SIGPIPE, SIG_IGN);
 	log_open(o.foreground);
 	umask(022);

@@ -67,14 +67,17 @@ static bool word_is_for_mount(const char *word)
 
 /*
  * mount(8) hands over all that stands in fstab as one -o. What is ours is taken out of it; the rest
- * is for the kernel and libfuse.
+ * is for the kernel and libfuse, behind what an -o before this one has.
  */
 static int options_mount(struct daemon_options *o, char *words)
 {
-	char *rest = strdup(words), *end = rest, *word;
+	const char *before = o->mount_options ? o->mount_options : "";
+	char *rest = malloc(strlen(before) + strlen(words) + 2), *end, *word;
 
 	if (!rest)
 		return -ENOMEM;
+	end = stpcpy(rest, before);
+	free((char *)o->mount_options);
 	while ((word = strsep(&words, ","))) {
 		if (!strncmp(word, "state-dir=", 10))
 			o->state_dir = word + 10;
@@ -84,7 +87,11 @@ static int options_mount(struct daemon_options *o, char *words)
 			end = stpcpy(end == rest ? end : stpcpy(end, ","), word);
 	}
 	*end = '\0';
-	o->mount_options = *rest ? rest : NULL; /* for as long as the process lives */
+	if (end == rest) {
+		free(rest);
+		rest = NULL;
+	}
+	o->mount_options = rest;
 	return 0;
 }
 
@@ -138,8 +145,7 @@ int options_parse(int argc, char **argv, struct daemon_options *o)
 	return -1;
 }
 
-/* Absolute, since a daemon changes its directory. */
-/* A copy, the options' own. */
+/* Absolute, since a daemon changes its directory; a copy, the options' own. */
 static int absolute(const char **path, struct err *e)
 {
 	char *cwd = **path == '/' ? strdup("") : getcwd(NULL, 0), *out;
@@ -180,6 +186,7 @@ int options_resolve(struct daemon_options *o, struct err *e)
 
 void options_free(struct daemon_options *o)
 {
+	free((char *)o->mount_options);
 	free((char *)o->exe);
 	free((char *)o->mountpoint);
 	free((char *)o->state_dir);

@@ -11,7 +11,7 @@ struct daemon_options {
 	const char *mountpoint;
 	const char *state_dir;
 	const char *run_dir;
-	const char *mount_options; /* for -o, or NULL */
+	const char *mount_options; /* for -o, or NULL; the options' own */
 	bool foreground;
 	bool kept; /* somebody keeps the mount, see fs/keeper.h: stay, and log as a daemon does */
 };

@@ -82,7 +82,7 @@ for name in glob.glob(t + '/disk*'):
             print('%s: %s=%s, but %d later ones were acknowledged, such as %s' % (name, k, v, len(lost), lost[-1]))
             bad = 1
 print('%d acknowledged' % acknowledged)
-sys.exit(bad or acknowledged < 300)
+sys.exit(bad or acknowledged < 100)
 PY
 writers=()
 i=0
