@@ -182,9 +182,9 @@ static int opener_wait(struct opener *o)
 		struct pollfd p = { .fd = o->fd, .events = POLLIN };
 		int ready = poll(&p, 1, LOOK_MS), rc;
 
+		looks++;
 		if (ready < 0)
 			continue;
-		looks++;
 		rc = ready ? wire_recv(o->fd, WIRE_OPENER, &o->message) : -EAGAIN;
 		if (rc == 1 && o->message.header.seq == o->seq)
 			return 1;
