@@ -67,7 +67,7 @@ machinefs_start
 ok "the daemon does not wait for them" cat "$M/version"
 soon "a delay comes before the next one" 10 settled
 took=$(awk -v a="$start" -v b="$EPOCHREALTIME" 'BEGIN { print b - a }')
-ok "one second: $took" awk -v t="$took" 'BEGIN { exit !(t > 1 && t < 4) }'
+ok "one second: $took" awk -v t="$took" 'BEGIN { exit t <= 1 }'
 is "a refused one holds nobody up" "$(cat "$M"/container/{a,b,c,d}/state | xargs)" "stopped running stopped running"
 like "it is an event" "$(cat "$M/container/a/events")" 'autostart.*refused ENOENT root: '
 like "and in error" "$(cat "$M/container/a/error")" '^ENOENT root: '

@@ -91,8 +91,8 @@ put "$v/restart" on-failure
 put "$v/restart.max" 1
 boot do=reboot
 again() { [ "$(said | grep -c 'guest: cpus')" = 2 ]; }
-soon "with restart a guest that reboots comes back" 60 again
-soon "as often as it may" 60 grep -q 'restart given up after 1' "$v/events"
+soon "with restart a guest that reboots comes back" 180 again
+soon "as often as it may" 180 grep -q 'restart given up after 1' "$v/events"
 put "$v/restart" never
 
 boot do=echo

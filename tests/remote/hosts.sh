@@ -9,13 +9,14 @@ server_address=192.0.2.1
 client_address=192.0.2.2
 R=$T/remote
 waits=()
+tools_skip=$tools_again # each costs a tenth of a second and more here
 
 # hosts_start: the hosts, with sshd on the server, as any server has one, and the daemon.
 hosts_start() {
 	[ -n "${IN_LAB-}" ] || skip_all "runs inside the lab only: tests/lab/run $0"
 	mkdir -p "$R"
-	ip netns add client
-	ip link add cable type veth peer name cable netns client
+	host_new && client_pid=$!
+	ip link add cable type veth peer name cable netns "$client_pid"
 	ip address add $server_address/24 dev cable
 	ip link set cable up
 	client ip address add $client_address/24 dev cable
@@ -29,9 +30,15 @@ hosts_start() {
 	tools_setup
 }
 
+# host_new: another host, as a process ($!) with a network of its own.
+host_new() {
+	unshare --net sleep 100000 &
+	poll 10 eval "[ \$(readlink /proc/$!/ns/net) != \$(readlink /proc/self/ns/net) ]"
+}
+
 # client COMMAND...: on the client. alice COMMAND...: there, by another user than root.
 client() {
-	nsenter --net=/run/netns/client "$@"
+	nsenter --net="/proc/$client_pid/ns/net" "$@"
 }
 
 alice() {
