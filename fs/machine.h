@@ -82,6 +82,15 @@ bool machine_foreign(const struct machine *m);
 int machine_open_path(const struct machine *m, const struct machine_config *c, const struct attr *a,
 		      int *ret_fd, struct err *e);
 
+/* One that is not in the tree yet; and into it. `fd`: its directory, from now on its own. */
+struct machine *machine_new(enum machine_kind kind);
+int machine_insert(struct machine *m, struct daemon *d, uint64_t id, const char *name,
+		   struct err *e);
+void machine_keep_dir(struct machine *m, int fd);
+/* The directory of all of its kind. */
+int machine_kind_fd(const struct machine *m);
+int machine_save_meta(struct machine *m, struct err *e);
+
 /* class operations, see struct class */
 int machine_mkdir(struct object *parent, const char *name, struct caller who, mode_t mode,
 		  struct object **ret, struct err *e);
