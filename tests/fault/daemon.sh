@@ -67,9 +67,9 @@ try() { # SYSCALL ERRNO AFTER COUNT
 	poll 10 machinefs_answers_or_died
 	daemon=$(pgrep -P "$failcall_pid" -x machinefs)
 	if [ -n "$daemon" ] && mountpoint -q "$M"; then
-		timeout 20 bash -c "M=$M T=$T; $(declare -f put work); work" >/dev/null 2>"$T/work.err"
+		timeout 60 bash -c "M=$M T=$T; $(declare -f put work); work" >/dev/null 2>"$T/work.err"
 		[ $? != 124 ] || echo "hangs"
-		timeout 5 cat "$M/version" >/dev/null 2>&1 || echo "the daemon does not answer: $(tail -n 3 "$T/one.log")"
+		timeout 20 cat "$M/version" >/dev/null 2>&1 || echo "the daemon does not answer: $(tail -n 3 "$T/one.log")"
 		kill -KILL "$daemon" || echo "the daemon has died: $(tail -n 3 "$T/one.log")"
 		# It has the state directory until it is gone, which takes a large one its time.
 		poll 10 pid_gone "$daemon" || echo "kill -9 does not end it"

@@ -23,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 #include <sanitizer/common_interface_defs.h>
@@ -228,12 +229,14 @@ static void fuzz_mutate(uint64_t *s)
 
 static void fuzz_try(void (*one)(const char *data, size_t len))
 {
+	static const struct itimerval busy = { .it_value.tv_sec = 20 };
 	char *copy = malloc(fuzz_len ? fuzz_len : 1);
 
 	memcpy(copy, fuzz_data, fuzz_len);
 	memset(fuzz_map, 0, sizeof(fuzz_map));
 	fuzz_last = 0;
-	alarm(20);
+	setitimer(ITIMER_PROF, &busy, NULL); /* a loop, on a machine however loaded */
+	alarm(300);			     /* a wait */
 	one(copy, fuzz_len);
 	free(copy);
 }
@@ -335,6 +338,7 @@ static void fuzz_begin(const char *program)
 {
 	fuzz_name = strrchr(program, '/') ? strrchr(program, '/') + 1 : program;
 	signal(SIGALRM, fuzz_signal);
+	signal(SIGPROF, fuzz_signal);
 	signal(SIGABRT, fuzz_signal);
 	signal(SIGPIPE, SIG_IGN);
 	__sanitizer_set_death_callback(fuzz_died);
@@ -343,6 +347,7 @@ static void fuzz_begin(const char *program)
 static int fuzz_end(int rc)
 {
 	alarm(0);
+	signal(SIGPROF, SIG_IGN);
 	for (size_t i = 0; i < fuzz_corpus_count; i++)
 		free(fuzz_corpus[i].data);
 	return rc;
