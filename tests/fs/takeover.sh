@@ -5,6 +5,7 @@
 # What cat says, and reading and writing one file at a time, is what is tried here.
 # shellcheck disable=SC2002,SC2094
 . tests/lib.sh
+. tests/clients.sh
 need_root
 need_command python3 inotifywait
 M=$T/mnt STATE_DIR=$T/state RUN_DIR=$T/run
@@ -40,10 +41,6 @@ not() {
 	! "$@"
 }
 
-waiting_is() {
-	[ "$(value "$M/stat" waiting)" = "$1" ]
-}
-
 longer_than() { # FILE LINES
 	[ "$(wc -l <"$1")" -gt "$2" ]
 }
@@ -64,33 +61,10 @@ init=$(cat "$C/pid")
 
 exec 5<"$C/cpu.weight" 6<>"$C/cpu.weight" 7<"$C/state"
 cat <&5 >"$T/read"
-tail -n 1 -f "$C/console" >"$T/tail" 2>&1 &
-tail=$!
-(put "$C/wait" stopped && echo stopped) >"$T/waited" 2>&1 &
-waiter=$!
-started=${EPOCHREALTIME/./}
-(put "$C/wait" stopped 5; echo "$? $((${EPOCHREALTIME/./} - started))") >"$T/timed" 2>/dev/null &
-timed=$!
-cat >"$T/poll.py" <<'END'
-import os, select, sys
-fd = os.open(sys.argv[1], os.O_RDONLY)
-os.read(fd, 64)
-p = select.poll(); p.register(fd, select.POLLPRI | select.POLLERR)
-print("polls", flush=True)
-last = b""
-while last != b"paused\n":
-    p.poll()
-    last = os.pread(fd, 64, 0)
-    print("saw", last.decode().strip(), flush=True)
-END
-python3 "$T/poll.py" "$C/state" >"$T/polled" 2>&1 &
-poller=$!
-inotifywait -m -q -e modify --format '%w %e' "$C/state" >"$T/inotify" 2>"$T/inotify.err" &
-watcher=$!
+clients_start 5
 (printf 'cpu.weight: 5\n'; sleep 1000) >"$C/config.yaml" 2>/dev/null &
 writer=$!
-poll 5 grep -q polls "$T/polled"
-poll 5 waiting_is 2
+poll 5 clients_there
 sleep 0.3
 
 ok "it is killed and there is another" kill_daemon

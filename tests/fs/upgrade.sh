@@ -5,6 +5,7 @@
 # shellcheck disable=SC2002,SC2094
 . tests/lib.sh
 . tests/machines.sh
+. tests/clients.sh
 need_root
 need_command python3 inotifywait
 mkdir "$T/bin"
@@ -22,10 +23,6 @@ replace() {
 	cp "$1" "$T/bin/new" && chmod 755 "$T/bin/new" && mv "$T/bin/new" "$T/bin/machinefs"
 }
 
-waiting_is() {
-	[ "$(value "$M/stat" waiting)" = "$1" ]
-}
-
 like "ctl lists it" "$(cat "$M/ctl")" upgrade
 container_new c "/bin/sh -c 'i=0; while :; do i=\$((i+1)); echo line \$i; sleep 0.1; done'"
 C=$M/container/c
@@ -37,31 +34,8 @@ said=$(cat "$C/error")
 printf '# a document, the first half\n' >&7
 sed 's/^cpu.weight:.*/cpu.weight: 444/; /^\.\.\./d' "$C/config.yaml" >"$T/half"
 cat "$T/half" >&7
-tail -n 1 -f "$C/console" >"$T/tail" 2>&1 &
-tail=$!
-(put "$C/wait" stopped && echo stopped) >"$T/waited" 2>&1 &
-waiter=$!
-started=${EPOCHREALTIME/./}
-(put "$C/wait" stopped 6; echo "$? $((${EPOCHREALTIME/./} - started))") >"$T/timed" 2>/dev/null &
-timed=$!
-cat >"$T/poll.py" <<'END'
-import os, select, sys
-fd = os.open(sys.argv[1], os.O_RDONLY)
-os.read(fd, 64)
-p = select.poll(); p.register(fd, select.POLLPRI | select.POLLERR)
-print("polls", flush=True)
-last = b""
-while last != b"paused\n":
-    p.poll()
-    last = os.pread(fd, 64, 0)
-    print("saw", last.decode().strip(), flush=True)
-END
-python3 "$T/poll.py" "$C/state" >"$T/polled" 2>&1 &
-poller=$!
-inotifywait -m -q -e modify --format '%w %e' "$C/state" >"$T/inotify" 2>"$T/inotify.err" &
-watcher=$!
-poll 5 grep -q polls "$T/polled"
-poll 5 waiting_is 2
+clients_start 6
+poll 5 clients_there
 inode=$(stat -c %i "$T/bin/machinefs")
 sentence=$(cat "$M/error" "$C/error")
 
