@@ -56,6 +56,7 @@ if can_run_vms; then
 	put "$v/cpu.weight" 100
 	ok "a VM starts" put "$v/ctl" start
 	is "inside the daemon" "$(cat "$v/pid")" "$MACHINEFS_PID"
+	poll 10 grep -q 'tiny: echo' "$v/console" # before, its serial port would drop it
 	put "$v/console" 'typed'
 	soon "its console works" 5 grep -q typed "$v/console"
 	put "$v/ctl" pause
