@@ -72,6 +72,9 @@ static pid_t test_spawn(char **argv)
 
 	if (pid == 0) {
 		setsid();
+		/* A shell cannot trap what was ignored before it, as a job's SIGINT is. */
+		for (int signo = 1; signo < SIGRTMIN; signo++)
+			signal(signo, SIG_DFL);
 		execvp(argv[0], argv);
 		fprintf(stderr, "box: %s: %s\n", argv[0], strerror(errno));
 		_exit(127);
