@@ -141,6 +141,7 @@ monitor=$(pgrep -f "machinefs-monitor --monitor container/m")
 kill -STOP "$monitor"
 put "$M/container/m/ctl" pause &
 asked=$!
+poll 10 grep -q '^1 ' "/proc/$asked/syscall" # it is in its write(2)
 soon "a monitor that does not answer" 5 eval '! put "$M/ctl" upgrade 2>/dev/null'
 like "is named" "$(cat "$M/error")" 'EBUSY .*monitor of m'
 kill -CONT "$monitor"
