@@ -8,19 +8,39 @@
 #ifndef VMM_ACPI_H
 #define VMM_ACPI_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "backends/err.h"
 #include "backends/text.h"
+#include "vmm/cpu_topology.h"
 #include "vmm/guestmem.h"
 
-#define ACPI_IOAPIC_BASE 0xfec00000u
-#define ACPI_LAPIC_BASE	 0xfee00000u
+/* Where the tables lie, and behind them the RSDP, where a scan for it looks. */
+#define ACPI_TABLES 0xc0000u
+#define ACPI_RSDP   0xfff00u
+#define ACPI_GENID  0xffe00u /* 16 bytes: the VM generation id, put there by boot.c */
 
-/* Writes the tables to at most room bytes at gpa, RSDP first; 16-byte aligned. */
-int acpi_build(const struct guestmem *m, uint64_t gpa, uint64_t room, unsigned cpus, struct err *e);
+#define ACPI_LAPIC_BASE 0xfee00000u
+
+struct numa;
+
+/* What of a machine the tables tell. */
+struct acpi_machine {
+	unsigned cpus;	  /* vCPUs that there may be */
+	unsigned present; /* of which the first are there */
+	const struct cpu_topology *topology;
+	bool watchdog;		 /* watchdog.h's is there */
+	bool uart;		 /* so is uart.h's */
+	const struct numa *numa; /* NULL, or with no nodes: neither SRAT nor SLIT */
+	bool pci;		 /* it has a PCI bus (pci.h) */
+	uint64_t window64;	 /* of the PCI bus, or 0 */
+};
+
+/* Writes the tables. */
+int acpi_build(const struct guestmem *m, const struct acpi_machine *machine, struct err *e);
 
 /* Appends the DSDT, header and all; for tests. */
-void acpi_dsdt(struct text *t);
+void acpi_dsdt(struct text *t, const struct acpi_machine *machine);
 
 #endif

@@ -20,10 +20,12 @@ enum {
 	OP_MULTI_NAME = 0x2f,
 	OP_EXT = 0x5b,
 	OP_LOCAL0 = 0x60,
+	OP_ARG0 = 0x68,
 	OP_STORE = 0x70,
 	OP_AND = 0x7b,
 	OP_NOTIFY = 0x86,
 	OP_IF = 0xa0,
+	OP_WHILE = 0xa2,
 	EXT_REGION = 0x80,
 	EXT_FIELD = 0x81,
 	EXT_DEVICE = 0x82,
@@ -31,7 +33,8 @@ enum {
 
 #define METHOD_SERIALIZED 0x08
 #define SPACE_IO	  0x01
-#define FIELD_BYTE_ACCESS 0x01
+#define FIELD_BYTE_ACCESS 0x01 /* then word, double word */
+#define FIELD_WRITE_ZEROS 0x40
 
 static void aml_byte(struct text *t, unsigned v)
 {
@@ -219,7 +222,7 @@ void aml_local0_set(struct text *t, const char *name)
 	aml_byte(t, OP_LOCAL0);
 }
 
-void aml_notify_if_local0(struct text *t, uint8_t mask, const char *path, uint8_t value)
+void aml_notify_if_local0(struct text *t, uint32_t mask, const char *path, uint8_t value)
 {
 	struct text all = TEXT_INIT;
 
@@ -234,6 +237,96 @@ void aml_notify_if_local0(struct text *t, uint8_t mask, const char *path, uint8_
 	aml_package_body(t, &all);
 	t->failed |= all.failed;
 	text_free(&all);
+}
+
+void aml_call_if_local0(struct text *t, uint32_t mask, const char *path)
+{
+	struct text all = TEXT_INIT;
+
+	aml_op(&all, AML_AND);
+	aml_local(&all, 0);
+	aml_integer(&all, mask);
+	aml_op(&all, AML_NOTHING);
+	aml_path(&all, path);
+	aml_if(t, &all);
+	text_free(&all);
+}
+
+void aml_op(struct text *t, enum aml_op op)
+{
+	if (op > 0xff)
+		aml_byte(t, op >> 8);
+	aml_byte(t, op & 0xff);
+}
+
+void aml_local(struct text *t, unsigned n)
+{
+	aml_byte(t, OP_LOCAL0 + n);
+}
+
+void aml_arg(struct text *t, unsigned n)
+{
+	aml_byte(t, OP_ARG0 + n);
+}
+
+void aml_if(struct text *t, const struct text *condition_and_body)
+{
+	aml_byte(t, OP_IF);
+	aml_package_body(t, condition_and_body);
+	t->failed |= condition_and_body->failed;
+}
+
+void aml_while(struct text *t, const struct text *condition_and_body)
+{
+	aml_byte(t, OP_WHILE);
+	aml_package_body(t, condition_and_body);
+	t->failed |= condition_and_body->failed;
+}
+
+void aml_mutex(struct text *t, const char *name)
+{
+	aml_op(t, AML_MUTEX);
+	aml_path(t, name);
+	aml_byte(t, 0); // level
+}
+
+void aml_acquire(struct text *t, const char *mutex)
+{
+	aml_op(t, AML_ACQUIRE);
+	aml_path(t, mutex);
+	aml_le(t, 0xffff, 2);
+}
+
+void aml_buffer(struct text *t, const void *bytes, unsigned len)
+{
+	struct text all = TEXT_INIT;
+
+	aml_integer(&all, len);
+	text_add_bytes(&all, bytes, len);
+	aml_byte(t, OP_BUFFER);
+	aml_package_body(t, &all);
+	t->failed |= all.failed;
+	text_free(&all);
+}
+
+void aml_field(struct text *t, const char *region, unsigned width, unsigned n,
+	       const char *const names[])
+{
+	struct text units = TEXT_INIT;
+	unsigned char flags = (unsigned char)((width == 8    ? FIELD_BYTE_ACCESS
+					       : width == 16 ? FIELD_BYTE_ACCESS + 1
+							     : FIELD_BYTE_ACCESS + 2) |
+					      FIELD_WRITE_ZEROS);
+
+	for (unsigned i = 0; i < n; i++) {
+		text_add_bytes(&units, names[i] ? names[i] : "", names[i] ? 4 : 1); // a NUL: a gap
+		aml_byte(&units, width);
+	}
+	aml_byte(t, OP_EXT);
+	aml_byte(t, EXT_FIELD);
+	aml_block(t, region, &flags, 1, &units);
+	t->failed |= units.failed;
+	text_free(&units);
 }
 
 void aml_res_io(struct text *t, uint16_t port, uint8_t len)
@@ -253,4 +346,44 @@ void aml_res_irq(struct text *t, uint32_t gsi)
 	aml_byte(t, 0x03); // consumer, edge, active high, exclusive
 	aml_byte(t, 1);	   // one interrupt
 	aml_le(t, gsi, 4);
+}
+
+/* An address space descriptor (6.4.3.5) of fields of `bytes` bytes: what a bridge produces. */
+static void aml_res_space(struct text *t, unsigned item, unsigned bytes, unsigned type,
+			  unsigned flags, uint64_t base, uint64_t len)
+{
+	aml_byte(t, item);
+	aml_le(t, 3 + 5 * bytes, 2);
+	aml_byte(t, type);
+	aml_byte(t, 0x0c); // fixed at both ends, positive decode, producer
+	aml_byte(t, flags);
+	aml_le(t, 0, bytes); // granularity
+	aml_le(t, base, bytes);
+	aml_le(t, base + len - 1, bytes);
+	aml_le(t, 0, bytes); // translation
+	aml_le(t, len, bytes);
+}
+
+void aml_res_buses(struct text *t, uint16_t first, uint16_t last)
+{
+	aml_res_space(t, 0x88, 2, 2, 0, first, (uint64_t)last - first + 1);
+}
+
+void aml_res_window32(struct text *t, uint32_t base, uint32_t len)
+{
+	aml_res_space(t, 0x87, 4, 0, 1, base, len); // read-write
+}
+
+void aml_res_window64(struct text *t, uint64_t base, uint64_t len)
+{
+	aml_res_space(t, 0x8a, 8, 0, 1, base, len);
+}
+
+void aml_res_memory32(struct text *t, uint32_t base, uint32_t len)
+{
+	aml_byte(t, 0x86);
+	aml_le(t, 9, 2);
+	aml_byte(t, 1); // read-write
+	aml_le(t, base, 4);
+	aml_le(t, len, 4);
 }

@@ -34,10 +34,52 @@ void aml_byte_field(struct text *t, const char *region, const char *field);
 
 /* Local0 = NAME; If (Local0 & mask) { Notify (path, value) }. */
 void aml_local0_set(struct text *t, const char *name);
-void aml_notify_if_local0(struct text *t, uint8_t mask, const char *path, uint8_t value);
+void aml_notify_if_local0(struct text *t, uint32_t mask, const char *path, uint8_t value);
+/* Local0 is as above: If (Local0 & mask) { PATH () }. */
+void aml_call_if_local0(struct text *t, uint32_t mask, const char *path);
+
+/*
+ * Code of methods, operator by operator: aml_op() and then its operands, each of which is again an
+ * operator, a constant, a path or one of these two. aml_if() and aml_while() take what follows
+ * the condition in the same text as the condition.
+ */
+enum aml_op {
+	AML_STORE = 0x70,     /* source, target */
+	AML_AND = 0x7b,	      /* a, b, target */
+	AML_SUBTRACT = 0x74,  /* a, b, target */
+	AML_ACQUIRE = 0x5b23, /* mutex; then the time-out, two bytes: see aml_acquire() */
+	AML_RELEASE = 0x5b27, /* mutex */
+	AML_NOTIFY = 0x86,    /* object, value */
+	AML_EQUAL = 0x93,     /* a, b */
+	AML_RETURN = 0xa4,    /* value */
+	AML_BREAK = 0xa5,
+	AML_DWORD_FIELD = 0x8a, /* buffer, byte index, name */
+	AML_MUTEX = 0x5b01,	/* name; then the level, one byte: see aml_mutex() */
+	AML_NOTHING = 0x00,	/* where a target may be left out */
+};
+
+void aml_op(struct text *t, enum aml_op op);
+void aml_local(struct text *t, unsigned n);
+void aml_arg(struct text *t, unsigned n);
+void aml_if(struct text *t, const struct text *condition_and_body);
+void aml_while(struct text *t, const struct text *condition_and_body);
+void aml_mutex(struct text *t, const char *name);
+/* Acquire, waiting for ever. */
+void aml_acquire(struct text *t, const char *mutex);
+void aml_buffer(struct text *t, const void *bytes, unsigned len);
+
+/* Units of one width, in bits, one after the other; a NULL name leaves its unit out. */
+void aml_field(struct text *t, const char *region, unsigned width, unsigned n,
+	       const char *const names[]);
 
 void aml_res_io(struct text *t, uint16_t port, uint8_t len);
 /* Extended interrupt: edge triggered, active high, exclusive. */
 void aml_res_irq(struct text *t, uint32_t gsi);
+/* What a bridge passes on: bus numbers; memory that is read and written. */
+void aml_res_buses(struct text *t, uint16_t first, uint16_t last);
+void aml_res_window32(struct text *t, uint32_t base, uint32_t len);
+void aml_res_window64(struct text *t, uint64_t base, uint64_t len);
+/* Memory at a fixed place. */
+void aml_res_memory32(struct text *t, uint32_t base, uint32_t len);
 
 #endif

@@ -8,7 +8,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "vmm/acpi.h"
 #include "vmm/pm.h"
 
 #define CMDLINE_ROOM 0x10000u
@@ -136,7 +135,7 @@ static int linux_params(const struct guestmem *m, const struct kernel *k, const 
 	p->hdr.cmd_line_ptr = BOOT_CMDLINE;
 	p->hdr.ramdisk_image = (uint32_t)rd->gpa;
 	p->hdr.ramdisk_size = (uint32_t)rd->size;
-	p->acpi_rsdp_addr = BOOT_ACPI;
+	p->acpi_rsdp_addr = ACPI_RSDP;
 	p->e820_entries = (uint8_t)map_make(m, map);
 	for (unsigned i = 0; i < p->e820_entries; i++)
 		p->e820_table[i] =
@@ -154,7 +153,7 @@ static int pvh_params(const struct guestmem *m, const struct initrd *rd)
 	p->info.magic = PVH_MAGIC;
 	p->info.version = 1;
 	p->info.cmdline_paddr = BOOT_CMDLINE;
-	p->info.rsdp_paddr = BOOT_ACPI;
+	p->info.rsdp_paddr = ACPI_RSDP;
 	p->info.memmap_paddr = BOOT_PARAMS + offsetof(struct pvh_block, map);
 	p->info.memmap_entries = map_make(m, map);
 	for (unsigned i = 0; i < p->info.memmap_entries; i++)
@@ -221,7 +220,7 @@ int boot_load(const struct guestmem *m, const struct boot_source *src, struct bo
 	if (r == 0)
 		r = cmdline_load(m, src->cmdline, &k, e);
 	if (r == 0)
-		r = acpi_build(m, BOOT_ACPI, BOOT_RESET - BOOT_ACPI, src->cpus, e);
+		r = acpi_build(m, &src->machine, e);
 	if (r < 0)
 		return r;
 	if (k.entry == KERNEL_PVH32)
@@ -232,6 +231,8 @@ int boot_load(const struct guestmem *m, const struct boot_source *src, struct bo
 		r = tables_make(m);
 	if (r == 0)
 		r = reset_vector_make(m);
+	if (r == 0)
+		r = guestmem_write(m, ACPI_GENID, src->genid, 16);
 	if (r < 0)
 		return err_set(e, -EINVAL, "memory.size: too small for the boot data");
 	*ret = (struct boot_entry){ k.entry, k.rip, BOOT_PARAMS };

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "backends/err.h"
+#include "vmm/acpi.h"
 #include "vmm/guestmem.h"
 #include "vmm/kernel.h"
 
@@ -18,9 +19,9 @@
 #define BOOT_STACK   0x8ff0u /* grows down; entry code may use a little */
 #define BOOT_PML4    0x9000u /* then the PDPT and four page directories: 4 GiB, 1:1 */
 #define BOOT_CMDLINE 0x20000u
-#define BOOT_EBDA    0x9f000u /* RAM ends here ... */
-#define BOOT_ACPI    0xe0000u /* ... and the tables lie here, where a scan for RSDP looks */
-#define BOOT_RESET   0xffff0u /* ... up to what stands for a BIOS: see boot.c */
+#define BOOT_EBDA    0x9f000u	 /* RAM ends here ... */
+#define BOOT_ACPI    ACPI_TABLES /* ... and ACPI's tables lie here ... */
+#define BOOT_RESET   0xffff0u	 /* ... up to what stands for a BIOS: see boot.c */
 #define BOOT_1M	     0x100000u
 
 #define BOOT_CS 0x10 /* selectors in the GDT */
@@ -30,7 +31,8 @@ struct boot_source {
 	int kernel; /* descriptors; initrd may be -1 */
 	int initrd;
 	const char *cmdline;
-	unsigned cpus;
+	const unsigned char *genid;  /* 16 bytes, the VM generation id */
+	struct acpi_machine machine; /* what ACPI tells of it */
 };
 
 /* What vCPU 0's registers start with. */

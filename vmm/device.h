@@ -31,6 +31,13 @@ struct device_ops {
 	uint64_t (*read)(struct device *d, unsigned region, uint64_t offset, unsigned size);
 	void (*write)(struct device *d, unsigned region, uint64_t offset, unsigned size,
 		      uint64_t value);
+	/*
+	 * Between them it touches no guest memory; NULL when it never does. The vCPUs stand still.
+	 * A device whose host is too slow to let go is refused (EBUSY) and goes on. save, load and
+	 * reset come only in between.
+	 */
+	int (*pause)(struct device *d, struct err *e);
+	void (*resume)(struct device *d);
 	/* Back to the state after power-on. */
 	void (*reset)(struct device *d);
 	void (*save)(struct device *d, struct record *r);
@@ -56,12 +63,22 @@ static inline void irq_set(const struct irq *irq, bool level)
 }
 
 /* What a guest may ask of its machine through a device; any thread, no device lock held. */
-enum guest_wish { GUEST_POWEROFF, GUEST_RESET };
+enum guest_wish {
+	GUEST_POWEROFF,
+	GUEST_RESET,
+	GUEST_PANICKED, /* its kernel has crashed */
+	GUEST_WATCHDOG, /* its watchdog has come to 0 */
+};
 
 struct guest_wishes {
 	void (*ask)(void *arg, enum guest_wish wish);
 	void *arg;
 };
+
+static inline void device_reset(struct device *d)
+{
+	d->ops->reset(d);
+}
 
 static inline void device_free(struct device *d)
 {

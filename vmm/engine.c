@@ -4,7 +4,12 @@
  * System calls of the loop thread, for whoever confines it. start and reset: ioctl
  * (KVM_GET_API_VERSION to KVM_SET_REGS, see vm.c and vcpu.c), mmap, munmap, mprotect, madvise, brk,
  * sysinfo, fstat, pread64, rt_sigaction, rt_sigprocmask, clone3, close. After that: ioctl
- * (KVM_IRQ_LINE, KVM_KVMCLOCK_CTRL), futex, tgkill, getpid. The vCPU threads' are in vcpu.c.
+ * (KVM_SIGNAL_MSI, KVM_KVMCLOCK_CTRL), futex, tgkill, getpid. The vCPU threads' are in vcpu.c.
+ * PCI: ioctl (KVM_IOEVENTFD, KVM_IRQFD, KVM_SET_GSI_ROUTING; the first also on vCPU threads), read,
+ * write and eventfd2. Disks, also when one is plugged in later: io_uring_setup, io_uring_enter,
+ * io_uring_register, mmap, munmap, fstat, fcntl (F_GETFL, F_SETFL), pread64, ftruncate, ioctl
+ * (BLKGETSIZE64); where io_uring_setup is refused, threads do preadv, pwritev, fdatasync,
+ * fallocate. The entropy device: getrandom.
  */
 #include "backends/engine.h"
 
@@ -12,8 +17,10 @@
 #include <signal.h>
 
 #include "vmm/pm.h"
-#include "vmm/uart.h"
+#include "vmm/virtio_balloon.h"
+#include "vmm/virtio_mem.h"
 #include "vmm/vm.h"
+#include "vmm/vm_parts.h"
 
 static int engine_start(struct engine_host *host, void **ret_self, struct err *e)
 {
@@ -36,7 +43,7 @@ static int engine_stop(void *self, struct err *e)
 {
 	struct vm *vm = self;
 
-	pm_power_button(vm->pm);
+	pm_event(vm->pm, PM_EVENT_POWER);
 	return 0;
 }
 
@@ -48,8 +55,7 @@ static int engine_kill(void *self, struct err *e)
 
 static int engine_pause(void *self, struct err *e)
 {
-	vm_pause(self);
-	return 0;
+	return vm_pause(self, e);
 }
 
 static int engine_resume(void *self, struct err *e)
@@ -58,32 +64,75 @@ static int engine_resume(void *self, struct err *e)
 	return 0;
 }
 
-/* A paused machine stays paused. One that cannot be built again has ended. */
-static int engine_reset(void *self, struct err *e)
+static int configure_cpus(struct vm *vm, const struct machine_config *from,
+			  const struct machine_config *to, struct err *e)
+{
+	int r = 0;
+
+	if (to->cpu_count != from->cpu_count)
+		r = vm_cpus_set(vm, (unsigned)to->cpu_count, e);
+	if (r == 0)
+		r = vm_cpus_set_affinity(vm, &to->vm.cpu_affinity, e);
+	return r;
+}
+
+/* Only this much can be refused: the guest does the rest as it can. */
+static int check_memory(struct vm *vm, const struct machine_config *next, struct err *e)
+{
+	uint64_t most = vm->mem.size + vm->mem.hot.len;
+
+	if (next->memory_size < vm->mem.size)
+		return err_set(e, -EBUSY,
+			       "memory.size: cannot be less than the %llu MiB that the machine "
+			       "was started with while it runs; memory.balloon can",
+			       (unsigned long long)(vm->mem.size >> 20));
+	if (next->memory_size > most)
+		return err_set(e, -EBUSY,
+			       "memory.size: there is room for %llu MiB; memory.possible, which "
+			       "says so, cannot change while the machine runs",
+			       (unsigned long long)(most >> 20));
+	return 0;
+}
+
+static void configure_memory(struct vm *vm, const struct machine_config *next)
+{
+	if (vm->hotmem)
+		virtio_mem_want(vm->hotmem, next->memory_size - vm->mem.size);
+	if (next->vm.memory_balloon != vm->host->config->vm.memory_balloon)
+		virtio_balloon_want(vm->balloon, next->vm.memory_balloon);
+}
+
+static int engine_configure(void *self, const struct machine_config *next, struct err *e)
 {
 	struct vm *vm = self;
-	bool paused = vm_paused(vm);
-	struct err why = { 0 };
-	int r = vm_reset(vm, &why);
+	const struct machine_config *now = vm->host->config;
+	int r = check_memory(vm, next, e);
 
-	if (r == -EBUSY)
-		return err_set(e, r, "%s", why.text);
-	if (r < 0) {
-		err_prefix(&why, "reset: ");
-		vm_end(vm, ENDING_FAILED, 0, why.text);
-		return err_set(e, r, "%s", why.text);
-	}
-	atomic_fetch_add_explicit(&vm->host->counters[COUNTER_RESETS], 1, memory_order_relaxed);
-	if (!paused)
-		vm_run(vm);
-	return 0;
+	if (r < 0)
+		return r;
+	r = configure_cpus(vm, now, next, e);
+	if (r == 0)
+		r = vm_parts_configure(self, next, e);
+	if (r < 0)
+		(void)configure_cpus(vm, next, now, NULL);
+	else
+		configure_memory(vm, next);
+	return r;
+}
+
+static int engine_dump(void *self, int fd, struct err *e)
+{
+	return vm_dump(self, fd, e);
+}
+
+static int engine_reset(void *self, struct err *e)
+{
+	return vm_restart(self, e);
 }
 
 static size_t engine_input(void *self, const void *data, size_t len)
 {
-	struct vm *vm = self;
-
-	return uart_input(vm->uart, data, len);
+	return vm_type(self, data, len);
 }
 
 static void engine_free(void *self)
@@ -99,7 +148,9 @@ const struct engine vm_engine = {
 	.kill = engine_kill,
 	.pause = engine_pause,
 	.resume = engine_resume,
+	.configure = engine_configure,
 	.reset = engine_reset,
+	.dump = engine_dump,
 	.input = engine_input,
 	.free = engine_free,
 };

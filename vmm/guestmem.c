@@ -2,73 +2,381 @@
 #include "vmm/guestmem.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/mempolicy.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
-#define HUGE_PAGE ((uint64_t)2 << 20)
-#define READ_MAX  ((size_t)1 << 30) /* one pread() moves less than 2 GiB */
+#define MIB	   ((uint64_t)1 << 20)
+#define GIB	   ((uint64_t)1 << 30)
+#define HUGE_SHIFT 26 /* MFD_HUGE_SHIFT of linux/memfd.h */
+#define SMALL_PAGE 4096u
+#define READ_MAX   ((size_t)1 << 30) /* one pread() moves less than 2 GiB */
 
-static uint64_t host_memory(void)
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+static const struct {
+	uint64_t page;	/* what the guest's memory is aligned to */
+	unsigned flags; /* of memfd_create() */
+	const char *pool;
+} backings[] = {
+	[BACKING_THP] = { 2 * MIB, 0, NULL },
+	[BACKING_SMALL] = { 4096, 0, NULL },
+	[BACKING_HUGE_2M] = { 2 * MIB, MFD_HUGETLB | 21u << HUGE_SHIFT, "hugepages-2048kB" },
+	[BACKING_HUGE_1G] = { GIB, MFD_HUGETLB | 30u << HUGE_SHIFT, "hugepages-1048576kB" },
+};
+
+static unsigned long long mib(uint64_t bytes)
 {
+	return bytes >> 20;
+}
+
+static uint64_t round_up(uint64_t n, uint64_t to)
+{
+	return (n + to - 1) / to * to;
+}
+
+/* ---- what is wanted ---- */
+
+static int want_check(const struct guestmem_want *w, struct err *e)
+{
+	uint64_t page = backings[w->backing].pool ? backings[w->backing].page : 4096;
+	uint64_t have = UINT64_MAX, sum = 0;
 	struct sysinfo si;
 
-	if (sysinfo(&si) < 0)
-		return UINT64_MAX;
-	return (uint64_t)si.totalram * si.mem_unit;
+	if (sysinfo(&si) == 0)
+		have = (uint64_t)si.totalram * si.mem_unit;
+	if (w->size == 0 || w->size % page)
+		return err_set(e, -EINVAL, "memory.size: %llu is not a multiple of %llu",
+			       (unsigned long long)w->size, (unsigned long long)page);
+	if (w->size > have)
+		return err_set(e, -ENOSPC,
+			       "memory.size: %llu MiB is more than the %llu MiB that this host has",
+			       mib(w->size), mib(have));
+	if (w->possible > w->size && (w->possible - w->size) % page)
+		return err_set(e, -EINVAL,
+			       "memory.possible: what it is more than memory.size is not a "
+			       "multiple of %llu",
+			       (unsigned long long)page);
+	if (w->possible > (uint64_t)1 << 46)
+		return err_set(e, -EINVAL, "memory.possible: more than 64 TiB");
+	if (w->merge && (w->shared || backings[w->backing].pool))
+		return err_set(
+			e, -EINVAL,
+			"memory.merge: memory that is shared or of huge pages is not merged");
+	for (unsigned i = 0; i < w->nnodes; i++) {
+		sum += w->nodes[i].size;
+		if (w->nodes[i].size % page)
+			return err_set(e, -EINVAL,
+				       "numa: the size of node %u is not a multiple of %llu", i,
+				       (unsigned long long)page);
+	}
+	if (w->nnodes && sum != w->size)
+		return err_set(e, -EINVAL, "numa: the nodes have %llu MiB, memory.size is %llu MiB",
+			       mib(sum), mib(w->size));
+	return 0;
+}
+
+/* ---- its addresses ---- */
+
+static void lay_out(struct guestmem *m, const struct guestmem_want *w)
+{
+	uint64_t end;
+
+	m->size = w->size;
+	m->low = m->size < GUESTMEM_HOLE ? m->size : GUESTMEM_HOLE;
+	m->high = m->size - m->low;
+	m->regions[m->nregions++] = (struct guestmem_region){ 0, m->low, 0 };
+	if (m->high)
+		m->regions[m->nregions++] =
+			(struct guestmem_region){ GUESTMEM_HIGH, m->high, m->low };
+	if (w->possible <= w->size)
+		return;
+	m->block_len = m->page > GUESTMEM_BLOCK ? m->page : GUESTMEM_BLOCK;
+	while ((w->possible - w->size) / m->block_len >= GUESTMEM_BLOCKS_MAX)
+		m->block_len *= 2;
+	end = round_up(GUESTMEM_HIGH + m->high, GIB);
+	m->hot = (struct guestmem_region){ .gpa = end,
+					   .len = round_up(w->possible - w->size, m->block_len),
+					   .offset = round_up(m->size, m->block_len) };
+	m->regions[m->nregions++] = m->hot;
+}
+
+/* A range of addresses, aligned, in which nothing can be touched yet. */
+static int reserve_addresses(struct guestmem *m, struct err *e)
+{
+	const struct guestmem_region *last = &m->regions[m->nregions - 1];
+	uint64_t len = last->offset + last->len;
+
+	if (len > SIZE_MAX - m->page)
+		return err_set(e, -ENOSPC, "memory.size: more than there are addresses");
+	m->mapping_len = len + m->page;
+	m->mapping = mmap(NULL, m->mapping_len, PROT_NONE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (m->mapping == MAP_FAILED) {
+		m->mapping = NULL;
+		return err_sys(e, errno, "memory.size: cannot map %llu MiB", mib(len));
+	}
+	m->host = (unsigned char *)(uintptr_t)round_up((uintptr_t)m->mapping, m->page);
+	return 0;
+}
+
+/* ---- what is behind them ---- */
+
+/* Free pages of a pool of the host's, or -1 where it does not say. */
+static long pool_free(const char *pool)
+{
+	char path[128], text[32];
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/sys/kernel/mm/hugepages/%s/free_hugepages", pool);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	if (n <= 0)
+		return -1;
+	text[n] = 0;
+	return strtol(text, NULL, 10);
+}
+
+static int too_few(const struct guestmem *m, const struct guestmem_want *w, struct err *e)
+{
+	const char *pool = backings[w->backing].pool;
+	long have = pool ? pool_free(pool) : -1;
+
+	if (!pool)
+		return err_set(e, -ENOSPC,
+			       "memory.prealloc: this host, or the machine's control group, has "
+			       "no %llu MiB free",
+			       mib(m->size));
+	if (have >= 0)
+		return err_set(e, -ENOSPC,
+			       "memory.backing: %llu huge pages of %llu MiB are needed, this host "
+			       "has %ld free",
+			       (unsigned long long)(m->size / m->page), mib(m->page), have);
+	return err_set(e, -ENOSPC, "memory.backing: this host has no %llu huge pages of %llu MiB",
+		       (unsigned long long)(m->size / m->page), mib(m->page));
+}
+
+static int open_file(struct guestmem *m, const struct guestmem_want *w, struct err *e)
+{
+	const struct guestmem_region *last = &m->regions[m->nregions - 1];
+
+	if (!w->shared && !backings[w->backing].pool)
+		return 0;
+	m->fd = memfd_create("memory", MFD_CLOEXEC | backings[w->backing].flags);
+	if (m->fd < 0 && backings[w->backing].pool)
+		return err_set(e, -ENXIO, "memory.backing: this host has no huge pages of %llu MiB",
+			       mib(m->page));
+	if (m->fd < 0 || ftruncate(m->fd, (off_t)(last->offset + last->len)) < 0)
+		return err_sys(e, errno, "memory.size: a memory file");
+	return 0;
+}
+
+/*
+ * Of RAM huge pages are reserved here; mmap() of a file of them fails where there are too few. The
+ * hot region gets nothing before guestmem_plug().
+ */
+static int map_memory(struct guestmem *m, const struct guestmem_want *w, struct err *e)
+{
+	int flags =
+		MAP_FIXED | (m->fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE : MAP_SHARED);
+
+	if (mmap(m->host, m->size, PROT_READ | PROT_WRITE, flags, m->fd, 0) == MAP_FAILED)
+		return errno == ENOMEM && backings[w->backing].pool
+			       ? too_few(m, w, e)
+			       : err_sys(e, errno, "memory.size: cannot map %llu MiB",
+					 mib(m->size));
+	if (m->hot.len && mmap(m->host + m->hot.offset, m->hot.len, PROT_NONE,
+			       flags | MAP_NORESERVE, m->fd, (off_t)m->hot.offset) == MAP_FAILED)
+		return err_sys(e, errno, "memory.possible: cannot map %llu MiB", mib(m->hot.len));
+	// Advice only: a kernel without huge pages refuses it and small pages do.
+	if (w->backing == BACKING_THP || w->backing == BACKING_SMALL)
+		for (unsigned i = 0; i < m->nregions; i++)
+			(void)madvise(m->host + m->regions[i].offset, m->regions[i].len,
+				      w->backing == BACKING_THP ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+	// Guest RAM is a secret of the guest and most of a core file.
+	(void)madvise(m->host, m->size, MADV_DONTDUMP);
+	if (m->hot.len)
+		(void)madvise(m->host + m->hot.offset, m->hot.len, MADV_DONTDUMP);
+	if (w->merge && madvise(m->host, m->size, MADV_MERGEABLE) < 0)
+		return err_set(e, -ENXIO, "memory.merge: this host's kernel has no KSM");
+	return 0;
+}
+
+/* ---- where the host takes it from ---- */
+
+static int bind_range(struct guestmem *m, uint64_t at, uint64_t len, const char *nodes,
+		      const char *what, struct err *e)
+{
+	struct cpulist l;
+	int r = cpulist_parse(nodes, CPULIST_MAX, &l, e);
+
+	if (r < 0)
+		return err_prefix(e, "%s: ", what), r;
+	if (cpulist_empty(&l) || len == 0)
+		return 0;
+	if (syscall(SYS_mbind, m->host + at, len, MPOL_BIND, l.bits, (unsigned long)CPULIST_MAX + 1,
+		    0) < 0)
+		return errno == ENOSYS
+			       ? err_set(e, -ENXIO, "%s: this host's kernel has no NUMA", what)
+			       : err_set(e, -ENXIO, "%s: this host has no memory on node %s", what,
+					 nodes);
+	return 0;
+}
+
+static int bind_nodes(struct guestmem *m, const struct guestmem_want *w, struct err *e)
+{
+	uint64_t at = 0;
+	int r = 0;
+
+	if (w->host)
+		r = bind_range(m, 0, m->size, w->host, "memory.numa", e);
+	if (r == 0 && w->host && m->hot.len)
+		r = bind_range(m, m->hot.offset, m->hot.len, w->host, "memory.numa", e);
+	for (unsigned i = 0; r == 0 && i < w->nnodes; i++) {
+		if (w->nodes[i].host)
+			r = bind_range(m, at, w->nodes[i].size, w->nodes[i].host, "numa: host", e);
+		at += w->nodes[i].size;
+	}
+	return r;
+}
+
+/* Makes the host give all pages now; -ENOMEM when it has not so many. */
+static int populate(unsigned char *at, uint64_t len, uint64_t page)
+{
+	if (madvise(at, len, MADV_POPULATE_WRITE) == 0)
+		return 0;
+	if (errno != EINVAL)
+		return -ENOMEM;
+	// A kernel before 5.14. Only small pages come to nothing here: huge ones were reserved.
+	for (uint64_t i = 0; i < len; i += page)
+		((volatile unsigned char *)at)[i] = 0;
+	return 0;
+}
+
+static int lock_memory(struct guestmem *m, struct err *e)
+{
+	struct rlimit limit;
+
+	if (mlock2(m->host, m->size, MLOCK_ONFAULT) == 0)
+		return 0;
+	if (getrlimit(RLIMIT_MEMLOCK, &limit) < 0 || limit.rlim_cur >= m->size)
+		return err_set(e, -ENOSPC, "memory.lock: cannot lock %llu MiB: %s", mib(m->size),
+			       strerror(errno));
+	return err_set(e, -ENOSPC,
+		       "memory.lock: %llu MiB is more than the %llu MiB that the machine's owner "
+		       "may lock",
+		       mib(m->size), mib(limit.rlim_cur));
+}
+
+/* ---- making and unmaking ---- */
+
+int guestmem_make(struct guestmem *m, const struct guestmem_want *want, struct err *e)
+{
+	bool pool = backings[want->backing].pool;
+	int r = want_check(want, e);
+
+	memset(m, 0, sizeof(*m));
+	m->fd = -1;
+	if (r < 0)
+		return r;
+	m->page = backings[want->backing].page;
+	m->lock = want->lock;
+	m->keep = want->prealloc || want->lock || pool;
+	lay_out(m, want);
+	r = reserve_addresses(m, e);
+	if (r == 0)
+		r = open_file(m, want, e);
+	if (r == 0)
+		r = map_memory(m, want, e);
+	if (r == 0)
+		r = bind_nodes(m, want, e);
+	if (r == 0 && want->lock)
+		r = lock_memory(m, e);
+	// A reservation says nothing about nodes and control groups: only a page that is there
+	// does.
+	if (r == 0 && (want->prealloc || pool) &&
+	    populate(m->host, m->size, pool ? m->page : 4096) < 0)
+		r = too_few(m, want, e);
+	if (r == 0 && m->hot.len) {
+		m->blocks = calloc(m->hot.len / m->block_len, sizeof(*m->blocks));
+		r = m->blocks ? 0 : err_sys(e, ENOMEM, "memory.possible");
+	}
+	if (r < 0)
+		guestmem_free(m);
+	return r;
 }
 
 int guestmem_new(struct guestmem *m, uint64_t size, struct err *e)
 {
-	uint64_t have = host_memory();
-	uintptr_t at;
+	struct guestmem_want want = { .size = size, .backing = BACKING_THP };
 
-	memset(m, 0, sizeof(*m));
-	if (size == 0 || size % 4096)
-		return err_set(e, -EINVAL, "memory.size: %llu is not a multiple of 4096",
-			       (unsigned long long)size);
-	if (size > have || size > SIZE_MAX - HUGE_PAGE)
-		return err_set(e, -ENOSPC,
-			       "memory.size: %llu MiB is more than the %llu MiB that this host has",
-			       (unsigned long long)(size >> 20), (unsigned long long)(have >> 20));
-	m->mapping_len = size + HUGE_PAGE;
-	m->mapping = mmap(NULL, m->mapping_len, PROT_READ | PROT_WRITE,
-			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (m->mapping == MAP_FAILED) {
-		m->mapping = NULL;
-		return err_sys(e, errno, "memory.size: cannot map %llu MiB",
-			       (unsigned long long)(size >> 20));
-	}
-	at = ((uintptr_t)m->mapping + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1);
-	m->host = (unsigned char *)at;
-	m->size = size;
-	m->low = size < GUESTMEM_HOLE ? size : GUESTMEM_HOLE;
-	m->high = size - m->low;
-	// Advice only: a kernel without huge pages refuses it and small pages do.
-	(void)madvise(m->host, size, MADV_HUGEPAGE);
-	// Guest RAM is a secret of the guest and most of a core file.
-	(void)madvise(m->host, size, MADV_DONTDUMP);
-	return 0;
+	return guestmem_make(m, &want, e);
 }
 
 void guestmem_free(struct guestmem *m)
 {
 	if (m->mapping)
 		munmap(m->mapping, m->mapping_len);
+	if (m->mapping && m->fd >= 0)
+		close(m->fd);
+	free((void *)m->blocks);
 	memset(m, 0, sizeof(*m));
+	m->fd = -1;
+}
+
+/* ---- the gate ---- */
+
+static bool hot_is_plugged(const struct guestmem *m, uint64_t at, uint64_t len)
+{
+	uint64_t last = len ? (at + len - 1) / m->block_len : at / m->block_len;
+
+	if (at == m->hot.len)
+		return true; // nothing, at its end
+	for (uint64_t i = at / m->block_len; i <= last; i++)
+		if (!m->blocks[i])
+			return false;
+	return true;
 }
 
 void *guestmem_range(const struct guestmem *m, uint64_t gpa, uint64_t len)
 {
-	if (gpa <= m->low && len <= m->low - gpa)
-		return m->host + gpa;
-	if (gpa < GUESTMEM_HIGH)
-		return NULL;
-	gpa -= GUESTMEM_HIGH;
-	if (gpa <= m->high && len <= m->high - gpa)
-		return m->host + m->low + gpa;
+	for (unsigned i = 0; i < m->nregions; i++) {
+		const struct guestmem_region *r = &m->regions[i];
+		uint64_t at = gpa - r->gpa;
+
+		if (gpa < r->gpa || at > r->len || len > r->len - at)
+			continue;
+		if (r->gpa == m->hot.gpa && m->hot.len && !hot_is_plugged(m, at, len))
+			return NULL;
+		return m->host + r->offset + at;
+	}
 	return NULL;
+}
+
+bool guestmem_has(const struct guestmem *m, const void *p, uint64_t len)
+{
+	uint64_t offset = (uint64_t)((const unsigned char *)p - m->host);
+
+	for (unsigned i = 0; i < m->nregions; i++) {
+		const struct guestmem_region *r = &m->regions[i];
+
+		if (offset >= r->offset && offset - r->offset < r->len)
+			return guestmem_range(m, r->gpa + (offset - r->offset), len) == p;
+	}
+	return false;
 }
 
 int guestmem_write(const struct guestmem *m, uint64_t gpa, const void *data, uint64_t len)
@@ -117,9 +425,71 @@ int guestmem_read_file(const struct guestmem *m, uint64_t gpa, int fd, uint64_t 
 	return 0;
 }
 
+/* ---- giving back ---- */
+
+static int drop(struct guestmem *m, uint64_t offset, uint64_t len)
+{
+	return madvise(m->host + offset, len, m->fd < 0 ? MADV_DONTNEED : MADV_REMOVE);
+}
+
 int guestmem_clear(struct guestmem *m, struct err *e)
 {
-	if (madvise(m->host, m->size, MADV_DONTNEED) < 0)
+	if (m->hot.len)
+		guestmem_unplug(m, 0, m->hot.len / m->block_len);
+	if (m->keep) // what was promised stays with the machine
+		memset(m->host, 0, m->size);
+	else if (drop(m, 0, m->size) < 0)
 		return err_sys(e, errno, "cannot clear the machine's memory");
 	return 0;
+}
+
+int guestmem_plug(struct guestmem *m, uint64_t first, uint64_t n)
+{
+	unsigned char *at = m->host + m->hot.offset + first * m->block_len;
+	uint64_t len = n * m->block_len;
+
+	if (first > m->hot.len / m->block_len || n > m->hot.len / m->block_len - first)
+		return -EINVAL;
+	if (mprotect(at, len, PROT_READ | PROT_WRITE) < 0)
+		return -ENOMEM;
+	if ((m->lock && mlock2(at, len, MLOCK_ONFAULT) < 0) ||
+	    (m->keep && populate(at, len, m->page) < 0)) {
+		guestmem_unplug(m, first, n);
+		return -ENOMEM;
+	}
+	for (uint64_t i = 0; i < n; i++)
+		m->blocks[first + i] = 1;
+	return 0;
+}
+
+void guestmem_unplug(struct guestmem *m, uint64_t first, uint64_t n)
+{
+	uint64_t offset = m->hot.offset + first * m->block_len, len = n * m->block_len;
+
+	if (first > m->hot.len / m->block_len || n > m->hot.len / m->block_len - first)
+		return;
+	for (uint64_t i = 0; i < n; i++)
+		m->blocks[first + i] = 0;
+	m->unplugs++;
+	(void)drop(m, offset, len);
+	// It fails where there are too many ranges for the kernel: then the guest can only take
+	// again what it has given back.
+	(void)mprotect(m->host + offset, len, PROT_NONE);
+}
+
+void guestmem_discard(struct guestmem *m, uint64_t gpa, uint64_t len)
+{
+	unsigned char *p = guestmem_range(m, gpa, len);
+
+	if (p)
+		guestmem_discard_at(m, p, len);
+}
+
+void guestmem_discard_at(struct guestmem *m, void *host, uint64_t len)
+{
+	uint64_t from = (uint64_t)((unsigned char *)host - m->host);
+	uint64_t first = round_up(from, SMALL_PAGE), end = (from + len) / SMALL_PAGE * SMALL_PAGE;
+
+	if (first < end && !m->keep)
+		(void)drop(m, first, end - first);
 }

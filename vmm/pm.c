@@ -70,10 +70,10 @@ static void pm_write(struct device *d, unsigned region, uint64_t offset, unsigne
  * The event register collects what happened, so a pulse is enough: a second event before the
  * guest has read it only adds its bit, and one after it makes a new edge.
  */
-void pm_power_button(struct pm *p)
+void pm_event(struct pm *p, uint8_t event)
 {
 	pthread_mutex_lock(&p->lock);
-	p->events |= PM_EVENT_POWER;
+	p->events |= event;
 	irq_set(&p->irq, true);
 	irq_set(&p->irq, false);
 	pthread_mutex_unlock(&p->lock);

@@ -16,6 +16,9 @@
 #define PM_EVENTS      2 /* which events happened; reading it clears them */
 #define PM_S5	       5 /* the SLP_TYP that means off; \_S5 in the DSDT */
 #define PM_EVENT_POWER 0x01
+#define PM_EVENT_CPUS  0x02 /* vCPUs have come or shall go: cpuplug.h */
+#define PM_EVENT_PCI   0x04 /* so have devices: pci.h */
+#define PM_EVENT_GENID 0x08 /* the VM generation id is another */
 
 /* Region 1: the reset register, where PC chipsets have it. */
 #define PM_RESET_PORT  0xcf9
@@ -28,7 +31,7 @@ struct pm;
 int pm_new(struct irq irq, struct guest_wishes wishes, struct pm **ret, struct err *e);
 struct device *pm_device(struct pm *p);
 
-/* Presses and releases the power button; any thread. */
-void pm_power_button(struct pm *p);
+/* Tells the guest of an event, PM_EVENT_POWER for the button; any thread. */
+void pm_event(struct pm *p, uint8_t event);
 
 #endif

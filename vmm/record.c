@@ -74,6 +74,11 @@ uint64_t record_get_u64(struct record *r)
 	return record_get_le(r, 8);
 }
 
+size_t record_left(const struct record *r)
+{
+	return r->failed || r->len > sizeof(r->data) || r->at > r->len ? 0 : r->len - r->at;
+}
+
 bool record_done(const struct record *r)
 {
 	return !r->failed && r->at == r->len;

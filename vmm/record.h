@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RECORD_MAX 4096 /* the most that one device saves */
+#define RECORD_MAX 16384 /* the most that one device saves */
 
 struct record {
 	size_t len;  /* bytes put so far */
@@ -32,6 +32,8 @@ uint8_t record_get_u8(struct record *r);
 uint32_t record_get_u32(struct record *r);
 uint64_t record_get_u64(struct record *r);
 
+/* Bytes that are still to be read. */
+size_t record_left(const struct record *r);
 /* True when everything was read, nothing was missing and nothing is left. */
 bool record_done(const struct record *r);
 

@@ -2,9 +2,9 @@
  * struct vcpu: see vcpu.h.
  *
  * System calls of a vCPU thread, for whoever confines it: ioctl (KVM_RUN, KVM_GET_REGS,
- * KVM_IRQ_LINE), futex, rt_sigreturn, clock_gettime (vDSO), what console_output() does (write,
- * pwrite64, ftruncate), write (to the loop's eventfd), and at the end madvise, munmap, exit,
- * rt_sigprocmask. To start it: clone3, mmap, mprotect, rseq, set_robust_list.
+ * KVM_SET_MSRS, KVM_SIGNAL_MSI), futex, rt_sigreturn, clock_gettime (vDSO), what console_output()
+ * does (write, pwrite64, ftruncate), write (to the loop's eventfd), and at the end madvise, munmap,
+ * exit, rt_sigprocmask. To start it: clone3, mmap, mprotect, rseq, set_robust_list.
  */
 #include "vmm/vcpu.h"
 
@@ -14,8 +14,11 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/user.h>
 #include <unistd.h>
 
+#include "backends/cpulist.h"
+#include "backends/monitor_filter.h"
 #include "vmm/vm.h"
 
 #define STACK_SIZE ((size_t)256 << 10)
@@ -25,6 +28,8 @@
 #define CR0_ET	 0x10u
 #define CR0_BOOT 0x80050033u /* paging, protection, and the bits a 64-bit OS has on */
 #define CR4_PAE	 0x20u
+#define APIC_X2	 0x400u /* of the APIC's base: its id has 32 bits */
+#define ID_SMALL 254u	/* the last APIC id of 8 bits */
 #define EFER_LMA 0x500u /* long mode enabled and active */
 
 #define MSR_MISC_ENABLE	  0x1a0u
@@ -76,6 +81,9 @@ static int vcpu_enter_at(struct vcpu *v, const struct boot_entry *entry, struct 
 		s.cr0 = CR0_PE | CR0_ET;
 		regs.rbx = entry->arg;
 	}
+	// As firmware does: without it Linux ignores processors with larger ids in the MADT.
+	if (cpu_topology_apic_id(&v->vm->topology, v->vm->ncpus - 1) > ID_SMALL)
+		s.apic_base |= APIC_X2;
 	if (ioctl(v->fd, KVM_SET_SREGS, &s) < 0)
 		return err_sys(e, errno, "KVM_SET_SREGS");
 	if (ioctl(v->fd, KVM_SET_REGS, &regs) < 0)
@@ -107,7 +115,7 @@ int vcpu_create(struct vcpu *v, struct cpuid *cpuid, const struct boot_entry *en
 
 	if (len < (int)sizeof(struct kvm_run))
 		return err_sys(e, errno, "KVM_GET_VCPU_MMAP_SIZE");
-	v->fd = ioctl(v->vm->fd, KVM_CREATE_VCPU, (unsigned long)v->id);
+	v->fd = ioctl(v->vm->fd, KVM_CREATE_VCPU, (unsigned long)v->apic_id);
 	if (v->fd < 0)
 		return err_sys(e, errno, "vCPU %u: KVM_CREATE_VCPU", v->id);
 	run = mmap(NULL, (size_t)len, PROT_READ | PROT_WRITE, MAP_SHARED, v->fd, 0);
@@ -115,10 +123,12 @@ int vcpu_create(struct vcpu *v, struct cpuid *cpuid, const struct boot_entry *en
 		return err_sys(e, errno, "vCPU %u: mmap", v->id);
 	v->run = run;
 	v->run_len = (size_t)len;
-	cpuid_set_id(cpuid, v->id);
+	cpuid_set_id(cpuid, &v->vm->topology, v->id);
 	if (ioctl(v->fd, KVM_SET_CPUID2, &cpuid->head) < 0)
 		return err_sys(e, errno, "vCPU %u: KVM_SET_CPUID2", v->id);
 	vcpu_set_msrs(v);
+	if (v->id == 0)
+		vm_signal_online(v->vm, 0, true);
 	if (v->id == 0)
 		return vcpu_enter_at(v, entry, e);
 	return 0;
@@ -132,6 +142,58 @@ void vcpu_destroy(struct vcpu *v)
 		close(v->fd);
 	v->run = NULL;
 	v->fd = -1;
+}
+
+int vcpu_power_on(struct vcpu *v, struct err *e)
+{
+	struct kvm_mp_state state = { .mp_state = KVM_MP_STATE_UNINITIALIZED };
+
+	// Waits for the thread to leave KVM_RUN, which it was told to when the vCPU was unplugged.
+	if (ioctl(v->fd, KVM_SET_MP_STATE, &state) < 0)
+		return err_sys(e, errno, "vCPU %u: KVM_SET_MP_STATE", v->id);
+	return 0;
+}
+
+int vcpu_registers(struct vcpu *v, struct user_regs_struct *u, struct vcpu_control *c,
+		   struct err *e)
+{
+	struct kvm_regs r;
+	struct kvm_sregs s;
+
+	if (ioctl(v->fd, KVM_GET_REGS, &r) < 0 || ioctl(v->fd, KVM_GET_SREGS, &s) < 0)
+		return err_sys(e, errno, "vCPU %u: its registers", v->id);
+	*u = (struct user_regs_struct){
+		.rip = r.rip,
+		.eflags = r.rflags,
+		.rax = r.rax,
+		.rbx = r.rbx,
+		.rcx = r.rcx,
+		.rdx = r.rdx,
+		.rsi = r.rsi,
+		.rdi = r.rdi,
+		.rbp = r.rbp,
+		.rsp = r.rsp,
+		.r8 = r.r8,
+		.r9 = r.r9,
+		.r10 = r.r10,
+		.r11 = r.r11,
+		.r12 = r.r12,
+		.r13 = r.r13,
+		.r14 = r.r14,
+		.r15 = r.r15,
+		.cs = s.cs.selector,
+		.ss = s.ss.selector,
+		.ds = s.ds.selector,
+		.es = s.es.selector,
+		.fs = s.fs.selector,
+		.gs = s.gs.selector,
+		.fs_base = s.fs.base,
+		.gs_base = s.gs.base,
+		.orig_rax = ~0ull,
+	};
+	if (c)
+		*c = (struct vcpu_control){ s.cr0, s.cr2, s.cr3, s.cr4, s.efer };
+	return 0;
 }
 
 static uint64_t vcpu_rip(struct vcpu *v)
@@ -208,6 +270,23 @@ static void vcpu_internal_error(struct vcpu *v)
 	vcpu_fail(v, what);
 }
 
+/*
+ * What a guest does to a vCPU by itself is not told to anyone: an idle CPU and one that is
+ * offline both halt. This MSR, which changes at exactly those moments, is let pass here.
+ */
+static void vcpu_wrmsr(struct vcpu *v)
+{
+	struct kvm_run *run = v->run;
+	struct {
+		struct kvm_msrs head;
+		struct kvm_msr_entry entry;
+	} m = { .head.nmsrs = 1, .entry = { .index = run->msr.index, .data = run->msr.data } };
+
+	run->msr.error = ioctl(v->fd, KVM_SET_MSRS, &m) != 1;
+	if (!run->msr.error)
+		vm_signal_online(v->vm, v->id, run->msr.data != 0);
+}
+
 static void vcpu_system_event(struct vcpu *v)
 {
 	switch (v->run->system_event.type) {
@@ -234,6 +313,10 @@ static void vcpu_exit(struct vcpu *v)
 		break;
 	case KVM_EXIT_MMIO:
 		vcpu_mmio(v);
+		break;
+	case KVM_EXIT_X86_WRMSR:
+		count(v, COUNTER_EXITS_MSR);
+		vcpu_wrmsr(v);
 		break;
 	case KVM_EXIT_INTR:
 	case KVM_EXIT_HLT: // in-kernel local APICs sleep by themselves
@@ -266,20 +349,28 @@ static void vcpu_exit(struct vcpu *v)
 static void *vcpu_thread(void *arg)
 {
 	struct vcpu *v = arg;
+	struct err e = { 0 };
 	char what[120];
 	bool run;
 
 	snprintf(what, sizeof(what), "vcpu%u", v->id);
 	pthread_setname_np(pthread_self(), what);
+	if (v->vm->host->confined && monitor_filter_install(MONITOR_VCPU, &e) < 0)
+		vcpu_fail(v, e.text);
 	run = vm_park(v->vm, v);
 
 	while (run) {
 		if (ioctl(v->fd, KVM_RUN, 0) == 0) {
 			vcpu_exit(v);
 		} else if (errno == EINTR) {
+			count(v, COUNTER_EXITS_SIGNAL);
 			run = vm_park(v->vm, v);
-		} else if (errno != EAGAIN) { // a vCPU that SIPI just woke answers EAGAIN
-			snprintf(what, sizeof(what), "KVM_RUN: %s", strerror(errno));
+		} else if (errno == EAGAIN) { // a vCPU that SIPI just woke answers so
+			vm_signal_online(v->vm, v->id, true);
+		} else {
+			snprintf(what, sizeof(what), "KVM_RUN: %s",
+				 errno == EFAULT ? "the guest touched memory that it has not"
+						 : strerror(errno));
 			vcpu_fail(v, what);
 		}
 	}
@@ -294,6 +385,7 @@ int vcpu_start(struct vcpu *v, struct err *e)
 
 	sigfillset(&block);
 	sigdelset(&block, KICK);
+	sigdelset(&block, SIGSYS); /* to tell of a forbidden call */
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, STACK_SIZE);
 	pthread_attr_setsigmask_np(&attr, &block);
@@ -303,6 +395,22 @@ int vcpu_start(struct vcpu *v, struct err *e)
 		return err_sys(e, r, "vCPU %u: no thread", v->id);
 	v->has_thread = true;
 	return 0;
+}
+
+int vcpu_set_affinity(struct vcpu *v, const char *cpus, struct err *e)
+{
+	struct cpulist l;
+	int r = cpulist_parse(cpus, CPULIST_MAX, &l, e);
+
+	if (r == 0 && cpulist_empty(&l))
+		memset(&l, 0xff, sizeof(l));
+	// A set without a CPU that is there is the only one that is refused.
+	if (r == 0 && pthread_setaffinity_np(v->thread, sizeof(l), (const cpu_set_t *)&l) != 0)
+		r = err_set(e, -ENXIO, "vCPU %u may run on none of the host's CPUs %s", v->id,
+			    cpus);
+	if (r < 0)
+		err_prefix(e, "cpu.affinity: ");
+	return r;
 }
 
 void vcpu_kick(struct vcpu *v)

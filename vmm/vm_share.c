@@ -1,0 +1,38 @@
+/* share/NAME: from a part of the configuration to a virtiofs device, served by virtiofsd. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "vmm/virtio_fs.h"
+#include "vmm/vm.h"
+#include "vmm/vm_parts.h"
+
+static int share_make(struct vm *vm, const struct part *p, struct virtio_device **ret,
+		      struct err *e)
+{
+	int server = engine_take_fd(vm->host, PART_SHARE, p->name, 1);
+	char id[80];
+
+	if (server < 0)
+		return err_set(e, -ENXIO, "path: nobody serves it");
+	snprintf(id, sizeof(id), "share/%s", p->name);
+	return virtio_fs_new(&vm->virtio_env, id, p->name, server, ret, e);
+}
+
+static int share_change(struct virtio_device *d, const struct part *now, const struct part *next,
+			struct err *e)
+{
+	const char *fixed = strcmp(now->share.path, next->share.path)	  ? "path"
+			    : now->share.readonly != next->share.readonly ? "readonly"
+									  : NULL;
+
+	return fixed ? err_set(e, -ENXIO, "%s: the guest has the share; unplug it first", fixed)
+		     : 0;
+}
+
+const struct part_ops share_part_ops = {
+	.kind = PART_SHARE,
+	.word = "share",
+	.make = share_make,
+	.change = share_change,
+};
