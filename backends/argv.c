@@ -124,3 +124,21 @@ void argv_free(char **argv)
 {
 	free(argv);
 }
+
+void argv_quote(struct text *out, const char *word)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+				    "_-+=./:,@%^";
+
+	if (*word && !word[strspn(word, plain)]) {
+		text_add(out, word);
+		return;
+	}
+	text_add(out, "'");
+	for (; *word; word++)
+		if (*word == '\'')
+			text_add(out, "'\\''");
+		else
+			text_add_bytes(out, word, 1);
+	text_add(out, "'");
+}

@@ -10,6 +10,7 @@
 #define BACKENDS_ARGV_H
 
 #include "backends/err.h"
+#include "backends/text.h"
 
 #define ARGV_LINE_MAX  32768 /* bytes in a line */
 #define ARGV_WORDS_MAX 1024
@@ -21,5 +22,8 @@
  */
 int argv_split(const char *line, char ***ret_argv, struct err *e);
 void argv_free(char **argv);
+
+/* The word as argv_split() takes it: as it is, or in quotes. */
+void argv_quote(struct text *out, const char *word);
 
 #endif

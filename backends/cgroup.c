@@ -20,9 +20,15 @@
 /* Groups inside a machine's group that are followed when killing or removing. */
 #define CGROUP_DEPTH_MAX 16
 
+/* How long a start waits for the dead of an earlier one to leave their group. */
+#define LEFT_TRIES   50
+#define LEFT_WAIT_US 2000
+
 static const char *const need_names[NEED_COUNT] = {
-	[NEED_CPU] = "cpu",   [NEED_CPUACCT] = "cpuacct", [NEED_MEMORY] = "memory",
-	[NEED_PIDS] = "pids", [NEED_FREEZER] = "freezer", [NEED_DEVICES] = "devices",
+	/* as v2 has them; v1's io is blkio */
+	[NEED_CPU] = "cpu",	  [NEED_CPUACCT] = "cpuacct", [NEED_MEMORY] = "memory",
+	[NEED_PIDS] = "pids",	  [NEED_FREEZER] = "freezer", [NEED_DEVICES] = "devices",
+	[NEED_CPUSET] = "cpuset", [NEED_IO] = "io",	      [NEED_HUGETLB] = "hugetlb",
 };
 
 /* One line of mountinfo that is a cgroup mount; strings point into a private copy of the line. */
@@ -299,6 +305,11 @@ static int open_parent(int base, const char *parent, bool v2, struct err *e)
 	return dir;
 }
 
+static bool mount_has(const struct cgroup_mount *m, int need)
+{
+	return m->v2 || list_has(m->super, need == NEED_IO ? "blkio" : need_names[need], ',');
+}
+
 /* Adds the hierarchy of m for those needs that nothing serves yet. */
 static int add_hierarchy(struct cgroup_host *h, const struct cgroup_mount *m, const char *self,
 			 const char *parent, struct err *e)
@@ -309,11 +320,11 @@ static int add_hierarchy(struct cgroup_host *h, const struct cgroup_mount *m, co
 	int base, dir, first = -1;
 
 	for (int i = NEED_COUNT - 1; i >= 0; i--)
-		if (h->where[i] < 0 && (m->v2 || list_has(m->super, need_names[i], ',')))
+		if (h->where[i] < 0 && mount_has(m, i))
 			needs |= 1u << (first = i);
 	if (!needs)
 		return 0;
-	own_path(self, m, need_names[first], own, sizeof(own));
+	own_path(self, m, first == NEED_IO ? "blkio" : need_names[first], own, sizeof(own));
 	base = open_base(m, own, parent, e);
 	if (base < 0)
 		return base;
@@ -323,7 +334,12 @@ static int add_hierarchy(struct cgroup_host *h, const struct cgroup_mount *m, co
 		return dir;
 	if (m->v2)
 		needs &= v2_needs(h, dir);
-	*hier = (struct cgroup_hierarchy){ .v2 = m->v2, .needs = needs, .parent = dir };
+	*hier = (struct cgroup_hierarchy){
+		.v2 = m->v2,
+		.needs = needs,
+		.late = !m->v2 && !(needs & ((1u << NEED_CPUSET) - 1)),
+		.parent = dir,
+	};
 	for (int i = 0; i < NEED_COUNT; i++)
 		if (needs & 1u << i)
 			h->where[i] = h->n;
@@ -405,124 +421,6 @@ void cgroup_host_free(struct cgroup_host *h)
 	free(h);
 }
 
-/* A group that was left frozen would stop whoever joins it, for ever. */
-static void thaw(struct cgroup *g)
-{
-	int freezer, frozen;
-
-	if (cgroup_open_freezer(g, &freezer, &frozen, NULL) < 0)
-		return;
-	freezer_set(freezer, frozen, false, NULL);
-	close(freezer);
-	if (frozen >= 0)
-		close(frozen);
-}
-
-/* Opens, and if make is set first makes, the group in every hierarchy. */
-static int open_group(struct cgroup_host *h, const char *name, bool make, struct cgroup **ret,
-		      struct err *e)
-{
-	struct cgroup *g = calloc(1, sizeof(*g));
-	int r;
-
-	if (!g)
-		return err_sys(e, ENOMEM, "control group %s", name);
-	g->host = h;
-	g->fresh = make;
-	for (int i = 0; i < h->n; i++)
-		g->dir[i] = -1;
-	for (int i = 0; i < h->n; i++) {
-		if (make && mkdirat(h->hier[i].parent, name, 0755) < 0) {
-			if (errno != EEXIST)
-				goto fail;
-			g->fresh = false;
-		}
-		g->dir[i] = openat(h->hier[i].parent, name,
-				   O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-		if (g->dir[i] < 0)
-			goto fail;
-	}
-	if (make && !g->fresh)
-		thaw(g);
-	*ret = g;
-	return 0;
-fail:
-	r = err_sys(e, errno, "control group %s", name);
-	cgroup_free(g);
-	return r;
-}
-
-int cgroup_new(struct cgroup_host *h, const char *name, struct cgroup **ret, struct err *e)
-{
-	return open_group(h, name, true, ret, e);
-}
-
-int cgroup_open(struct cgroup_host *h, const char *name, struct cgroup **ret, struct err *e)
-{
-	return open_group(h, name, false, ret, e);
-}
-
-void cgroup_free(struct cgroup *g)
-{
-	if (!g)
-		return;
-	for (int i = 0; i < g->host->n; i++)
-		if (g->dir[i] >= 0)
-			close(g->dir[i]);
-	free(g);
-}
-
-int cgroup_dir(const struct cgroup *g, enum cgroup_need need, bool *ret_v2)
-{
-	int i = g->host->where[need];
-
-	if (i < 0)
-		return -1;
-	*ret_v2 = g->host->hier[i].v2;
-	return g->dir[i];
-}
-
-/*
- * v1's tasks file moves one thread. For a process of one thread that is the same as
- * cgroup.procs, but without the lock that stops every fork of the host, so joining is several
- * times faster. v2 has no such file for a group that is not threaded.
- */
-int cgroup_open_procs(struct cgroup *g, int *fds, int max, struct err *e)
-{
-	struct cgroup_host *h = g->host;
-	int r;
-
-	if (h->n > max)
-		return err_set(e, -EINVAL, "%d control groups are more than %d", h->n, max);
-	for (int i = 0; i < h->n; i++) {
-		const char *file = h->hier[i].v2 ? "cgroup.procs" : "tasks";
-
-		fds[i] = openat(g->dir[i], file, O_RDWR | O_CLOEXEC);
-		if (fds[i] < 0) {
-			r = err_sys(e, errno, "%s of a control group", file);
-			while (i-- > 0)
-				close(fds[i]);
-			return r;
-		}
-	}
-	return h->n;
-}
-
-int cgroup_open_v2(const struct cgroup *g)
-{
-	for (int i = 0; i < g->host->n; i++)
-		if (g->host->hier[i].v2)
-			return openat(g->dir[i], ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return -1;
-}
-
-bool cgroup_fd_is_v2(int fd)
-{
-	struct statfs fs;
-
-	return fstatfs(fd, &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC;
-}
-
 /* Removes the groups inside dir, deepest first. Takes dir over. */
 static void remove_below(int dir, int depth)
 {
@@ -562,6 +460,174 @@ static int remove_one(int parent, const char *name)
 	if (unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
 		return 0;
 	return -errno;
+}
+
+/*
+ * A group of that name is an earlier run's: it may be frozen and limited, and (Linux 6.18) whoever
+ * is cloned into one that cgroup.kill was ever written to dies at once. So it is never taken over.
+ */
+static int make_one(int parent, const char *name)
+{
+	int r;
+
+	if (mkdirat(parent, name, 0755) == 0)
+		return 0;
+	if (errno != EEXIST)
+		return -errno;
+	r = remove_one(parent, name);
+	if (r < 0)
+		return r;
+	return mkdirat(parent, name, 0755) < 0 ? -errno : 0;
+}
+
+/* Opens, and if make is set first makes, the group in every hierarchy. */
+static int open_group(struct cgroup_host *h, const char *name, bool make, struct cgroup **ret,
+		      struct err *e)
+{
+	struct cgroup *g = calloc(1, sizeof(*g));
+	int r;
+
+	if (!g)
+		return err_sys(e, ENOMEM, "control group %s", name);
+	g->host = h;
+	g->fresh = make;
+	snprintf(g->name, sizeof(g->name), "%s", name);
+	for (int i = 0; i < h->n; i++)
+		g->dir[i] = -1;
+	for (int i = 0; i < h->n; i++) {
+		bool late = h->hier[i].late;
+
+		if (make && late) {
+			remove_one(h->hier[i].parent, name); // of an earlier run
+			continue;
+		}
+		r = make ? make_one(h->hier[i].parent, name) : 0;
+		if (r < 0)
+			goto fail;
+		g->dir[i] = openat(h->hier[i].parent, name,
+				   O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+		r = -errno;
+		if (g->dir[i] < 0 && !(late && r == -ENOENT))
+			goto fail;
+	}
+	*ret = g;
+	return 0;
+fail:
+	err_sys(e, -r, "control group %s", name);
+	cgroup_free(g);
+	return r;
+}
+
+/* Kills what is left of an earlier run, and waits until its group can go: a moment, or it stays. */
+static void clear_left(struct cgroup_host *h, const char *name)
+{
+	struct cgroup *left;
+
+	if (cgroup_open(h, name, &left, NULL) < 0)
+		return;
+	cgroup_kill(left, NULL);
+	cgroup_free(left);
+	for (int i = 0; i < LEFT_TRIES && cgroup_remove(h, name, NULL) == -EBUSY; i++)
+		usleep(LEFT_WAIT_US);
+}
+
+int cgroup_new(struct cgroup_host *h, const char *name, struct cgroup **ret, struct err *e)
+{
+	struct err busy = { 0 };
+	int r = open_group(h, name, true, ret, &busy);
+
+	if (r == -EBUSY) {
+		clear_left(h, name);
+		busy = (struct err){ 0 };
+		r = open_group(h, name, true, ret, &busy);
+	}
+	if (r == -EBUSY)
+		return err_set(e, r, "control group %s: processes of an earlier run do not die",
+			       name);
+	return r < 0 ? err_set(e, r, "%s", busy.text) : 0;
+}
+
+int cgroup_open(struct cgroup_host *h, const char *name, struct cgroup **ret, struct err *e)
+{
+	return open_group(h, name, false, ret, e);
+}
+
+void cgroup_free(struct cgroup *g)
+{
+	if (!g)
+		return;
+	for (int i = 0; i < g->host->n; i++)
+		if (g->dir[i] >= 0)
+			close(g->dir[i]);
+	free(g);
+}
+
+int cgroup_dir(const struct cgroup *g, enum cgroup_need need, bool *ret_v2)
+{
+	int i = g->host->where[need];
+
+	if (i < 0)
+		return -1;
+	*ret_v2 = g->host->hier[i].v2;
+	return g->dir[i];
+}
+
+/*
+ * v1's tasks file moves one thread. For a process of one thread that is the same as
+ * cgroup.procs, but without the lock that stops every fork of the host, so joining is several
+ * times faster. v2 has no such file for a group that is not threaded.
+ */
+static int open_procs(struct cgroup *g, bool late_only, int *fds, int max, struct err *e)
+{
+	struct cgroup_host *h = g->host;
+	int n = 0, r;
+
+	for (int i = 0; i < h->n; i++) {
+		const char *file = h->hier[i].v2 ? "cgroup.procs" : "tasks";
+
+		if (g->dir[i] < 0 || (late_only && !h->hier[i].late))
+			continue;
+		if (n == max) {
+			r = err_set(e, -EINVAL, "more than %d control groups", max);
+			goto fail;
+		}
+		fds[n] = openat(g->dir[i], file, O_RDWR | O_CLOEXEC);
+		if (fds[n] < 0) {
+			r = err_sys(e, errno, "%s of a control group", file);
+			goto fail;
+		}
+		n++;
+	}
+	return n;
+fail:
+	while (n-- > 0)
+		close(fds[n]);
+	return r;
+}
+
+int cgroup_open_procs(struct cgroup *g, int *fds, int max, struct err *e)
+{
+	return open_procs(g, false, fds, max, e);
+}
+
+int cgroup_open_late(struct cgroup *g, int *fds, int max, struct err *e)
+{
+	return open_procs(g, true, fds, max, e);
+}
+
+int cgroup_open_v2(const struct cgroup *g)
+{
+	for (int i = 0; i < g->host->n; i++)
+		if (g->host->hier[i].v2)
+			return openat(g->dir[i], ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return -1;
+}
+
+bool cgroup_fd_is_v2(int fd)
+{
+	struct statfs fs;
+
+	return fstatfs(fd, &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC;
 }
 
 int cgroup_remove(struct cgroup_host *h, const char *name, struct err *e)

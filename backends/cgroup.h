@@ -24,12 +24,6 @@
 struct cgroup_host; /* which hierarchies this host has; one for the daemon */
 struct cgroup;
 
-enum cgroup_limit {
-	CGROUP_CPU_WEIGHT, /* 1..10000 */
-	CGROUP_MEMORY_MAX, /* bytes or LIMIT_MAX */
-	CGROUP_PIDS_MAX,   /* or LIMIT_MAX */
-};
-
 /* Files of cgroup v2 that can be read on either version. */
 enum cgroup_file {
 	CGROUP_MEMORY_CURRENT,
@@ -44,15 +38,29 @@ enum cgroup_file {
 int cgroup_host_new(const char *parent, struct cgroup_host **ret, struct err *e);
 void cgroup_host_free(struct cgroup_host *h);
 
-/* Makes the group NAME (already there: taken over). */
+/*
+ * Makes the group NAME. One that an earlier run left is removed first, what it has of processes
+ * killed, which may take 100 ms; EBUSY when they do not die.
+ */
 int cgroup_new(struct cgroup_host *h, const char *name, struct cgroup **ret, struct err *e);
 /* Opens NAME if it exists; ENOENT if not. */
 int cgroup_open(struct cgroup_host *h, const char *name, struct cgroup **ret, struct err *e);
 /* Frees the handle; the group stays. */
 void cgroup_free(struct cgroup *g);
 
-int cgroup_set(struct cgroup *g, enum cgroup_limit limit, uint64_t value, struct err *e);
-int cgroup_set_cpu_max(struct cgroup *g, struct cpu_max max, struct err *e);
+/*
+ * Makes the group's limits what c says (cgroup_limits.c has a row for each): all of them, or if
+ * `old` is given what differs. On failure some may be set: go back by the same call. Sentences
+ * begin with the setting's name.
+ */
+int cgroup_limit(struct cgroup *g, const struct machine_config *c, const struct machine_config *old,
+		 struct err *e);
+/* Sets all once more, whatever the group has: each that can be. */
+void cgroup_limit_again(struct cgroup *g, const struct machine_config *c);
+/* Whether c has a limit that is not the default. */
+bool cgroup_limits_asked(const struct machine_config *c);
+/* Appends OpenVZ's beancounters, as far as the kernel has such figures: a table with a head. */
+void cgroup_accounting(struct cgroup *g, struct text *out);
 
 /* Appends the file's text as cgroup v2 prints it. ENXIO where this host has no such figure. */
 int cgroup_read(struct cgroup *g, enum cgroup_file file, struct text *out, struct err *e);
@@ -72,6 +80,12 @@ int cgroup_restrict_devices(struct cgroup *g, struct err *e);
  * from its start gives the group's pids (v1: thread ids).
  */
 int cgroup_open_procs(struct cgroup *g, int *fds, int max, struct err *e);
+
+/*
+ * Those of them that came late, when a limit was first set: whoever has the others already joins
+ * these too.
+ */
+int cgroup_open_late(struct cgroup *g, int *fds, int max, struct err *e);
 
 /*
  * The group's directory in a v2 hierarchy, for CLONE_INTO_CGROUP; -1 where there is none. To be

@@ -1,6 +1,6 @@
 /*
- * Limits and figures of a control group: the table of what each is called on v1 and on v2, and
- * the translations where v1 says it differently. See cgroup.h.
+ * Figures of a control group: the table of what each is called on v1 and on v2, and the
+ * translations where v1 says it differently. See cgroup.h; limits are in cgroup_limits.c.
  */
 #include "backends/cgroup_priv.h"
 
@@ -10,107 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CPU_WEIGHT_DEFAULT 100
-#define CPU_SHARES_DEFAULT 1024
-
-static const struct {
-	const char *attribute; /* as users know it */
-	enum cgroup_need need;
-	const char *v1, *v2;
-	uint64_t fallback; /* what a new group has */
-} limits[] = {
-	[CGROUP_CPU_WEIGHT] = { "cpu.weight", NEED_CPU, "cpu.shares", "cpu.weight",
-				CPU_WEIGHT_DEFAULT },
-	[CGROUP_MEMORY_MAX] = { "memory.size", NEED_MEMORY, "memory.limit_in_bytes", "memory.max",
-				LIMIT_MAX },
-	[CGROUP_PIDS_MAX] = { "pids.max", NEED_PIDS, "pids.max", "pids.max", LIMIT_MAX },
-};
-
-/*
- * The directory to write a limit in, or 1 when there is nothing to do: the value is the default
- * and the group is new, or no controller is there to hold it.
- */
-static int find_limit(struct cgroup *g, enum cgroup_need need, unsigned int bit, bool is_default,
-		      const char *attribute, bool *ret_v2, int *ret_dir, struct err *e)
-{
-	*ret_dir = cgroup_dir(g, need, ret_v2);
-	if (is_default && (*ret_dir < 0 || (g->fresh && !(g->touched & bit))))
-		return 1;
-	if (*ret_dir < 0)
-		return err_set(e, -ENXIO, "%s: this host has no control group controller for it",
-			       attribute);
-	g->touched |= bit;
-	return 0;
-}
-
-static int limit_failed(int r, const char *attribute, struct err *e)
-{
-	if (r == -ENOENT)
-		return err_set(e, -ENXIO, "%s: this kernel has no such limit", attribute);
-	if (r == -EBUSY)
-		return err_set(e, r, "%s: more than that is in use and cannot be reclaimed",
-			       attribute);
-	return err_sys(e, -r, "%s: control group", attribute);
-}
-
-/* The kernel's own relation of the two: weight 100 and 1024 shares are the same nice level. */
-static uint64_t weight_to_shares(uint64_t weight)
-{
-	return (weight * CPU_SHARES_DEFAULT + CPU_WEIGHT_DEFAULT / 2) / CPU_WEIGHT_DEFAULT;
-}
-
-int cgroup_set(struct cgroup *g, enum cgroup_limit limit, uint64_t value, struct err *e)
-{
-	const char *attribute = limits[limit].attribute;
-	char text[32];
-	bool v2;
-	int dir, r = find_limit(g, limits[limit].need, 1u << limit, value == limits[limit].fallback,
-				attribute, &v2, &dir, e);
-
-	if (r != 0)
-		return r < 0 ? r : 0;
-	if (value == LIMIT_MAX)
-		strcpy(text, v2 || limit == CGROUP_PIDS_MAX ? "max" : "-1");
-	else
-		snprintf(text, sizeof(text), "%" PRIu64,
-			 limit == CGROUP_CPU_WEIGHT && !v2 ? weight_to_shares(value) : value);
-	r = cgroup_write_file(dir, v2 ? limits[limit].v2 : limits[limit].v1, text);
-	return r < 0 ? limit_failed(r, attribute, e) : 0;
-}
-
-static int set_cpu_max_v1(int dir, struct cpu_max max)
-{
-	char quota[32], period[32];
-	int r;
-
-	snprintf(period, sizeof(period), "%" PRIu64, max.period);
-	if (max.quota == LIMIT_MAX)
-		strcpy(quota, "-1");
-	else
-		snprintf(quota, sizeof(quota), "%" PRIu64, max.quota);
-	r = cgroup_write_file(dir, "cpu.cfs_period_us", period);
-	return r < 0 ? r : cgroup_write_file(dir, "cpu.cfs_quota_us", quota);
-}
-
-int cgroup_set_cpu_max(struct cgroup *g, struct cpu_max max, struct err *e)
-{
-	char text[64];
-	bool v2;
-	int dir, r = find_limit(g, NEED_CPU, CPU_MAX_TOUCHED, max.quota == LIMIT_MAX, "cpu.max",
-				&v2, &dir, e);
-
-	if (r != 0)
-		return r < 0 ? r : 0;
-	if (max.quota == LIMIT_MAX)
-		snprintf(text, sizeof(text), "max %" PRIu64, max.period);
-	else
-		snprintf(text, sizeof(text), "%" PRIu64 " %" PRIu64, max.quota, max.period);
-	r = v2 ? cgroup_write_file(dir, "cpu.max", text) : set_cpu_max_v1(dir, max);
-	return r < 0 ? limit_failed(r, "cpu.max", e) : 0;
-}
-
 /* The number after "KEY " in a flat keyed text, or 0. */
-static uint64_t keyed_number(const char *text, const char *key)
+uint64_t cgroup_keyed_number(const char *text, const char *key)
 {
 	size_t len = strlen(key);
 
@@ -141,10 +42,11 @@ static void read_throttling_v1(struct cgroup *g, struct text *out)
 	if (cpu >= 0 && !v2 && cgroup_read_file(cpu, "cpu.stat", &t) == 0) {
 		const char *s = text_str(&t);
 
-		text_addf(out, "nr_periods %" PRIu64 "\n", keyed_number(s, "nr_periods"));
-		text_addf(out, "nr_throttled %" PRIu64 "\n", keyed_number(s, "nr_throttled"));
+		text_addf(out, "nr_periods %" PRIu64 "\n", cgroup_keyed_number(s, "nr_periods"));
+		text_addf(out, "nr_throttled %" PRIu64 "\n",
+			  cgroup_keyed_number(s, "nr_throttled"));
 		text_addf(out, "throttled_usec %" PRIu64 "\n",
-			  keyed_number(s, "throttled_time") / 1000);
+			  cgroup_keyed_number(s, "throttled_time") / 1000);
 	}
 	text_free(&t);
 }
@@ -194,7 +96,7 @@ static int read_memory_stat_v1(int dir, struct text *out)
 
 	for (size_t i = 0; r == 0 && i < sizeof(names) / sizeof(names[0]); i++) {
 		text_addf(out, "%s %" PRIu64 "\n", names[i].v2,
-			  keyed_number(text_str(&t), names[i].v1));
+			  cgroup_keyed_number(text_str(&t), names[i].v1));
 		if (i == 1) /* v2's place for it */
 			text_addf(out, "kernel %" PRIu64 "\n",
 				  read_number(dir, "memory.kmem.usage_in_bytes"));

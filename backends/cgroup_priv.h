@@ -1,9 +1,10 @@
 /*
  * The inside of struct cgroup, for backends/cgroup*.c and their unit test only.
  *
- * cgroup.c finds hierarchies, makes, opens and removes groups; cgroup_files.c sets limits and
- * reads figures; cgroup_tasks.c freezes and kills; cgroup_devices.c restricts device nodes.
- * All of them reach a group through directory descriptors, so a renamed mount does no harm.
+ * cgroup.c finds hierarchies, makes, opens and removes groups; cgroup_limits.c sets limits;
+ * cgroup_files.c and cgroup_accounting.c read figures; cgroup_tasks.c freezes and kills;
+ * cgroup_devices.c restricts device nodes. All of them reach a group through directory descriptors,
+ * so a renamed mount does no harm.
  */
 #ifndef BACKENDS_CGROUP_PRIV_H
 #define BACKENDS_CGROUP_PRIV_H
@@ -11,8 +12,9 @@
 #include "backends/cgroup.h"
 
 /*
- * What a machine needs of a host. Every hierarchy that is joined costs a start some 60
- * microseconds, so nothing else is joined: cpuset, blkio, hugetlb, net_* have no attribute yet.
+ * What a machine needs of a host. On v1 every hierarchy that is joined costs a start some 60
+ * microseconds, so those that are seldom used (from NEED_CPUSET on) are joined when a limit of
+ * theirs is first set: `late`.
  */
 enum cgroup_need {
 	NEED_CPU,     /* cpu.weight, cpu.max */
@@ -21,12 +23,16 @@ enum cgroup_need {
 	NEED_PIDS,
 	NEED_FREEZER, /* pause, and kill without a race; part of v2's core */
 	NEED_DEVICES, /* v1: a controller. v2: a BPF program on the group */
+	NEED_CPUSET,
+	NEED_IO, /* v1: blkio */
+	NEED_HUGETLB,
 	NEED_COUNT,
 };
 
 struct cgroup_hierarchy {
 	bool v2;
 	unsigned int needs; /* bit N: it serves enum cgroup_need N */
+	bool late;	    /* a group here is made when it is needed */
 	int parent;	    /* directory PARENT, below which groups are made */
 };
 
@@ -39,12 +45,10 @@ struct cgroup_host {
 
 struct cgroup {
 	struct cgroup_host *host;
-	int dir[NEED_COUNT];  /* one for each hier */
-	bool fresh;	      /* made by us just now: what was not set yet has its default */
-	unsigned int touched; /* bits of enum cgroup_limit, and CPU_MAX_TOUCHED */
+	char name[64];
+	int dir[NEED_COUNT]; /* one for each hier; -1: late and not needed yet */
+	bool fresh;	     /* made by us just now: what was not set yet has its default */
 };
-
-#define CPU_MAX_TOUCHED (1u << 31)
 
 /* As cgroup_host_new(), from given texts of /proc/self/mountinfo and /proc/self/cgroup. */
 int cgroup_host_parse(const char *mountinfo, const char *self, const char *parent,
@@ -55,6 +59,9 @@ int cgroup_dir(const struct cgroup *g, enum cgroup_need need, bool *ret_v2);
 
 /* Loads the v2 device program if that is possible; true also when none is needed. */
 bool cgroup_load_devices(struct cgroup_host *h);
+
+/* The number after "KEY " in a flat keyed text, or 0. */
+uint64_t cgroup_keyed_number(const char *text, const char *key);
 
 /* Writes text to FILE in dir: 0 or a negative errno as the system gave it. */
 int cgroup_write_file(int dir, const char *file, const char *text);

@@ -10,9 +10,10 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
-#include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
+
+#include "backends/growlog.h"
 
 /* At most one `grew` in this time, so that a chatty machine does not flood the daemon. */
 static const struct timeval grew_interval = { .tv_usec = 20000 };
@@ -20,9 +21,8 @@ static const struct timeval grew_interval = { .tv_usec = 20000 };
 struct console {
 	const struct console_ops *ops;
 	void *arg;
-	pthread_mutex_t lock; /* guards log, old, size: output comes from any thread */
-	int log, old;
-	off_t size;   /* of log */
+	pthread_mutex_t lock; /* guards log: output comes from any thread */
+	struct growlog log;
 	int master;   /* pty; -1 when there could be none */
 	int slave;    /* kept open: without it the master reads EIO when nobody has it open */
 	int wake;     /* eventfd: output has come */
@@ -32,44 +32,6 @@ struct console {
 	char tty[64];
 };
 
-/* Moves the content of the full log to `old`, and empties the log. */
-static void console_rotate(struct console *c)
-{
-	off_t from = 0;
-
-	if (ftruncate(c->old, 0) < 0 || lseek(c->old, 0, SEEK_SET) < 0)
-		return;
-	while (from < c->size)
-		if (copy_file_range(c->log, &from, c->old, NULL, (size_t)(c->size - from), 0) <= 0)
-			break;
-	if (ftruncate(c->log, 0) == 0)
-		c->size = 0;
-}
-
-static void console_log(struct console *c, const char *data, size_t len)
-{
-	while (len > 0) {
-		size_t room, n;
-		ssize_t done;
-
-		if (c->size >= CONSOLE_LOG_MAX)
-			console_rotate(c);
-		if (c->size >= CONSOLE_LOG_MAX)
-			return; /* the disk is full or gone: the machine goes on, its text is lost
-				 */
-		room = CONSOLE_LOG_MAX - (size_t)c->size;
-		n = len < room ? len : room;
-		done = pwrite(c->log, data, n, c->size);
-		if (done < 0 && errno == EINTR)
-			continue;
-		if (done <= 0)
-			return;
-		c->size += done;
-		data += done;
-		len -= (size_t)done;
-	}
-}
-
 void console_output(struct console *c, const void *data, size_t len)
 {
 	const uint64_t one = 1;
@@ -77,7 +39,7 @@ void console_output(struct console *c, const void *data, size_t len)
 	if (len == 0)
 		return;
 	pthread_mutex_lock(&c->lock);
-	console_log(c, data, len);
+	growlog_add(&c->log, data, len);
 	pthread_mutex_unlock(&c->lock);
 	/* Non-blocking: when nobody reads the pty, its buffer fills and the rest is dropped. */
 	if (c->master >= 0 && write(c->master, data, len) < 0 && errno == EIO)
@@ -155,18 +117,12 @@ int console_new(struct event_base *loop, int log, int old, uid_t uid, const stru
 		void *arg, struct console **ret, struct err *e)
 {
 	struct console *c = calloc(1, sizeof(*c));
-	struct stat st;
 
 	if (!c)
 		return err_sys(e, ENOMEM, "console");
-	*c = (struct console){ .ops = ops, .arg = arg, .log = -1, .old = -1 };
+	*c = (struct console){ .ops = ops, .arg = arg, .log = { -1, -1, 0 } };
 	pthread_mutex_init(&c->lock, NULL);
 	c->master = c->slave = c->wake = -1;
-	if (fstat(log, &st) < 0) {
-		err_sys(e, errno, "console: the log");
-		goto fail;
-	}
-	c->size = st.st_size;
 	console_open_pty(c, uid);
 	c->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (c->wake < 0) {
@@ -183,8 +139,10 @@ int console_new(struct event_base *loop, int log, int old, uid_t uid, const stru
 		err_sys(e, ENOMEM, "console");
 		goto fail;
 	}
-	c->log = log;
-	c->old = old;
+	if (growlog_init(&c->log, log, old, e) < 0) {
+		err_prefix(e, "console: ");
+		goto fail;
+	}
 	*ret = c;
 	return 0;
 fail:
@@ -202,7 +160,7 @@ void console_free(struct console *c)
 	if (!c)
 		return;
 	struct event *events[] = { c->wake_event, c->typed_event, c->timer };
-	int fds[] = { c->log, c->old, c->master, c->slave, c->wake };
+	int fds[] = { c->master, c->slave, c->wake };
 
 	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
 		if (events[i])
@@ -210,6 +168,7 @@ void console_free(struct console *c)
 	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
+	growlog_close(&c->log);
 	pthread_mutex_destroy(&c->lock);
 	free(c);
 }

@@ -1,12 +1,9 @@
 /*
  * struct console: what a machine prints and what is typed to it.
  *
- * Output goes to a bounded log on disk (the `console` file) and to a pty (the `tty` link) for
- * screen and picocom; what is typed on the pty goes to the machine. The last CONSOLE_LOG_MAX
- * bytes at least are kept, in two files: when `log` reaches CONSOLE_LOG_MAX its content replaces
- * that of `old` and `log` is emptied, so the console is `old` followed by `log`. Both are open
- * descriptors, so the writer needs no authority over their directory. The monitor writes them
- * itself: nothing is lost while the daemon is away.
+ * Output goes to a bounded log on disk (the `console` file, see growlog.h) and to a pty (the `tty`
+ * link) for screen and picocom; what is typed on the pty goes to the machine. The monitor writes
+ * the log itself: nothing is lost while the daemon is away.
  */
 #ifndef BACKENDS_CONSOLE_H
 #define BACKENDS_CONSOLE_H
@@ -18,8 +15,6 @@
 
 struct console;
 struct event_base;
-
-#define CONSOLE_LOG_MAX (1u << 20)
 
 struct console_ops {
 	/* Something was printed (coalesced); loop thread. */

@@ -135,24 +135,70 @@ static int walk_all(struct walk *w, struct err *e)
 	return rc == 0 && in_proc(w->at) ? refuse_proc(w, e) : rc;
 }
 
+/* What each kind may lead to, and how it is opened. */
+static const struct ending_place {
+	bool regular, directory, block, character;
+	int flags;  /* of open(2); O_PATH: of what the owner may access(2) as the next says */
+	int access; /* R_OK and the like */
+	const char *what;
+} ends[HOSTPATH_KINDS] = {
+	[HOSTPATH_FILE] = { .regular = true, .flags = O_RDONLY, .what = "a regular file" },
+	[HOSTPATH_DIRECTORY] = { .directory = true, .flags = O_PATH, .what = "a directory" },
+	[HOSTPATH_DISK] = { .regular = true,
+			    .block = true,
+			    .flags = O_RDWR,
+			    .what = "a regular file or a block device" },
+	[HOSTPATH_DISK_READONLY] = { .regular = true,
+				     .block = true,
+				     .flags = O_RDONLY,
+				     .what = "a regular file or a block device" },
+	[HOSTPATH_ANY] = { .regular = true,
+			   .directory = true,
+			   .flags = O_PATH,
+			   .access = R_OK,
+			   .what = "a directory or a regular file" },
+	[HOSTPATH_NODE] = { .block = true,
+			    .character = true,
+			    .flags = O_PATH,
+			    .access = R_OK | W_OK,
+			    .what = "a device" },
+};
+
+static bool place_fits(const struct ending_place *p, mode_t mode)
+{
+	return (p->regular && S_ISREG(mode)) || (p->directory && S_ISDIR(mode)) ||
+	       (p->block && S_ISBLK(mode)) || (p->character && S_ISCHR(mode));
+}
+
+static const char *type_name(mode_t mode)
+{
+	return S_ISDIR(mode)	? "a directory"
+	       : S_ISREG(mode)	? "a regular file"
+	       : S_ISBLK(mode)	? "a block device"
+	       : S_ISCHR(mode)	? "a character device"
+	       : S_ISFIFO(mode) ? "a pipe"
+				: "a socket";
+}
+
 /* Where the way has led, as what is wanted. */
 static int walk_end(struct walk *w, int *ret_fd, struct err *e)
 {
-	const char *what = w->path->what, *path = w->path->path;
-	bool directory = S_ISDIR(w->st.stx_mode);
+	const struct ending_place *place = &ends[w->path->kind];
 	char self[64];
 
-	if (w->path->kind == HOSTPATH_DIRECTORY) {
-		if (!directory)
-			return err_set(e, -EINVAL, "%s: %s is not a directory", what, path);
-		*ret_fd = openat(w->at, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-		return *ret_fd < 0 ? walk_fail(w, errno, e) : 0;
-	}
-	if (!S_ISREG(w->st.stx_mode))
-		return err_set(e, -EINVAL, "%s: %s is %s", what, path,
-			       directory ? "a directory" : "not a regular file");
+	if (!place_fits(place, w->st.stx_mode))
+		return err_set(e, -EINVAL, "%s: %s is %s, not %s", w->path->what, w->path->path,
+			       type_name(w->st.stx_mode), place->what);
 	snprintf(self, sizeof(self), "/proc/self/fd/%d", w->at);
-	*ret_fd = open(self, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (place->flags & O_PATH) {
+		if (place->access && faccessat(AT_FDCWD, self, place->access, AT_EACCESS) < 0)
+			return walk_fail(w, errno, e);
+		*ret_fd = S_ISDIR(w->st.stx_mode)
+				  ? openat(w->at, ".", O_PATH | O_DIRECTORY | O_CLOEXEC)
+				  : fcntl(w->at, F_DUPFD_CLOEXEC, 3);
+	} else {
+		*ret_fd = open(self, place->flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	}
 	return *ret_fd < 0 ? walk_fail(w, errno, e) : 0;
 }
 
@@ -162,6 +208,8 @@ int hostpath_open(const struct hostpath *p, int *ret_fd, struct err *e)
 	struct cred who;
 	int rc;
 
+	if ((unsigned)p->kind >= HOSTPATH_KINDS)
+		return err_set(e, -EINVAL, "%s: kind %d", p->what, (int)p->kind);
 	if (p->path[0] != '/')
 		return err_set(e, -EINVAL, "%s: \"%s\" is not an absolute path", p->what, p->path);
 	rc = cred_find(p->uid, p->gid, &who, e);

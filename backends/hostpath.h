@@ -23,8 +23,13 @@
 #include "backends/err.h"
 
 enum hostpath_kind {
-	HOSTPATH_FILE,	    /* regular file, opened read only */
-	HOSTPATH_DIRECTORY, /* directory, O_PATH; the owner may search it */
+	HOSTPATH_FILE,		/* regular file, opened read only */
+	HOSTPATH_DIRECTORY,	/* directory, O_PATH; the owner may search it */
+	HOSTPATH_DISK,		/* regular file or block device, opened for reading and writing */
+	HOSTPATH_DISK_READONLY, /* likewise, for reading */
+	HOSTPATH_ANY,		/* directory as above, or regular file, O_PATH; he may read it */
+	HOSTPATH_NODE,		/* character or block device, O_PATH; he may read and write it */
+	HOSTPATH_KINDS
 };
 
 struct hostpath {

@@ -14,6 +14,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -21,7 +22,10 @@
 
 #include "backends/console.h"
 #include "backends/cred.h"
+#include "backends/monitor_filter.h"
+#include "backends/walls.h"
 #include "backends/wire.h"
+#include "backends/wire_exec.h"
 
 /* A monitor without a machine and without a daemon has nothing to live for. */
 static const struct timeval first_contact = { .tv_sec = 10 };
@@ -34,12 +38,15 @@ struct monitor {
 	struct machine_config config;
 	bool has_config;
 	char name[64];
+	char uuid[40];
 	struct event *accept_event, *message_event, *ended_event, *timer;
 	int listener;
-	int daemon; /* the connection, or -1 */
+	int daemon;	      /* the connection, or -1 */
+	uint32_t connections; /* so many there were */
 	int ended_fd;
 	int fd[WIRE_ROLE_ENGINE]; /* those of the roles that are the monitor's own */
-	uint64_t *counters;
+	struct engine_page *page;
+	uint64_t tag; /* the daemon's name for config */
 	enum wire_run run;
 	struct ending ending; /* written once, by ended(), before ended_once is published */
 	atomic_bool ended_once;
@@ -102,6 +109,9 @@ static void monitor_say_hello(struct monitor *m)
 	if (m->host.console)
 		snprintf(h.tty, sizeof(h.tty), "%s", console_tty(m->host.console));
 	h.has_counters = counters >= 0;
+	h.tag = m->tag;
+	if (m->self && m->engine->exec)
+		m->engine->exec->list(m->self);
 	monitor_say(m, WIRE_HELLO, 0, &h, sizeof(h), &counters, counters >= 0);
 }
 
@@ -112,6 +122,94 @@ static void monitor_reply(struct monitor *m, uint32_t seq, int code, const struc
 	if (code)
 		snprintf(r.text, sizeof(r.text), "%s", e->text);
 	monitor_say(m, WIRE_REPLY, seq, &r, sizeof(r), NULL, 0);
+}
+
+/* ---- sessions ---- */
+
+static void exec_state(struct engine_host *host, const struct exec_state *x)
+{
+	struct wire_exec_state s = { .id = x->id, .state.run = RUN_ENDED };
+
+	if (x->running)
+		s.state = (struct wire_state){ .run = RUN_RUNNING, .pid = x->pid };
+	else
+		wire_ending_from(&s.state.ending, &x->ending);
+	monitor_say(host_monitor(host), WIRE_EXEC_STATE, 0, &s, sizeof(s), NULL, 0);
+}
+
+static void exec_grew(struct engine_host *host, uint64_t id, unsigned streams)
+{
+	struct wire_exec_grew g = { .id = id, .streams = streams };
+
+	monitor_say(host_monitor(host), WIRE_EXEC_GREW, 0, &g, sizeof(g), NULL, 0);
+}
+
+/* Who asks, and his number: a daemon that comes meanwhile uses the same numbers. */
+static uint64_t exec_token(const struct monitor *m)
+{
+	return (uint64_t)m->connections << 32 | m->message.header.seq;
+}
+
+static void exec_answer(struct engine_host *host, uint64_t token, int code, const struct err *e)
+{
+	struct monitor *m = host_monitor(host);
+
+	if (token >> 32 == m->connections)
+		monitor_reply(m, (uint32_t)token, code, e);
+}
+
+static const struct exec_listener exec_listener = { exec_state, exec_grew, exec_answer };
+
+/* Frozen it would not come as far as its program. */
+static int exec_check(const struct monitor *m, struct err *e)
+{
+	if (!m->self || !m->engine->exec)
+		return err_set(e, -ENXIO, "ctl: this machine has no sessions");
+	return m->run == RUN_PAUSED ? err_set(e, -EBUSY, "ctl: the container is paused") : 0;
+}
+
+static void handle_exec_start(struct monitor *m)
+{
+	struct err e = { 0 };
+	struct exec_spec s;
+	int rc = exec_check(m, &e);
+
+	if (rc == 0)
+		rc = wire_exec_unpack(&m->message, &s, &e);
+	if (rc == 0) {
+		rc = m->engine->exec->start(m->self, &s, exec_token(m), &e);
+		wire_exec_free(&s);
+	}
+	if (rc < 0)
+		monitor_reply(m, m->message.header.seq, rc, &e);
+}
+
+static void handle_exec_input(struct monitor *m)
+{
+	const struct wire_exec_id *w = (const struct wire_exec_id *)m->message.body;
+	struct err e = { 0 };
+	int rc = m->self && m->engine->exec
+			 ? m->engine->exec->input(m->self, w->id, w + 1, m->message.extra,
+						  exec_token(m), &e)
+			 : err_set(&e, -ENXIO, "stdin: this machine has no sessions");
+
+	if (rc < 0)
+		monitor_reply(m, m->message.header.seq, rc, &e);
+}
+
+static void handle_exec_signal(struct monitor *m)
+{
+	const struct wire_exec_signal *w = (const struct wire_exec_signal *)m->message.body;
+	struct err e = { 0 };
+	int rc;
+
+	if (!m->self || !m->engine->exec)
+		rc = err_set(&e, -ENXIO, "ctl: this machine has no sessions");
+	else if (w->signo < 1 || w->signo > SIGRTMAX)
+		rc = err_set(&e, -EINVAL, "ctl: there is no signal %lld", (long long)w->signo);
+	else
+		rc = m->engine->exec->signal(m->self, w->id, (int)w->signo, &e);
+	monitor_reply(m, m->message.header.seq, rc, &e);
 }
 
 /* ---- the machine's end ---- */
@@ -129,20 +227,17 @@ static void monitor_ended(struct engine_host *host, const struct ending *ending)
 		;
 }
 
-/* The record is for the daemon that was not there to hear it. */
-static void monitor_record_ending(struct monitor *m)
+static void monitor_notice(struct engine_host *host, enum engine_notice notice, const char *text)
 {
-	char line[320];
-	int fd = m->fd[WIRE_ROLE_EXIT];
-	size_t n;
+	struct monitor *m = host_monitor(host);
+	struct wire_notice n = { .notice = notice };
 
-	if (fd < 0)
-		return;
-	ending_print(&m->ending, line, sizeof(line) - 1);
-	n = strlen(line);
-	line[n++] = '\n';
-	if (pwrite(fd, line, n, 0) == (ssize_t)n && ftruncate(fd, (off_t)n) < 0)
-		return; /* a longer old text behind the newline: the reader stops there */
+	strncpy(n.text, text, sizeof(n.text) - 1);
+	monitor_say(m, WIRE_NOTICE, 0, &n, sizeof(n), NULL, 0);
+	if (notice == NOTICE_PAUSED && m->run == RUN_RUNNING) {
+		m->run = RUN_PAUSED;
+		monitor_say_state(m);
+	}
 }
 
 static void on_ended(int fd, short what, void *arg)
@@ -151,7 +246,7 @@ static void on_ended(int fd, short what, void *arg)
 
 	m->engine->free(m->self);
 	m->self = NULL;
-	monitor_record_ending(m);
+	ending_record(m->fd[WIRE_ROLE_EXIT], &m->ending);
 	m->run = RUN_ENDED;
 	monitor_say_state(m);
 	event_base_loopbreak(m->host.loop);
@@ -221,7 +316,7 @@ static int verb_reset(struct monitor *m, int64_t arg, struct err *e)
 	if (!m->engine->reset)
 		return err_set(e, -ENXIO, "ctl: a %s cannot be reset", m->engine->name);
 	rc = m->engine->reset(m->self, e);
-	if (rc == 0)
+	if (rc == 0 && m->run != RUN_PAUSED)
 		m->run = RUN_RUNNING;
 	return rc;
 }
@@ -235,6 +330,15 @@ static int verb_signal(struct monitor *m, int64_t signo, struct err *e)
 	return m->engine->signal(m->self, (int)signo, e);
 }
 
+static int verb_dump(struct monitor *m, int64_t arg, struct err *e)
+{
+	if (!m->engine->dump)
+		return err_set(e, -ENXIO, "ctl: a %s has no core file", m->engine->name);
+	if (m->message.nfds != 1)
+		return err_set(e, -EINVAL, "ctl: dump: no file");
+	return m->engine->dump(m->self, m->message.fds[0], e);
+}
+
 static const struct verb {
 	int (*run)(struct monitor *m, int64_t arg, struct err *e);
 	unsigned runs; /* in which of enum wire_run, as bits */
@@ -244,6 +348,7 @@ static const struct verb {
 	[VERB_PAUSE] = { verb_pause, 1 << RUN_RUNNING },
 	[VERB_RESUME] = { verb_resume, 1 << RUN_PAUSED },
 	[VERB_RESET] = { verb_reset, 1 << RUN_RUNNING | 1 << RUN_PAUSED | 1 << RUN_STOPPING },
+	[VERB_DUMP] = { verb_dump, 1 << RUN_RUNNING | 1 << RUN_PAUSED | 1 << RUN_STOPPING },
 	[VERB_SIGNAL] = { verb_signal, 1 << RUN_RUNNING | 1 << RUN_PAUSED | 1 << RUN_STOPPING },
 };
 
@@ -278,15 +383,55 @@ static int *monitor_slot(struct monitor *m, unsigned role)
 	return role < WIRE_ROLE_ENGINE ? &m->fd[role] : &m->host.fd[role - WIRE_ROLE_ENGINE];
 }
 
-static int monitor_take_fds(struct monitor *m, const struct wire_start *w, struct err *e)
+/* What the engine has not taken. */
+static void monitor_close_parts(struct monitor *m)
 {
-	if (w->nfds != (uint32_t)m->message.nfds)
+	for (unsigned i = 0; i < m->host.npart_fds; i++)
+		if (m->host.part_fds[i].fd >= 0)
+			close(m->host.part_fds[i].fd);
+	free(m->host.part_fds);
+	m->host.part_fds = NULL;
+	m->host.npart_fds = 0;
+}
+
+/* Where the descriptor of this role belongs; NULL: nowhere, or it is there already. */
+static int *monitor_place(struct monitor *m, const struct machine_config *c,
+			  const struct wire_fd *w)
+{
+	struct engine_part_fd *p = &m->host.part_fds[m->host.npart_fds];
+	int *slot;
+
+	if (w->role == WIRE_ROLE_PART) {
+		if (w->kind >= PART_KINDS || w->index >= c->parts[w->kind].n)
+			return NULL;
+		*p = (struct engine_part_fd){ -1, (enum part_kind)w->kind, w->which, "" };
+		memcpy(p->part, c->parts[w->kind].list[w->index].name, sizeof(p->part));
+		m->host.npart_fds++;
+		return &p->fd;
+	}
+	if (w->role >= WIRE_ROLE_PART)
+		return NULL;
+	slot = monitor_slot(m, w->role);
+	return *slot < 0 ? slot : NULL;
+}
+
+/* Takes the message's descriptors: what they are for, c says. */
+static int monitor_take_fds(struct monitor *m, const struct machine_config *c,
+			    const struct wire_fd *roles, uint32_t n, bool parts_only, struct err *e)
+{
+	if (n != (uint32_t)m->message.nfds)
 		return err_set(e, -EINVAL, "start: %d descriptors instead of %u", m->message.nfds,
-			       w->nfds);
-	for (uint32_t i = 0; i < w->nfds; i++) {
-		if (w->roles[i] >= WIRE_ROLE_END || *monitor_slot(m, w->roles[i]) >= 0)
+			       n);
+	m->host.part_fds = calloc(n + 1, sizeof(*m->host.part_fds));
+	if (!m->host.part_fds)
+		return err_sys(e, ENOMEM, "start");
+	for (uint32_t i = 0; i < n; i++) {
+		bool fits = roles[i].role == WIRE_ROLE_PART || !parts_only;
+		int *place = fits ? monitor_place(m, c, &roles[i]) : NULL;
+
+		if (!place)
 			return err_set(e, -EINVAL, "start: descriptor %u has no role", i);
-		*monitor_slot(m, w->roles[i]) = m->message.fds[i];
+		*place = m->message.fds[i];
 		m->message.fds[i] = -1;
 	}
 	return 0;
@@ -294,19 +439,20 @@ static int monitor_take_fds(struct monitor *m, const struct wire_start *w, struc
 
 static int monitor_map_counters(struct monitor *m, struct err *e)
 {
-	size_t size = COUNTER_MAX * sizeof(uint64_t);
+	size_t size = sizeof(struct engine_page);
 	int fd = m->fd[WIRE_ROLE_COUNTERS], seals = fcntl(fd, F_GET_SEALS);
 	struct stat st;
 
 	/* A write behind the end of a file would be the end of the machine. */
 	if (seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(fd, &st) < 0 || st.st_size < (off_t)size)
 		return err_set(e, -EINVAL, "start: no counters");
-	m->counters = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (m->counters == MAP_FAILED) {
-		m->counters = NULL;
+	m->page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (m->page == MAP_FAILED) {
+		m->page = NULL;
 		return err_sys(e, errno, "start: counters");
 	}
-	m->host.counters = (_Atomic uint64_t *)m->counters;
+	m->host.counters = m->page->counters;
+	m->host.part_stats = m->page->parts;
 	return 0;
 }
 
@@ -328,17 +474,24 @@ static int monitor_join_cgroup(struct monitor *m, struct err *e)
 	return 0;
 }
 
-/* Without his other groups: whatever they open for him is open already. */
+/*
+ * Behind its walls, and there its owner, without his other groups: whatever they open for him is
+ * open already. Who he is is asked before, of files that are not there any more then.
+ */
 static int monitor_become_owner(struct monitor *m, struct err *e)
 {
+	bool other = geteuid() == 0 && m->host.uid != 0;
 	struct cred who;
 
-	if (geteuid() != 0 || m->host.uid == 0)
-		return 0;
-	if (cred_find(m->host.uid, m->host.gid, &who, e) < 0)
+	if (geteuid() == 0 &&
+	    m->host.uid == 0) // root may lock memory; without capabilities, by this
+		(void)setrlimit(RLIMIT_MEMLOCK, &(struct rlimit){ RLIM_INFINITY, RLIM_INFINITY });
+	if (other && cred_find(m->host.uid, m->host.gid, &who, e) < 0)
 		return err_prefix(e, "start: ");
-	if (setgroups(0, NULL) < 0 || setresgid(who.gid, who.gid, who.gid) < 0 ||
-	    setresuid(who.uid, who.uid, who.uid) < 0)
+	if (walls_limit(e) < 0 || walls_raise(e) < 0)
+		return e->code;
+	if (other && (setgroups(0, NULL) < 0 || setresgid(who.gid, who.gid, who.gid) < 0 ||
+		      setresuid(who.uid, who.uid, who.uid) < 0))
 		return err_sys(e, errno, "start: cannot become user %u", who.uid);
 	return 0;
 }
@@ -362,7 +515,10 @@ static int monitor_narrow(struct monitor *m, struct err *e)
 		return err_sys(e, errno, "start: cannot drop capabilities");
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return err_sys(e, errno, "start: no_new_privs");
-	return 0;
+	m->host.confined = true;
+	if (monitor_filter_report(m->fd[WIRE_ROLE_EXIT], e) < 0)
+		return e->code;
+	return monitor_filter_install(MONITOR_LOOP, e);
 }
 
 static int monitor_start(struct monitor *m, struct err *e)
@@ -371,14 +527,14 @@ static int monitor_start(struct monitor *m, struct err *e)
 	int rc;
 
 	w->name[sizeof(w->name) - 1] = '\0';
+	w->uuid[sizeof(w->uuid) - 1] = '\0';
 	if (w->kind > KIND_CONTAINER)
 		return err_set(e, -EINVAL, "start: kind %u", w->kind);
-	rc = monitor_take_fds(m, w, e);
-	if (rc < 0)
-		return rc;
 	memcpy(m->name, w->name, sizeof(m->name));
+	memcpy(m->uuid, w->uuid, sizeof(m->uuid));
 	m->engine = m->hooks->engine(w->kind);
 	m->host.name = m->name;
+	m->host.uuid = m->uuid;
 	m->host.uid = w->uid;
 	m->host.gid = w->gid;
 	rc = m->hooks->config_decode(w->kind, m->message.body + sizeof(*w), m->message.extra,
@@ -387,7 +543,10 @@ static int monitor_start(struct monitor *m, struct err *e)
 		return rc;
 	m->has_config = true;
 	m->host.config = &m->config;
-	rc = monitor_map_counters(m, e);
+	m->tag = w->tag;
+	rc = monitor_take_fds(m, &m->config, w->roles, w->nfds, false, e);
+	if (rc == 0)
+		rc = monitor_map_counters(m, e);
 	if (rc == 0)
 		rc = console_new(m->host.loop, m->fd[WIRE_ROLE_LOG], m->fd[WIRE_ROLE_OLD],
 				 m->host.uid, &console_ops, m, &m->host.console, e);
@@ -397,6 +556,7 @@ static int monitor_start(struct monitor *m, struct err *e)
 	rc = monitor_narrow(m, e);
 	if (rc == 0)
 		rc = m->engine->start(&m->host, &m->self, e);
+	monitor_close_parts(m);
 	return rc;
 }
 
@@ -420,6 +580,43 @@ static void handle_start(struct monitor *m)
 	m->run = RUN_RUNNING;
 	monitor_say_hello(m); /* again: now there are a tty and counters */
 	monitor_reply(m, m->message.header.seq, 0, &e);
+}
+
+/* ---- another configuration ---- */
+
+static int monitor_configure(struct monitor *m, struct err *e)
+{
+	const struct wire_configure *w = (const struct wire_configure *)m->message.body;
+	struct machine_config next;
+	int rc;
+
+	if (!m->self)
+		return err_set(e, -EBUSY, "the machine is not running");
+	if (!m->engine->configure)
+		return err_set(e, -ENXIO, "a %s cannot change in this way while it runs",
+			       m->engine->name);
+	rc = m->hooks->config_decode(m->config.kind, m->message.body + sizeof(*w), m->message.extra,
+				     &next, e);
+	if (rc < 0)
+		return rc;
+	rc = monitor_take_fds(m, &next, w->roles, w->nfds, true, e);
+	if (rc == 0)
+		rc = m->engine->configure(m->self, &next, e);
+	monitor_close_parts(m);
+	m->hooks->config_free(rc == 0 ? &m->config : &next);
+	if (rc < 0)
+		return rc;
+	m->config = next;
+	m->tag = w->tag;
+	return 0;
+}
+
+static void handle_configure(struct monitor *m)
+{
+	struct err e = { 0 };
+	int rc = monitor_configure(m, &e);
+
+	monitor_reply(m, m->message.header.seq, rc, &e);
 }
 
 static void handle_verb(struct monitor *m)
@@ -447,6 +644,10 @@ static void on_message(int fd, short what, void *arg)
 		[WIRE_START] = handle_start,
 		[WIRE_VERB] = handle_verb,
 		[WIRE_INPUT] = handle_input,
+		[WIRE_CONFIGURE] = handle_configure,
+		[WIRE_EXEC_START] = handle_exec_start,
+		[WIRE_EXEC_INPUT] = handle_exec_input,
+		[WIRE_EXEC_SIGNAL] = handle_exec_signal,
 	};
 	struct monitor *m = arg;
 	int rc = 0;
@@ -485,6 +686,7 @@ static void on_accept(int fd, short what, void *arg)
 	}
 	monitor_hang_up(m); /* the newest daemon is the daemon */
 	m->daemon = daemon;
+	m->connections++;
 	m->message_event = event_new(m->host.loop, daemon, EV_READ | EV_PERSIST, on_message, m);
 	if (!m->message_event || event_add(m->message_event, NULL) < 0) {
 		monitor_hang_up(m);
@@ -520,11 +722,12 @@ static void monitor_free(struct monitor *m)
 			event_free(events[i]);
 	if (m->host.loop)
 		event_base_free(m->host.loop);
-	for (int i = 0; i < WIRE_ROLE_END; i++)
+	for (int i = 0; i < WIRE_ROLE_PART; i++)
 		if (*monitor_slot(m, (unsigned)i) >= 0)
 			close(*monitor_slot(m, (unsigned)i));
-	if (m->counters)
-		munmap(m->counters, COUNTER_MAX * sizeof(uint64_t));
+	monitor_close_parts(m);
+	if (m->page)
+		munmap(m->page, sizeof(*m->page));
 	if (m->has_config)
 		m->hooks->config_free(&m->config);
 	if (m->ended_fd >= 0)
@@ -545,9 +748,11 @@ static struct monitor *monitor_new(int listener, const struct monitor_hooks *hoo
 	m->hooks = hooks;
 	m->listener = listener;
 	m->daemon = -1;
-	for (int i = 0; i < WIRE_ROLE_END; i++)
+	for (int i = 0; i < WIRE_ROLE_PART; i++)
 		*monitor_slot(m, (unsigned)i) = -1;
 	m->host.ended = monitor_ended;
+	m->host.notice = monitor_notice;
+	m->host.exec = &exec_listener;
 	m->ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	m->host.loop = event_base_new();
 	if (m->ended_fd < 0 || !m->host.loop)

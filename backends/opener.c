@@ -313,7 +313,7 @@ static int serve_open(struct wire_message *m, int *ret_fd, struct err *e)
 	struct wire_open *body = (struct wire_open *)m->body;
 	struct hostpath p = {
 		.path = m->body + sizeof(*body),
-		.kind = body->kind ? HOSTPATH_DIRECTORY : HOSTPATH_FILE,
+		.kind = (enum hostpath_kind)body->kind,
 		.what = body->what,
 		.uid = body->uid,
 		.gid = body->gid,

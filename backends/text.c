@@ -77,6 +77,14 @@ bool text_failed(const struct text *t)
 	return t->failed;
 }
 
+void text_cut(struct text *t, size_t len)
+{
+	if (len >= t->len)
+		return;
+	t->len = len;
+	t->data[len] = '\0';
+}
+
 void text_clear(struct text *t)
 {
 	t->len = 0;

@@ -29,6 +29,8 @@ char *text_room(struct text *t, size_t size);
 /* The string so far, never NULL. */
 const char *text_str(const struct text *t);
 bool text_failed(const struct text *t);
+/* Back to its first len bytes. */
+void text_cut(struct text *t, size_t len);
 /* Empties it, keeping the memory. */
 void text_clear(struct text *t);
 void text_free(struct text *t);

@@ -16,16 +16,27 @@ static const struct wire_format {
 	int fds;      /* most descriptors */
 } formats[WIRE_TYPE_END] = {
 	[WIRE_START] = { WIRE_DAEMON, sizeof(struct wire_start), WIRE_CONFIG_MAX, WIRE_FDS_MAX },
-	[WIRE_VERB] = { WIRE_DAEMON, sizeof(struct wire_verb), 0, 0 },
+	[WIRE_CONFIGURE] = { WIRE_DAEMON, sizeof(struct wire_configure), WIRE_CONFIG_MAX,
+			     WIRE_FDS_MAX },
+	[WIRE_VERB] = { WIRE_DAEMON, sizeof(struct wire_verb), 0, 1 },
 	[WIRE_INPUT] = { WIRE_DAEMON, 0, WIRE_CONFIG_MAX, 0 },
 	[WIRE_HELLO] = { WIRE_MONITOR, sizeof(struct wire_hello), 0, 1 },
 	[WIRE_REPLY] = { WIRE_MONITOR, sizeof(struct wire_reply), 0, 0 },
 	[WIRE_STATE] = { WIRE_MONITOR, sizeof(struct wire_state), 0, 0 },
 	[WIRE_GREW] = { WIRE_MONITOR, 0, 0, 0 },
+	[WIRE_NOTICE] = { WIRE_MONITOR, sizeof(struct wire_notice), 0, 0 },
+	[WIRE_EXEC_START] = { WIRE_DAEMON, sizeof(struct wire_exec), WIRE_CONFIG_MAX,
+			      EXEC_FD_COUNT + EXEC_GROUPS_MAX },
+	[WIRE_EXEC_INPUT] = { WIRE_DAEMON, sizeof(struct wire_exec_id), WIRE_CONFIG_MAX, 0 },
+	[WIRE_EXEC_SIGNAL] = { WIRE_DAEMON, sizeof(struct wire_exec_signal), 0, 0 },
+	[WIRE_EXEC_STATE] = { WIRE_MONITOR, sizeof(struct wire_exec_state), 0, 0 },
+	[WIRE_EXEC_GREW] = { WIRE_MONITOR, sizeof(struct wire_exec_grew), 0, 0 },
 	[WIRE_OPEN] = { WIRE_ASKER, sizeof(struct wire_open), PATH_MAX, 0 },
 	[WIRE_CHECK_MAP] = { WIRE_ASKER, sizeof(struct wire_check_map),
 			     WIRE_RANGES_MAX * sizeof(struct id_map_range), 0 },
 	[WIRE_OPENED] = { WIRE_OPENER, sizeof(struct wire_reply), 0, 1 },
+	[WIRE_IMPORT] = { WIRE_ASKER, sizeof(struct wire_import), 0, 3 },
+	[WIRE_IMPORTED] = { WIRE_IMPORTER, sizeof(struct wire_imported), WIRE_CONFIG_MAX, 0 },
 };
 
 int wire_send(int fd, enum wire_type type, uint32_t seq, const void *body, size_t len,
@@ -182,6 +193,20 @@ void ending_print(const struct ending *ending, char *buf, size_t size)
 		snprintf(buf, size, "failed: %s", ending->why);
 		break;
 	}
+}
+
+void ending_record(int fd, const struct ending *ending)
+{
+	char line[320];
+	size_t n;
+
+	if (fd < 0)
+		return;
+	ending_print(ending, line, sizeof(line) - 1);
+	n = strlen(line);
+	line[n++] = '\n';
+	if (pwrite(fd, line, n, 0) == (ssize_t)n && ftruncate(fd, (off_t)n) < 0)
+		return; /* a longer old text behind the newline: the reader stops there */
 }
 
 /* Nothing, or a newline and whatever an older, longer text has left behind it. */

@@ -1,11 +1,11 @@
 /*
- * The container's first process between clone3 and execve, and what it tells its parent.
+ * A process of the container between clone3 and execve: its first one (child.c), or one of a
+ * session's (enter.c), and what they share.
  *
- * Nothing here allocates, locks or uses stdio: see plan.h. The socket is a SOCK_SEQPACKET pair.
- * Parent to child: one byte when the user namespace's maps are written (only with NS_USER).
- * Child to parent: one struct child_report when all is ready for execve, with the console's
- * master and slave as SCM_RIGHTS; then the socket's end, which is execve's success, or another
- * report, which is its failure. A report with a failure may come at any time and is the last.
+ * Nothing here allocates, locks or uses stdio: see plan.h. What is told to the monitor stands in
+ * report.h: from init come the console's master and slave, from a session the monitor's ends of
+ * what it reads and writes. The other way goes one byte, to init, when the maps of its user
+ * namespace are written.
  */
 #ifndef BACKENDS_CONTAINER_CHILD_H
 #define BACKENDS_CONTAINER_CHILD_H
@@ -14,14 +14,9 @@
 #include <stdint.h>
 
 #include "backends/container/plan.h"
+#include "backends/container/report.h"
 
-struct child_report {
-	int32_t errnum; /* 0: ready */
-	bool whole;	/* text is the whole sentence; else strerror(errnum) belongs behind it */
-	char text[300];
-};
-
-/* What child.c and mounts.c share; on the child's stack. */
+/* On the child's stack. */
 struct child {
 	const struct plan *plan;
 	int socket; /* at least 3 */
@@ -34,9 +29,49 @@ struct child {
 /* Runs in the child; does not return. */
 _Noreturn void child_main(const struct plan *plan, int socket);
 
-/* Reports the failure and ends the process. detail may be NULL, else ": " and it follow. */
+/* Reports the failure and ends the process. detail may be NULL, else it follows. */
 _Noreturn void child_fail(struct child *c, int errnum, const char *what, const char *detail);
 /* The same with a sentence that needs no strerror. */
 _Noreturn void child_refuse(struct child *c, int errnum, const char *what, const char *detail);
+/* Appends to a string of at most size - 1 bytes; what does not fit is cut. */
+void child_append(char *out, size_t size, const char *s);
+
+/* ---- steps; each ends the process when it fails ---- */
+
+void child_write(struct child *c, int fd, const char *text, const char *what);
+void child_join_cgroups(struct child *c);
+void child_become(struct child *c, uid_t uid, gid_t gid);
+/* Scheduler, nice value, priority at disks, labels: while /proc is the host's. */
+void child_set_priorities(struct child *c);
+void child_set_rlimits(struct child *c);
+/*
+ * Nothing of the monitor's is left but the socket and, until the console is there, 0 to 2. This
+ * comes early so that the child holds no other container's start open.
+ */
+void child_close_descriptors(struct child *c);
+/*
+ * Opens a pty by the multiplexer at dir/ptmx. The slave is an ordinary terminal but for ONLCR: what
+ * is printed goes to a log that people read with cat and grep, and every line would end in \r\n.
+ */
+void child_open_console(struct child *c, int dir, const char *ptmx);
+/* The console becomes 0, 1, 2 and the controlling terminal. */
+void child_take_console(struct child *c);
+/* What execve would hand on: ignored signals, the mask, the umask, the session's keyring. */
+void child_forget_monitor(struct child *c);
+/*
+ * The bounding, permitted and effective sets are what is configured; the inheritable and ambient
+ * sets are empty, as with the common runtimes: so who is not root has no capabilities until he
+ * executes a file that grants some. Without no_new_privs installing a filter takes CAP_SYS_ADMIN,
+ * so then it comes before the last of them goes; else child_execute() does it.
+ */
+void child_drop_privileges(struct child *c);
+void child_install_filter(struct child *c);
+void child_enter_cwd(struct child *c);
+/*
+ * The process is to die with its monitor: said after the last change of credentials, which would
+ * clear it. A monitor that died before that is noticed by the socket.
+ */
+void child_tell_ready(struct child *c, const int *fds, int count);
+_Noreturn void child_execute(struct child *c);
 
 #endif

@@ -22,17 +22,27 @@
 #include "backends/cgroup.h"
 #include "backends/console.h"
 #include "backends/container/launch.h"
+#include "backends/container/mount_part.h"
+#include "backends/container/quota.h"
+#include "backends/container/nics.h"
+#include "backends/container/session.h"
 #include "backends/container/terminal.h"
+#include "backends/signame.h"
 
 struct container {
 	struct engine_host *host;
 	struct terminal *terminal;
+	struct sessions *sessions;
+	struct nics *nics; /* NULL until there are any */
 	struct event *exited;
 	pid_t pid;
 	int pidfd;
 	int stop_signal;
-	bool own_pids; /* it has a pid namespace */
-	bool over;     /* init was reaped */
+	uint64_t namespaces; /* its own */
+	struct layer layer;  /* open while it runs, if it has one */
+	bool own_pids;	     /* it has a pid namespace */
+	bool own_net;
+	bool over; /* init was reaped */
 };
 
 static void on_output(void *arg, const void *data, size_t len)
@@ -77,12 +87,14 @@ static void on_exited(evutil_socket_t fd, short what, void *arg)
 }
 
 /* systemd takes SIGTERM for something else; podman's rule for which init is systemd. */
-static int stop_signal(const char *program)
+static int stop_signal(const char *program, const char *set)
 {
 	static const char *const paths[] = { "/sbin/init", "/usr/sbin/init",
 					     "/usr/local/sbin/init" };
 	const char *name = strrchr(program, '/');
 
+	if (set && *set)
+		return signal_number(set);
 	if (!strcmp(name ? name + 1 : program, "systemd"))
 		return SIGRTMIN + 3;
 	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
@@ -100,6 +112,7 @@ static void container_free(void *self)
 		return;
 	if (c->exited)
 		event_free(c->exited);
+	sessions_free(c->sessions); // before init, which waits for them
 	if (c->pidfd >= 0 && !c->over) {
 		syscall(SYS_pidfd_send_signal, c->pidfd, SIGKILL, NULL, 0);
 		waitid(P_PIDFD, (id_t)c->pidfd, &info, WEXITED);
@@ -107,6 +120,8 @@ static void container_free(void *self)
 	}
 	if (c->pidfd >= 0)
 		close(c->pidfd);
+	layer_close(&c->layer);
+	nics_free(c->nics);
 	terminal_free(c->terminal);
 	free(c);
 }
@@ -126,9 +141,56 @@ static int watch(struct container *c, const struct launched *init, struct err *e
 			    e);
 }
 
+static int set_nics(struct container *c, pid_t pid, const struct machine_config *next,
+		    struct err *e)
+{
+	int r = 0;
+
+	if (!c->nics && next->parts[PART_NIC].n == 0)
+		return 0;
+	if (!c->own_net)
+		return err_set(e, -EINVAL, "nic: the container has no net among its namespaces");
+	if (!c->nics)
+		r = nics_new(c->host, pid, &c->nics, e);
+	return r < 0 ? r : nics_configure(c->nics, next, e);
+}
+
+static int on_born(void *arg, pid_t pid, struct err *e)
+{
+	struct container *c = arg;
+
+	return set_nics(c, pid, c->host->config, e);
+}
+
+/* A container has the common nodes only (mounts.c); one that asks for more must not run without. */
+static int refuse_devices(const struct machine_config *config, struct err *e)
+{
+	const struct parts *devices = &config->parts[PART_DEVICE];
+
+	return devices->n ? err_set(e, -ENXIO,
+				    "device/%s: this engine gives a container no nodes beside the "
+				    "common ones; without a path it may start",
+				    devices->list[0].name)
+			  : 0;
+}
+
+static int container_configure(void *self, const struct machine_config *next, struct err *e)
+{
+	struct container *c = self;
+	int r = refuse_devices(next, e);
+
+	if (r == 0)
+		r = set_nics(c, c->pid, next, e);
+	if (r == 0)
+		r = mounts_configure(c->host, c->pidfd, c->namespaces, next, e);
+	/* Last, since it takes nothing back. */
+	return r < 0 || c->layer.dir < 0 ? r : layer_set(&c->layer, &next->container.quota, e);
+}
+
 static int container_start(struct engine_host *host, void **ret_self, struct err *e)
 {
 	struct container *c = calloc(1, sizeof(*c));
+	struct launch_hook born = { on_born, c };
 	struct launched init;
 	struct plan plan;
 	int r;
@@ -137,12 +199,20 @@ static int container_start(struct engine_host *host, void **ret_self, struct err
 		return err_sys(e, ENOMEM, "starting the container");
 	c->host = host;
 	c->pidfd = -1;
-	r = plan_init(&plan, host, e);
+	c->layer = (struct layer){ .dir = -1, .disk = -1, .loop = -1 };
+	r = refuse_devices(host->config, e);
+	if (r == 0)
+		r = sessions_new(host, &c->sessions, e);
+	if (r == 0)
+		r = plan_init(&plan, host, e);
 	if (r < 0)
 		goto fail;
+	plan.kept = &c->layer;
 	c->own_pids = plan.namespaces & NS_PID;
-	c->stop_signal = stop_signal(plan.argv[0]);
-	r = container_launch(&plan, &init, e);
+	c->own_net = plan.namespaces & NS_NET;
+	c->namespaces = plan.namespaces;
+	c->stop_signal = stop_signal(plan.argv[0], host->config->container.stop_signal);
+	r = container_launch(&plan, &born, &init, e);
 	plan_free(&plan);
 	if (r == 0)
 		r = watch(c, &init, e);
@@ -213,6 +283,36 @@ static size_t container_input(void *self, const void *data, size_t len)
 	return terminal_input(((struct container *)self)->terminal, data, len);
 }
 
+static int container_exec_start(void *self, struct exec_spec *s, uint64_t token, struct err *e)
+{
+	struct container *c = self;
+
+	return sessions_start(c->sessions, c->pidfd, s, token, e);
+}
+
+static int container_exec_input(void *self, uint64_t id, const void *data, size_t len,
+				uint64_t token, struct err *e)
+{
+	return sessions_input(((struct container *)self)->sessions, id, data, len, token, e);
+}
+
+static int container_exec_signal(void *self, uint64_t id, int signo, struct err *e)
+{
+	return sessions_signal(((struct container *)self)->sessions, id, signo, e);
+}
+
+static void container_exec_list(void *self)
+{
+	sessions_list(((struct container *)self)->sessions);
+}
+
+static const struct exec_ops exec_ops = {
+	.start = container_exec_start,
+	.input = container_exec_input,
+	.signal = container_exec_signal,
+	.list = container_exec_list,
+};
+
 const struct engine container_engine = {
 	.keeps_root = true,
 	.name = "container",
@@ -222,7 +322,9 @@ const struct engine container_engine = {
 	.kill = container_kill,
 	.pause = container_pause,
 	.resume = container_resume,
+	.configure = container_configure,
 	.signal = container_signal,
 	.input = container_input,
+	.exec = &exec_ops,
 	.free = container_free,
 };

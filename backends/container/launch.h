@@ -15,10 +15,17 @@ struct launched {
 	int slave;
 };
 
+/* What is to be done when the process is there, with its namespaces, and has not gone on yet. */
+struct launch_hook {
+	int (*run)(void *arg, pid_t pid, struct err *e);
+	void *arg;
+};
+
 /*
  * Returns 0 when execve has succeeded. On failure the process is gone and reaped, and *ret is
  * untouched. The process dies with the calling thread (PR_SET_PDEATHSIG).
  */
-int container_launch(const struct plan *p, struct launched *ret, struct err *e);
+int container_launch(const struct plan *p, const struct launch_hook *born, struct launched *ret,
+		     struct err *e);
 
 #endif

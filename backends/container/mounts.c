@@ -10,86 +10,32 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/mount.h>
 #include <linux/openat2.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
-#include <termios.h>
 #include <unistd.h>
+
+#include "backends/container/mount_part.h"
+#include "backends/container/mountfd.h"
+#include "backends/container/root.h"
 
 /* Not from sys/mount.h, whose names clash with those of linux/mount.h in this C library. */
 #define UMOUNT_LAZY 2
 
 #define ATTR_SYSTEM (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)
 
-struct mount_option {
-	const char *key;
-	const char *value; /* NULL: a flag */
-};
-
-/* A new instance of a filesystem, mounted nowhere yet; -1 with errno. */
+/* What has no source but its type. */
 static int filesystem_new(const char *type, const struct mount_option *options, int count,
 			  unsigned int attributes)
 {
-	int context = (int)syscall(SYS_fsopen, type, FSOPEN_CLOEXEC), mnt = -1, saved;
-
-	if (context < 0)
-		return -1;
-	/* What mount(8) shows in its first column. */
-	if (syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "source", type, 0) < 0)
-		goto out;
-	for (int i = 0; i < count; i++)
-		if (syscall(SYS_fsconfig, context,
-			    options[i].value ? FSCONFIG_SET_STRING : FSCONFIG_SET_FLAG,
-			    options[i].key, options[i].value, 0) < 0)
-			goto out;
-	if (syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
-		goto out;
-	mnt = (int)syscall(SYS_fsmount, context, FSMOUNT_CLOEXEC, attributes);
-out:
-	saved = errno;
-	close(context);
-	errno = saved;
-	return mnt;
+	return mountfd_new(type, type, options, count, attributes);
 }
 
-/* A copy of the mount at path, or of the file there, mounted nowhere yet; -1 with errno. */
-static int mount_copy(int dir, const char *path, bool recursive)
-{
-	return (int)syscall(SYS_open_tree, dir, path,
-			    OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (recursive ? AT_RECURSIVE : 0) |
-				    (path[0] ? AT_SYMLINK_NOFOLLOW : AT_EMPTY_PATH));
-}
-
-static int mount_restrict(int mnt, unsigned int attributes, bool recursive)
-{
-	struct mount_attr attr = { .attr_set = attributes };
-
-	return (int)syscall(SYS_mount_setattr, mnt, "",
-			    AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0), &attr, sizeof(attr));
-}
-
-static int mount_place(int mnt, int place)
-{
-	return (int)syscall(SYS_move_mount, mnt, "", place, "",
-			    MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
-}
-
-static int open_beneath(int dir, const char *path, unsigned long long resolve)
-{
-	struct open_how how = { .flags = O_PATH | O_CLOEXEC,
-				.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH | resolve };
-
-	return (int)syscall(SYS_openat2, dir, path, &how, sizeof(how));
-}
-
-/* Opens path below dir, to mount on it, by way of no link at all; -1 with errno. */
 static int place_open(int dir, const char *path)
 {
-	return open_beneath(dir, path, 0);
+	return mountfd_open(dir, path, 0);
 }
 
 /*
@@ -121,7 +67,7 @@ static int root_place(struct child *c, const char *name)
 /* Mounts mnt there and lets go of place; mnt stays open, as the root of what is mounted. */
 static void put(struct child *c, int mnt, int place, const char *name)
 {
-	if (mnt < 0 || place < 0 || mount_place(mnt, place) < 0)
+	if (mnt < 0 || place < 0 || mountfd_place(mnt, place) < 0)
 		child_fail(c, errno, "mounting /", name);
 	close(place);
 }
@@ -136,8 +82,8 @@ static int system_filesystem(const char *type, const char *host_path, unsigned i
 
 	if (mnt >= 0 || errno != EPERM)
 		return mnt;
-	mnt = mount_copy(AT_FDCWD, host_path, true);
-	if (mnt >= 0 && mount_restrict(mnt, attributes, true) < 0) {
+	mnt = mountfd_copy(AT_FDCWD, host_path, true);
+	if (mnt >= 0 && mountfd_restrict(mnt, attributes, true) < 0) {
 		close(mnt);
 		return -1;
 	}
@@ -161,7 +107,7 @@ static void make_node(struct child *c, const char *name, unsigned int major, uns
 	fd = openat(c->dev, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
 	if (fd >= 0)
 		close(fd);
-	fd = mount_copy(AT_FDCWD, host, false);
+	fd = mountfd_copy(AT_FDCWD, host, false);
 	put(c, fd, place_open(c->dev, name), host + 1);
 	close(fd);
 }
@@ -198,35 +144,13 @@ static int dev_place(struct child *c, const char *name)
 	return place_open(c->dev, name);
 }
 
-/*
- * The slave is an ordinary terminal but for ONLCR: what is printed goes to a log that people
- * read with cat and grep, and every line would end in \r\n.
- */
-static void open_console(struct child *c, int dir, const char *ptmx)
-{
-	struct termios t;
-	int unlock = 0;
-
-	c->master = openat(dir, ptmx, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
-	if (c->master < 0 || ioctl(c->master, TIOCSPTLCK, &unlock) < 0)
-		child_fail(c, errno, "console: no pty", NULL);
-	c->slave = ioctl(c->master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
-	if (c->slave < 0 || tcgetattr(c->slave, &t) < 0)
-		child_fail(c, errno, "console: no pty", NULL);
-	t.c_oflag &= ~(tcflag_t)ONLCR;
-	if (tcsetattr(c->slave, TCSANOW, &t) < 0)
-		child_fail(c, errno, "console: terminal settings", NULL);
-	if (fchown(c->slave, c->plan->config->user.uid, (gid_t)-1) < 0)
-		child_fail(c, errno, "init.user: console", NULL);
-}
-
 static void mount_console(struct child *c)
 {
 	int fd = openat(c->dev, "console", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 
 	if (fd >= 0)
 		close(fd);
-	fd = mount_copy(c->slave, "", false);
+	fd = mountfd_copy(c->slave, "", false);
 	put(c, fd, place_open(c->dev, "console"), "dev/console");
 	close(fd);
 }
@@ -241,7 +165,7 @@ static void mount_pts(struct child *c)
 	int pts = filesystem_new("devpts", options, count, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
 
 	put(c, pts, dev_place(c, "pts"), "dev/pts");
-	open_console(c, pts, "ptmx");
+	child_open_console(c, pts, "ptmx");
 	mount_console(c);
 	close(pts);
 }
@@ -275,9 +199,9 @@ static void mount_dev(struct child *c)
  */
 static void show_group(struct child *c, int place, const char *directory)
 {
-	int mnt = mount_copy(AT_FDCWD, directory, false);
+	int mnt = mountfd_copy(AT_FDCWD, directory, false);
 
-	if (mnt >= 0 && mount_restrict(mnt, ATTR_SYSTEM | MOUNT_ATTR_RDONLY, false) < 0)
+	if (mnt >= 0 && mountfd_restrict(mnt, ATTR_SYSTEM | MOUNT_ATTR_RDONLY, false) < 0)
 		child_fail(c, errno, "restricting ", directory);
 	put(c, mnt, place, "sys/fs/cgroup");
 	close(mnt);
@@ -315,7 +239,7 @@ static void mount_cgroups(struct child *c, int sys)
 	put(c, mnt, place, "sys/fs/cgroup");
 	for (; *group; group += 2)
 		show_group(c, group_place(c, mnt, group[0]), group[1]);
-	if (mount_restrict(mnt, ATTR_SYSTEM | MOUNT_ATTR_RDONLY, false) < 0)
+	if (mountfd_restrict(mnt, ATTR_SYSTEM | MOUNT_ATTR_RDONLY, false) < 0)
 		child_fail(c, errno, "sys/fs/cgroup", NULL);
 	close(mnt);
 }
@@ -327,13 +251,13 @@ static void mount_cgroups(struct child *c, int sys)
 static int empty_directory(int sys)
 {
 	static const struct mount_option options[] = { { "mode", "0555" } };
-	int dir = open_beneath(sys, "fs/cgroup", RESOLVE_NO_XDEV), mnt;
+	int dir = mountfd_open(sys, "fs/cgroup", RESOLVE_NO_XDEV), mnt;
 
 	if (dir < 0)
 		return filesystem_new("tmpfs", options, 1, ATTR_SYSTEM | MOUNT_ATTR_RDONLY);
-	mnt = mount_copy(dir, "", false);
+	mnt = mountfd_copy(dir, "", false);
 	close(dir);
-	if (mnt >= 0 && mount_restrict(mnt, ATTR_SYSTEM | MOUNT_ATTR_RDONLY, false) < 0) {
+	if (mnt >= 0 && mountfd_restrict(mnt, ATTR_SYSTEM | MOUNT_ATTR_RDONLY, false) < 0) {
 		close(mnt);
 		return -1;
 	}
@@ -350,7 +274,7 @@ static void mask(struct child *c, int dir, const char *path, int sys)
 		return;
 	if (fstat(place, &st) < 0)
 		child_fail(c, errno, "masking ", path);
-	mnt = S_ISDIR(st.st_mode) ? empty_directory(sys) : mount_copy(c->dev, "null", false);
+	mnt = S_ISDIR(st.st_mode) ? empty_directory(sys) : mountfd_copy(c->dev, "null", false);
 	put(c, mnt, place, path);
 	close(mnt);
 }
@@ -361,43 +285,33 @@ static void make_read_only(struct child *c, int dir, const char *path)
 
 	if (place < 0)
 		return;
-	mnt = mount_copy(place, "", true);
-	if (mnt >= 0 && mount_restrict(mnt, ATTR_SYSTEM | MOUNT_ATTR_RDONLY, true) < 0)
+	mnt = mountfd_copy(place, "", true);
+	if (mnt >= 0 && mountfd_restrict(mnt, MOUNT_ATTR_RDONLY, true) < 0)
 		child_fail(c, errno, "making read-only ", path);
 	put(c, mnt, place, path);
 	close(mnt);
 }
 
-/* What the common runtimes hide and protect: state of the host that has no namespace. */
-static void protect_proc(struct child *c, int proc, int sys)
+static void protect(struct child *c, int sys)
 {
-	static const char *const masked[] = {
-		"acpi",	       "asound", "kcore",      "keys",	      "latency_stats",
-		"sched_debug", "scsi",	 "timer_list", "timer_stats",
-	};
-	static const char *const masked_sys[] = { "firmware", "devices/virtual/powercap" };
-	static const char *const read_only[] = { "bus", "fs", "irq", "sys", "sysrq-trigger" };
-
-	for (size_t i = 0; i < sizeof(masked) / sizeof(masked[0]); i++)
-		mask(c, proc, masked[i], sys);
-	for (size_t i = 0; i < sizeof(masked_sys) / sizeof(masked_sys[0]); i++)
-		mask(c, sys, masked_sys[i], sys);
-	for (size_t i = 0; i < sizeof(read_only) / sizeof(read_only[0]); i++)
-		make_read_only(c, proc, read_only[i]);
+	for (char *const *path = c->plan->masked; *path; path++)
+		mask(c, c->tree, *path, sys);
+	for (char *const *path = c->plan->readonly; *path; path++)
+		make_read_only(c, c->tree, *path);
 }
 
 static void mount_root(struct child *c)
 {
 	if (syscall(SYS_mount, NULL, "/", NULL, 1 << 14 | 1 << 18, NULL) < 0) // REC | PRIVATE
 		child_fail(c, errno, "namespaces: private mounts", NULL);
-	c->tree = mount_copy(AT_FDCWD, "", true);
+	c->tree = c->plan->layered ? root_assemble(c) : mountfd_copy(AT_FDCWD, "", true);
 	if (c->tree < 0)
 		child_fail(c, errno, "root: not in the monitor's mount namespace", NULL);
 	make_root_places(c);
-	if (c->plan->config->root_writable == ROOT_NONE &&
-	    mount_restrict(c->tree, MOUNT_ATTR_RDONLY, true) < 0)
+	if (c->plan->writable == ROOT_NONE &&
+	    mountfd_restrict(c->tree, MOUNT_ATTR_RDONLY, true) < 0)
 		child_fail(c, errno, "root.writable", NULL);
-	if (mount_place(c->tree, AT_FDCWD) < 0 || fchdir(c->tree) < 0)
+	if (mountfd_place(c->tree, AT_FDCWD) < 0 || fchdir(c->tree) < 0)
 		child_fail(c, errno, "root", NULL);
 }
 
@@ -411,7 +325,9 @@ void mounts_build(struct child *c)
 	sys = system_filesystem("sysfs", "/sys", ATTR_SYSTEM | MOUNT_ATTR_RDONLY);
 	put(c, sys, root_place(c, "sys"), "sys");
 	mount_dev(c);
-	protect_proc(c, proc, sys);
+	protect(c, sys);
+	for (size_t i = 0; i < c->plan->nmounts; i++)
+		mount_spec_put(c, &c->plan->mounts[i], c->tree);
 	mount_cgroups(c, sys);
 	close(proc);
 	close(sys);
@@ -428,7 +344,7 @@ void mounts_enter(struct child *c)
 
 void mounts_chroot(struct child *c)
 {
-	open_console(c, AT_FDCWD, "/dev/ptmx");
+	child_open_console(c, AT_FDCWD, "/dev/ptmx");
 	if (chroot(".") < 0 || chdir("/") < 0)
 		child_fail(c, errno, "root", NULL);
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,8 +12,12 @@
 
 #include "backends/argv.h"
 #include "backends/cgroup.h"
+#include "backends/container/mount_part.h"
+#include "backends/container/sysctl.h"
 #include "backends/seccomp.h"
 
+#define APPARMOR     "/sys/kernel/security/apparmor"
+#define SELINUX	     "/sys/fs/selinux/enforce"
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 /* Turns a pool of NUL-terminated strings into a vector; pool must not grow after this. */
@@ -22,12 +27,12 @@ static int pool_to_vector(const struct text *pool, char ***ret, struct err *e)
 	char **vector;
 
 	if (text_failed(pool))
-		return err_sys(e, ENOMEM, "init");
+		return err_sys(e, ENOMEM, "start");
 	for (size_t i = 0; i < pool->len; i += strlen(pool->data + i) + 1)
 		n++;
 	vector = calloc(n + 1, sizeof(*vector));
 	if (!vector)
-		return err_sys(e, ENOMEM, "init");
+		return err_sys(e, ENOMEM, "start");
 	n = 0;
 	for (size_t i = 0; i < pool->len; i += strlen(pool->data + i) + 1)
 		vector[n++] = pool->data + i;
@@ -50,6 +55,21 @@ static const char *env_value(const struct keyed *env, const char *key)
 	return NULL;
 }
 
+/* What a session says of a variable comes first, then init.env. */
+static const char *find_env(const struct plan *p, const char *key)
+{
+	const char *value = p->session ? env_value(&p->session->env, key) : NULL;
+
+	return value ? value : env_value(&p->config->env, key);
+}
+
+static void add_env(struct plan *p, const struct keyed *env, const struct keyed *over)
+{
+	for (size_t i = 0; i < env->n; i++)
+		if (!over || !env_value(over, env->entries[i].key))
+			pool_add(&p->env_pool, env->entries[i].key, "=", env->entries[i].value);
+}
+
 /*
  * The environment: init.env, and where it does not say otherwise PATH (the usual six
  * directories), HOME (/root for uid 0, else /), TERM=xterm (init has a terminal), HOSTNAME, and
@@ -57,27 +77,27 @@ static const char *env_value(const struct keyed *env, const char *key)
  */
 static int make_env(struct plan *p, struct err *e)
 {
-	const struct keyed *env = &p->config->env;
 	const struct {
 		const char *key, *value;
 	} defaults[] = {
-		{ "PATH", DEFAULT_PATH },     { "HOME", p->config->user.uid == 0 ? "/root" : "/" },
+		{ "PATH", DEFAULT_PATH },     { "HOME", p->user.uid == 0 ? "/root" : "/" },
 		{ "TERM", "xterm" },	      { "HOSTNAME", p->hostname },
 		{ "container", "machinefs" },
 	};
 
 	for (size_t i = 0; i < sizeof(defaults) / sizeof(defaults[0]); i++)
-		if (!env_value(env, defaults[i].key))
+		if (!find_env(p, defaults[i].key))
 			pool_add(&p->env_pool, defaults[i].key, "=", defaults[i].value);
-	for (size_t i = 0; i < env->n; i++)
-		pool_add(&p->env_pool, env->entries[i].key, "=", env->entries[i].value);
+	add_env(p, &p->config->env, p->session ? &p->session->env : NULL);
+	if (p->session)
+		add_env(p, &p->session->env, NULL);
 	return pool_to_vector(&p->env_pool, &p->env, e);
 }
 
 /* Where to find argv[0]: a name with a slash as it is, any other in each directory of PATH. */
 static int make_paths(struct plan *p, struct err *e)
 {
-	const char *dirs = env_value(&p->config->env, "PATH");
+	const char *dirs = find_env(p, "PATH");
 
 	if (strchr(p->argv[0], '/')) {
 		pool_add(&p->path_pool, "", "", p->argv[0]);
@@ -97,15 +117,14 @@ static int make_paths(struct plan *p, struct err *e)
 	return pool_to_vector(&p->path_pool, &p->paths, e);
 }
 
-static int make_argv(struct plan *p, struct err *e)
+static int make_argv(struct plan *p, const char *line, struct err *e)
 {
-	const char *init = p->config->init;
 	int r;
 
-	if (!init || !init[0])
-		return err_set(e, -EINVAL, "init: no command is set");
-	r = argv_split(init, &p->argv, e);
-	return r < 0 ? err_prefix(e, "init: ") : 0;
+	if (!line || !line[0])
+		return err_set(e, -EINVAL, "%s: no command is set", p->names->command);
+	r = argv_split(line, &p->argv, e);
+	return r < 0 ? err_prefix(e, "%s: ", p->names->command) : 0;
 }
 
 static int make_filter(struct plan *p, const struct engine_host *host, struct err *e)
@@ -120,7 +139,9 @@ static int make_filter(struct plan *p, const struct engine_host *host, struct er
 static int take_descriptors(struct plan *p, const struct engine_host *host, struct err *e)
 {
 	p->root = host->fd[ENGINE_FD_ROOT];
-	if (p->root < 0)
+	p->layer = host->fd[ENGINE_FD_LAYER];
+	p->place = p->layered ? p->layer : p->root;
+	if (p->root < 0 || p->place < 0)
 		return err_set(e, -EINVAL, "root: no directory is set");
 	p->birth_group = host->fd[ENGINE_FD_CGROUP_V2];
 	p->joined = -1;
@@ -177,6 +198,82 @@ static int find_groups(struct plan *p, struct err *e)
 	return pool_to_vector(&p->group_pool, &p->groups, e);
 }
 
+/* "net.ipv4.ip_forward" is the file sys/net/ipv4/ip_forward below /proc. */
+static int make_sysctls(struct plan *p, struct err *e)
+{
+	const struct keyed *k = &p->config->sysctl;
+
+	for (size_t i = 0; i < k->n; i++) {
+		const char *name = k->entries[i].key;
+		size_t from;
+
+		if (!(sysctl_namespace(name) & p->namespaces))
+			return err_set(e, -EINVAL,
+				       "sysctl: %s is the host's, since the container has no "
+				       "namespace of its own for it",
+				       name);
+		text_add(&p->sysctl_pool, "/proc/sys/");
+		from = p->sysctl_pool.len;
+		pool_add(&p->sysctl_pool, name, "", "");
+		for (size_t at = from; at < p->sysctl_pool.len; at++)
+			if (p->sysctl_pool.data[at] == '.')
+				p->sysctl_pool.data[at] = '/';
+		pool_add(&p->sysctl_pool, "", "", k->entries[i].value);
+	}
+	return pool_to_vector(&p->sysctl_pool, &p->sysctls, e);
+}
+
+static int make_rlimits(struct plan *p, struct err *e)
+{
+	const struct keyed *k = &p->config->rlimit;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < k->n && p->nrlimits < RLIMITS_MAX; i++)
+		r = rlimit_parse(k->entries[i].key, k->entries[i].value, &p->rlimits[p->nrlimits++],
+				 e);
+	return r < 0 ? err_prefix(e, "rlimit: ") : 0;
+}
+
+/* Paths below the root. */
+static int make_paths_list(const char *words, struct text *pool, char ***ret, struct err *e)
+{
+	for (const char *w = words ? words : ""; *w; w += strcspn(w, " "), w += *w == ' ') {
+		size_t n = strcspn(w, " ");
+
+		text_add_bytes(pool, w + 1, n - 1);
+		text_add_bytes(pool, "", 1);
+	}
+	return pool_to_vector(pool, ret, e);
+}
+
+static int make_mounts(struct plan *p, struct engine_host *host, struct err *e)
+{
+	const struct parts *parts = &host->config->parts[PART_MOUNT];
+	int r = 0;
+
+	if (parts->n && !(p->namespaces & NS_MOUNT))
+		return err_set(e, -EINVAL, "mount: the container has no mount namespace");
+	p->mounts = calloc(parts->n + 1, sizeof(*p->mounts));
+	if (!p->mounts)
+		return err_sys(e, ENOMEM, "mount");
+	for (size_t i = 0; r == 0 && i < parts->n; i++) {
+		r = mount_spec_init(&p->mounts[i], host, &parts->list[i], e);
+		p->nmounts += r == 0;
+	}
+	return r;
+}
+
+static int make_confinement(struct plan *p, struct err *e)
+{
+	int r = make_sysctls(p, e);
+
+	if (r == 0)
+		r = make_paths_list(p->config->masked, &p->masked_pool, &p->masked, e);
+	if (r == 0)
+		r = make_paths_list(p->config->readonly_paths, &p->readonly_pool, &p->readonly, e);
+	return r;
+}
+
 static bool oom_protected(void)
 {
 	char text[16] = "";
@@ -192,48 +289,138 @@ static bool oom_protected(void)
 
 static int check(const struct plan *p, struct err *e)
 {
-	const struct container_config *config = p->config;
-
-	if (config->root_writable == ROOT_NONE && !(p->namespaces & NS_MOUNT))
+	if (p->writable != ROOT_DIRECT && !(p->namespaces & NS_MOUNT))
 		return err_set(e, -EINVAL,
-			       "root.writable: none needs a mount namespace, see namespaces");
-	if (config->cwd && config->cwd[0] && config->cwd[0] != '/')
-		return err_set(e, -EINVAL, "init.cwd: not an absolute path");
+			       "root.writable: %s needs a mount namespace, see namespaces",
+			       p->writable == ROOT_NONE ? "none" : "an overlay");
+	if (p->writable == ROOT_DIRECT && p->image)
+		return err_set(e, -EINVAL,
+			       "root.writable: an image is shared: overlay or none, not direct");
+	if (p->layered && geteuid() != 0)
+		return err_set(e, -ENXIO,
+			       "root: an image or an overlay takes a daemon of root's here");
+	if (p->joined_namespaces && (p->namespaces & NS_USER))
+		return err_set(e, -EINVAL,
+			       "namespaces.join: not with a user namespace, whose root has no "
+			       "power over another's namespaces");
+	if (p->config->apparmor && *p->config->apparmor && access(APPARMOR, F_OK) < 0)
+		return err_set(e, -ENXIO, "apparmor: this kernel has it not, or not enabled");
+	if (p->config->selinux && *p->config->selinux && access(SELINUX, F_OK) < 0)
+		return err_set(e, -ENXIO, "selinux: this kernel has it not, or not enabled");
+	if (p->cwd && p->cwd[0] && p->cwd[0] != '/')
+		return err_set(e, -EINVAL, "%s: not an absolute path", p->names->cwd);
 	return 0;
 }
 
-int plan_init(struct plan *p, const struct engine_host *host, struct err *e)
+static void plan_begin(struct plan *p, const struct engine_host *host)
 {
-	int r;
-
 	*p = (struct plan){ .config = &host->config->container };
 	p->namespaces = p->config->namespaces;
+	p->image = p->config->root && !strncmp(p->config->root, "image ", 6);
+	p->writable = p->config->root_writable;
+	if (p->writable == ROOT_AUTO)
+		p->writable = p->image ? ROOT_OVERLAY : ROOT_DIRECT;
+	p->layered = p->image || p->writable == ROOT_OVERLAY;
 	/* Nobody but root is root in a container without being somebody else outside. */
 	if (host->uid != 0)
 		p->namespaces |= NS_USER;
 	p->hostname =
 		p->config->hostname && p->config->hostname[0] ? p->config->hostname : host->name;
-	p->reset_oom = oom_protected();
-	r = check(p, e);
+	snprintf(p->oom_score, sizeof(p->oom_score), "%lld", (long long)p->config->oom_score);
+	p->reset_oom = oom_protected() || p->config->oom_score != 0;
+	for (int i = 0; i < 3; i++) {
+		static const uint64_t bits[] = { NS_NET, NS_IPC, NS_UTS };
+
+		p->join[i] = host->fd[ENGINE_FD_NET_NS + i];
+		if (p->join[i] >= 0)
+			p->joined_namespaces |= bits[i];
+	}
+	p->namespaces &= ~p->joined_namespaces;
+}
+
+/* What every process needs, whatever it is to execute. */
+static int plan_fill(struct plan *p, const struct engine_host *host, const char *line,
+		     struct err *e)
+{
+	int r = check(p, e);
+
 	if (r == 0)
 		r = take_descriptors(p, host, e);
 	if (r == 0)
-		r = find_groups(p, e);
-	if (r == 0)
-		r = make_argv(p, e);
+		r = make_argv(p, line, e);
 	if (r == 0)
 		r = make_env(p, e);
 	if (r == 0)
 		r = make_paths(p, e);
+	if (r == 0)
+		r = make_rlimits(p, e);
 	if (r == 0)
 		r = make_filter(p, host, e);
 	if (r == 0)
 		r = cred_find(host->uid, host->gid, &p->owner, e);
 	if (r == 0 && (p->namespaces & NS_USER))
 		r = usermap_make(&p->config->user_map, &p->owner, &p->map, e);
+	return r;
+}
+
+int plan_init(struct plan *p, struct engine_host *host, struct err *e)
+{
+	static const struct plan_names names = { "init", "init.user", "init.cwd" };
+	int r;
+
+	plan_begin(p, host);
+	p->names = &names;
+	p->user = p->config->user;
+	p->cwd = p->config->cwd;
+	r = plan_fill(p, host, p->config->init, e);
+	p->waits = (p->namespaces & NS_USER) || host->config->parts[PART_NIC].n > 0;
+	if (r == 0)
+		r = find_groups(p, e);
+	if (r == 0)
+		r = make_confinement(p, e);
+	if (r == 0)
+		r = make_mounts(p, host, e);
 	if (r < 0)
 		plan_free(p);
 	return r;
+}
+
+int plan_init_session(struct plan *p, const struct engine_host *host, const struct exec_spec *s,
+		      struct err *e)
+{
+	static const struct plan_names names = { "argv", "user", "cwd" };
+	int r;
+
+	plan_begin(p, host);
+	p->names = &names;
+	p->session = s;
+	p->user = s->user;
+	p->cwd = s->cwd;
+	r = plan_fill(p, host, s->argv, e);
+	for (unsigned i = 0; r == 0 && i < s->ngroups && p->cgroup_count < ENGINE_CGROUP_MAX; i++)
+		p->cgroups[p->cgroup_count++] = s->groups[i];
+	if (r < 0)
+		plan_free(p);
+	return r;
+}
+
+uint64_t plan_clone_flags(uint64_t namespaces)
+{
+	static const struct {
+		uint64_t namespace;
+		uint64_t flag;
+	} flags[] = {
+		{ NS_PID, CLONE_NEWPID },   { NS_MOUNT, CLONE_NEWNS },
+		{ NS_NET, CLONE_NEWNET },   { NS_UTS, CLONE_NEWUTS },
+		{ NS_IPC, CLONE_NEWIPC },   { NS_CGROUP, CLONE_NEWCGROUP },
+		{ NS_USER, CLONE_NEWUSER }, { NS_TIME, CLONE_NEWTIME },
+	};
+	uint64_t all = 0;
+
+	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
+		if (namespaces & flags[i].namespace)
+			all |= flags[i].flag;
+	return all;
 }
 
 void plan_free(struct plan *p)
@@ -241,11 +428,20 @@ void plan_free(struct plan *p)
 	argv_free(p->argv);
 	free(p->env);
 	free(p->paths);
+	for (size_t i = 0; i < p->nmounts; i++)
+		mount_spec_free(&p->mounts[i]);
+	free(p->mounts);
 	free(p->groups);
+	free(p->sysctls);
+	free(p->masked);
+	free(p->readonly);
 	free(p->filter);
 	usermap_free(&p->map);
 	text_free(&p->env_pool);
 	text_free(&p->path_pool);
 	text_free(&p->group_pool);
+	text_free(&p->sysctl_pool);
+	text_free(&p->masked_pool);
+	text_free(&p->readonly_pool);
 	*p = (struct plan){ 0 };
 }

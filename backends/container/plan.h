@@ -1,5 +1,5 @@
 /*
- * struct plan: everything a container's first process needs, worked out before it is cloned.
+ * struct plan: everything that a process of a container needs, worked out before it is cloned.
  *
  * The engine may run on one thread of many, so between clone3 and execve the child may touch
  * only memory that was there before and make system calls: no allocation, no stdio, none of the
@@ -12,32 +12,62 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "backends/container/rlimit.h"
 #include "backends/container/usermap.h"
 #include "backends/cred.h"
 #include "backends/engine.h"
 #include "backends/err.h"
 #include "backends/text.h"
 
+struct layer;
+struct mount_spec;
 struct sock_filter;
+
+/* Of the settings that say what to execute, as refusals are to name them. */
+struct plan_names {
+	const char *command, *user, *cwd;
+};
 
 struct plan {
 	const struct container_config *config; /* the host's */
-	uint64_t namespaces;		       /* as configured, and with NS_USER if it must be */
+	const struct exec_spec *session;       /* NULL: the first process */
+	const struct plan_names *names;
+	struct init_user user;
+	const char *cwd;     /* as the settings and the session have them, which outlive the plan */
+	uint64_t namespaces; /* as configured, and with NS_USER if it must be */
 	char **argv;
 	char **env;   /* NULL-terminated, as are: */
 	char **paths; /* what to try to execute, in this order */
 	const char *hostname;
-	int root;			/* O_PATH, the host's */
+	bool waits;	    /* the child, until the parent has prepared its namespaces */
+	int root;	    /* the host's: a directory, or a file system's file */
+	int layer;	    /* the host's: the directory of what it writes, or -1 */
+	struct layer *kept; /* what is in it, opened by root_send(); the engine's */
+	int place;	    /* the directory that the root is mounted on, or is: one of these two */
+	enum root_writable writable;	/* not ROOT_AUTO */
+	bool image;			/* the root is one */
+	bool layered;			/* it is made of mounts: see root.h */
 	int cgroups[ENGINE_CGROUP_MAX]; /* the host's */
 	int birth_group;		/* the host's; init is cloned into it, or -1 */
 	int joined;			/* the index in cgroups of what it need not join, or -1 */
 	int cgroup_count;
-	bool cgroup_v2; /* there is only version 2 */
-	char **groups;	/* what to show of them: pairs of name and host directory */
-	bool reset_oom; /* the monitor is protected from the OOM killer; init must not be */
+	bool cgroup_v2;	    /* there is only version 2 */
+	char **groups;	    /* what to show of them: pairs of name and host directory */
+	bool reset_oom;	    /* the score that is to be is not the monitor's */
+	char oom_score[16]; /* as text */
 
 	struct cred owner;  /* of whom init is made, unless he is root */
 	struct usermap map; /* of the user namespace */
+
+	struct mount_spec *mounts;
+	size_t nmounts;
+	char **sysctls; /* pairs of path, below the host's /proc, and value */
+	char **masked;	/* paths without their first slash, as are: */
+	char **readonly;
+	struct container_rlimit rlimits[RLIMITS_MAX];
+	int nrlimits;
+	int join[3]; /* the host's; namespaces to enter, or -1 */
+	uint64_t joined_namespaces;
 
 	struct sock_filter *filter; /* NULL without seccomp */
 	unsigned short filter_count;
@@ -45,10 +75,19 @@ struct plan {
 	struct text env_pool; /* the strings that env points to */
 	struct text path_pool;
 	struct text group_pool;
+	struct text sysctl_pool, masked_pool, readonly_pool;
 };
 
 /* Refusals name the attribute that is at fault. On failure *p needs no plan_free(). */
-int plan_init(struct plan *p, const struct engine_host *host, struct err *e);
+int plan_init(struct plan *p, struct engine_host *host, struct err *e);
+/*
+ * Likewise for a session. The user namespace is there already, and with it its map; what it may not
+ * do about groups is as the map has it.
+ */
+int plan_init_session(struct plan *p, const struct engine_host *host, const struct exec_spec *s,
+		      struct err *e);
+/* CLONE_NEW* for enum namespace_bit. */
+uint64_t plan_clone_flags(uint64_t namespaces);
 void plan_free(struct plan *p);
 
 #endif

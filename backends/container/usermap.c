@@ -4,14 +4,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
+
+#include "backends/command.h"
 
 /* The kernel takes 340 lines in a map. */
 #define RANGES_MAX 340
@@ -212,78 +210,35 @@ static int write_proc(pid_t pid, const char *file, const char *text, struct err 
 	return n < 0 ? err_sys(e, saved, "user.map: %s", file) : 0;
 }
 
-/* Runs it with all signals as at the birth of a process; what it says goes to `said`. */
-static int run(char *const argv[], int said, struct err *e)
-{
-	static char *const env[] = { NULL };
-	posix_spawn_file_actions_t files;
-	posix_spawnattr_t attributes;
-	int status = 0, rc;
-	sigset_t set;
-	pid_t pid;
-
-	posix_spawn_file_actions_init(&files);
-	posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDWR, 0);
-	posix_spawn_file_actions_adddup2(&files, said, 1);
-	posix_spawn_file_actions_adddup2(&files, said, 2);
-	posix_spawnattr_init(&attributes);
-	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-	sigemptyset(&set);
-	posix_spawnattr_setsigmask(&attributes, &set);
-	sigaddset(&set, SIGPIPE);
-	posix_spawnattr_setsigdefault(&attributes, &set);
-	rc = posix_spawn(&pid, argv[0], &files, &attributes, argv, env);
-	posix_spawn_file_actions_destroy(&files);
-	posix_spawnattr_destroy(&attributes);
-	if (rc == ENOENT)
-		return err_set(e, -ENXIO,
-			       "user.map: %s is missing (Debian: uidmap); without it only the "
-			       "owner himself can be mapped",
-			       argv[0]);
-	if (rc)
-		return err_sys(e, rc, "user.map: %s", argv[0]);
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return err_sys(e, errno, "user.map: %s", argv[0]);
-	return status ? -EPERM : 0;
-}
-
-static int explain(const char *program, int said, struct err *e)
-{
-	struct text words = TEXT_INIT;
-
-	if (lseek(said, 0, SEEK_SET) == 0)
-		text_read_fd(&words, said);
-	err_set(e, -EPERM, "user.map: %s refuses: %.*s", program,
-		(int)strcspn(text_str(&words), "\n"), text_str(&words));
-	text_free(&words);
-	return -EPERM;
-}
-
 /* PROGRAM PID, and then each number of the map, as a word of its own. */
 static int help(const char *program, pid_t pid, const struct text *map, struct err *e)
 {
 	char *argv[3 * RANGES_MAX + 3] = { (char *)program }, number[16], *save = NULL;
 	char *copy = strdup(text_str(map));
-	int said = memfd_create("said", MFD_CLOEXEC), rc;
+	struct text said = TEXT_INIT;
 	size_t n = 1;
+	int rc;
 
-	if (!copy || said < 0) {
-		rc = err_sys(e, copy ? errno : ENOMEM, "user.map");
-		goto out;
-	}
+	if (!copy)
+		return err_sys(e, ENOMEM, "user.map");
 	snprintf(number, sizeof(number), "%d", (int)pid);
 	argv[n++] = number;
 	for (char *word = strtok_r(copy, " \n", &save); word && n < 3 * RANGES_MAX + 2;
 	     word = strtok_r(NULL, " \n", &save))
 		argv[n++] = word;
-	rc = run(argv, said, e);
-	if (rc == -EPERM)
-		rc = explain(program, said, e);
-out:
+	rc = command_run(argv, &said, e);
+	if (rc == -ENOENT)
+		err_set(e, rc = -ENXIO,
+			"user.map: %s is missing (Debian: uidmap); without it only the owner "
+			"himself "
+			"can be mapped",
+			program);
+	else if (rc < 0)
+		err_prefix(e, "user.map: ");
+	else if (rc)
+		rc = err_set(e, -EPERM, "user.map: %s refuses: %s", program, text_str(&said));
 	free(copy);
-	if (said >= 0)
-		close(said);
+	text_free(&said);
 	return rc;
 }
 

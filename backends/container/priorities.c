@@ -1,0 +1,59 @@
+/* What a process of a container may use, beyond its control group: child's side; see child.h. */
+#include "backends/container/child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/ioprio.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* It takes effect at execve. A session's /proc is the container's: there is none to trust. */
+static void set_label(struct child *c, const char *path, const char *prefix, const char *label)
+{
+	char text[300] = "";
+	int fd;
+
+	if (!label || !*label || c->plan->session)
+		return;
+	child_append(text, sizeof(text), prefix);
+	child_append(text, sizeof(text), label);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		child_fail(c, errno, *prefix ? "apparmor" : "selinux", NULL);
+	child_write(c, fd, text, *prefix ? "apparmor" : "selinux");
+	close(fd);
+}
+
+void child_set_priorities(struct child *c)
+{
+	static const int policies[] = {
+		[SCHEDULER_OTHER] = SCHED_OTHER,
+		[SCHEDULER_BATCH] = SCHED_BATCH,
+		[SCHEDULER_IDLE] = SCHED_IDLE,
+	};
+	const struct container_config *config = c->plan->config;
+	const struct sched_param none = { 0 };
+
+	if (config->scheduler != SCHEDULER_OTHER &&
+	    syscall(SYS_sched_setscheduler, 0, policies[config->scheduler], &none) < 0)
+		child_fail(c, errno, "cpu.scheduler", NULL);
+	if (config->nice && setpriority(PRIO_PROCESS, 0, (int)config->nice) < 0)
+		child_fail(c, errno, "cpu.nice", NULL);
+	if (config->io_priority != IOPRIO_BE_NORM &&
+	    syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0,
+		    IOPRIO_PRIO_VALUE(IOPRIO_CLASS_BE, (int)config->io_priority)) < 0)
+		child_fail(c, errno, "io.priority", NULL);
+	set_label(c, "/proc/self/attr/exec", "exec ", config->apparmor);
+	set_label(c, "/proc/self/attr/exec", "", config->selinux);
+}
+
+void child_set_rlimits(struct child *c)
+{
+	for (int i = 0; i < c->plan->nrlimits; i++)
+		if (syscall(SYS_prlimit64, 0, c->plan->rlimits[i].resource,
+			    &c->plan->rlimits[i].value, NULL) < 0)
+			child_fail(c, errno, "rlimit: more than the daemon may give", NULL);
+}

@@ -1,0 +1,79 @@
+/*
+ * Who a process of a container is to be: user, capabilities, no_new_privs, the filter. Child's
+ * side; see child.h.
+ */
+#include "backends/container/child.h"
+
+#include <errno.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Not the C library's set*id(): those would signal threads that this process does not have. */
+void child_become(struct child *c, uid_t uid, gid_t gid)
+{
+	if (!c->plan->map.deny_setgroups && syscall(SYS_setgroups, 0, NULL) < 0)
+		child_fail(c, errno, c->plan->names->user, ": dropping groups");
+	if (syscall(SYS_setresgid, gid, gid, gid) < 0)
+		child_fail(c, errno, c->plan->names->user, ": the gid");
+	if (syscall(SYS_setresuid, uid, uid, uid) < 0)
+		child_fail(c, errno, c->plan->names->user, ": the uid");
+}
+
+static void set_capabilities(struct child *c, uint64_t mask)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2] = { 0 };
+
+	for (int i = 0; i < 2; i++)
+		data[i].effective = data[i].permitted = (uint32_t)(mask >> 32 * i);
+	if (syscall(SYS_capset, &header, data) < 0)
+		child_fail(c, errno, "capabilities: not all of them are the monitor's to give",
+			   NULL);
+}
+
+static void drop_bounding(struct child *c)
+{
+	for (unsigned long n = 0; n < 64; n++) {
+		if (c->plan->config->capabilities >> n & 1)
+			continue;
+		if (prctl(PR_CAPBSET_DROP, n, 0, 0, 0) < 0) {
+			if (errno == EINVAL) // behind the last one of this kernel
+				break;
+			child_fail(c, errno, "capabilities: bounding set", NULL);
+		}
+	}
+}
+
+void child_install_filter(struct child *c)
+{
+	struct sock_fprog program = { .len = c->plan->filter_count, .filter = c->plan->filter };
+
+	if (c->plan->filter && syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) < 0)
+		child_fail(c, errno, "seccomp", NULL);
+}
+
+void child_drop_privileges(struct child *c)
+{
+	const struct container_config *config = c->plan->config;
+	uint64_t admin = UINT64_C(1) << CAP_SYS_ADMIN;
+
+	drop_bounding(c);
+	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
+		child_fail(c, errno, "capabilities", NULL);
+	child_become(c, c->plan->user.uid, c->plan->user.gid);
+	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
+		child_fail(c, errno, "capabilities: ambient set", NULL);
+	if (config->no_new_privs) {
+		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+			child_fail(c, errno, "no_new_privs", NULL);
+	} else if (c->plan->filter) {
+		set_capabilities(c, config->capabilities | admin);
+		child_install_filter(c);
+	}
+	set_capabilities(c, config->capabilities);
+}

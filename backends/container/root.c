@@ -1,0 +1,233 @@
+/* A container's root made of mounts: see root.h; the kernel's overlayfs documentation. */
+#include "backends/container/root.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "backends/container/loopdev.h"
+#include "backends/container/mountfd.h"
+#include "backends/container/quota.h"
+#include "backends/container/report.h"
+
+/* ---- the monitor's side ---- */
+
+static bool mapped(const struct plan *p)
+{
+	return p->image && p->namespaces & NS_USER;
+}
+
+static int map(int mnt, int userns, const char *what, struct err *e)
+{
+	if (mountfd_map(mnt, userns) == 0)
+		return 0;
+	if (errno == EINVAL || errno == EOPNOTSUPP || errno == ENOSYS)
+		return err_set(
+			e, -ENXIO,
+			"root: in a user namespace %s needs a file system that can be mounted "
+			"with its map, which this one cannot be by this kernel",
+			what);
+	return err_sys(e, errno, "root: mounting %s with the map of users", what);
+}
+
+/* The file's loop device goes with its mount. */
+static int mount_file(int file, struct err *e)
+{
+	char head[4] = "", device[32];
+	int loop, mnt = -1, rc;
+
+	rc = loopdev_attach(file, true, device, &loop, e);
+	if (rc < 0)
+		return err_prefix(e, "root: ");
+	if (pread(file, head, sizeof(head), 0) == sizeof(head))
+		mnt = mountfd_new(memcmp(head, "hsqs", 4) ? "erofs" : "squashfs", device,
+				  (struct mount_option[]){ { "ro", NULL } }, 1,
+				  MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV);
+	rc = mnt < 0 ? err_set(e, errno == ENODEV ? -ENXIO : -EIO,
+			       "root: this kernel cannot mount the image: %s", strerror(errno))
+		     : mnt;
+	close(loop);
+	return rc;
+}
+
+static int mount_lower(const struct plan *p, int userns, struct err *e)
+{
+	struct stat st;
+	int mnt, rc = 0;
+
+	if (fstat(p->root, &st) == 0 && S_ISREG(st.st_mode))
+		mnt = mount_file(p->root, e);
+	else if ((mnt = mountfd_copy(p->root, "", false)) < 0)
+		mnt = err_sys(e, errno, "root");
+	if (mnt < 0)
+		return mnt;
+	if (mapped(p))
+		rc = map(mnt, userns, "an image", e);
+	if (rc == 0 && mountfd_restrict(mnt, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV, false) < 0)
+		rc = err_sys(e, errno, "root: read-only");
+	if (rc == 0)
+		return mnt;
+	close(mnt);
+	return rc;
+}
+
+/* Who is root inside is whom on disk? */
+static uid_t root_id(const struct plan *p, const struct text *ids)
+{
+	unsigned container, host, count;
+
+	if (!(p->namespaces & NS_USER) || p->image)
+		return 0;
+	for (const char *line = text_str(ids); *line; line += strcspn(line, "\n") + 1)
+		if (sscanf(line, "%u %u %u", &container, &host, &count) == 3 && container == 0)
+			return host;
+	return 0;
+}
+
+/* An overlay's root has the owner and mode of its upper directory. */
+static int make_upper(int layer, int lower)
+{
+	struct stat st;
+	int fd, rc = 0;
+
+	if (fstat(lower, &st) < 0)
+		return -errno;
+	/* By another name first: one that was left by half is none. */
+	if (faccessat(layer, "upper", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		return 0;
+	if (mkdirat(layer, "upper.new", 0700) < 0 && errno != EEXIST)
+		return -errno;
+	fd = openat(layer, "upper.new", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0 || fchown(fd, st.st_uid, st.st_gid) < 0 || fchmod(fd, st.st_mode & 07777) < 0 ||
+	    renameat(layer, "upper.new", layer, "upper") < 0)
+		rc = -errno;
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}
+
+static int make_layer(const struct plan *p, int layer, struct err *e)
+{
+	uid_t uid = root_id(p, &p->map.uids);
+	gid_t gid = root_id(p, &p->map.gids);
+	int lower = mountfd_copy(p->root, "", false), rc;
+	struct stat st;
+
+	/* Of a file system's file it is enough to be the usual. */
+	if (lower >= 0 && fstat(lower, &st) == 0 && !S_ISDIR(st.st_mode)) {
+		close(lower);
+		lower = openat(layer, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	}
+	rc = lower < 0 ? -errno : make_upper(layer, lower);
+	if (rc == 0 && ((mkdirat(layer, "lower", 0755) < 0 && errno != EEXIST) ||
+			(mkdirat(layer, "work", 0755) < 0 && errno != EEXIST) ||
+			fchownat(layer, "work", uid, gid, AT_SYMLINK_NOFOLLOW) < 0))
+		rc = -errno;
+	if (lower >= 0)
+		close(lower);
+	return rc < 0 ? err_sys(e, -rc, "root.writable: the container's layer") : 0;
+}
+
+static int mount_layer(const struct plan *p, int userns, struct err *e)
+{
+	struct layer *l = p->kept;
+	int rc = layer_open(p->layer, &p->config->quota, l, e), mnt;
+
+	if (rc == 0)
+		rc = make_layer(p, l->dir, e);
+	if (rc < 0)
+		return rc;
+	layer_begin(l);
+	mnt = layer_mount(l);
+	if (mnt < 0)
+		return err_sys(e, errno, "root.writable: the container's layer");
+	rc = mapped(p) ? map(mnt, userns, "its layer", e) : 0;
+	if (rc == 0)
+		return mnt;
+	close(mnt);
+	return rc;
+}
+
+int root_send(const struct plan *p, pid_t child, int socket, struct err *e)
+{
+	const struct child_report go = { 0 };
+	int fds[2] = { -1, -1 }, userns = -1, rc = 0;
+	char path[64];
+
+	if (mapped(p)) {
+		snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)child);
+		userns = open(path, O_RDONLY | O_CLOEXEC);
+		if (userns < 0)
+			return err_sys(e, errno, "root: the container's user namespace");
+	}
+	fds[0] = mount_lower(p, userns, e);
+	rc = fds[0] < 0 ? fds[0] : 0;
+	if (rc == 0 && p->writable == ROOT_OVERLAY) {
+		fds[1] = mount_layer(p, userns, e);
+		rc = fds[1] < 0 ? fds[1] : 0;
+	}
+	/* If it is gone, it has said why. */
+	if (rc == 0)
+		report_send(socket, &go, fds, fds[1] < 0 ? 1 : 2);
+	for (int i = 0; i < 2; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+	if (userns >= 0)
+		close(userns);
+	return rc;
+}
+
+/* ---- the child's side ---- */
+
+static void put(struct child *c, int mnt, int place, const char *name)
+{
+	if (place == -1 || mountfd_place(mnt, place) < 0)
+		child_fail(c, errno, "root: mounting ", name);
+}
+
+static int overlay(struct child *c)
+{
+	static const struct mount_option options[] = {
+		{ "lowerdir", "lower" },
+		{ "upperdir", "upper" },
+		{ "workdir", "work" },
+		{ "userxattr", NULL },
+	};
+	bool user = c->plan->namespaces & NS_USER;
+	/* In a user namespace it cannot use trusted.* to say what is hidden. */
+	int mnt = mountfd_new("overlay", "overlay", options, user ? 4 : 3, 0);
+
+	if (mnt < 0 && errno == ENODEV)
+		child_refuse(c, ENXIO, "root.writable: this kernel has no overlayfs", NULL);
+	if (mnt < 0 && user && (errno == EINVAL || errno == EPERM))
+		child_refuse(c, ENXIO,
+			     "root.writable: this kernel makes no overlay in a user namespace on "
+			     "this file system",
+			     NULL);
+	if (mnt < 0)
+		child_fail(c, errno, "root.writable: overlay", NULL);
+	return mnt;
+}
+
+int root_assemble(struct child *c)
+{
+	int count = c->plan->writable == ROOT_OVERLAY ? 2 : 1, fds[2] = { -1, -1 };
+	struct child_report go;
+
+	if (report_receive(c->socket, &go, fds, count) != 1 || fds[0] < 0)
+		child_refuse(c, EIO, "root: the monitor is gone", NULL);
+	if (count == 1)
+		return fds[0];
+	put(c, fds[1], AT_FDCWD, "the layer");
+	if (fchdir(fds[1]) < 0)
+		child_fail(c, errno, "root: entering the layer", NULL);
+	put(c, fds[0], mountfd_open(fds[1], "lower", 0), "what is below");
+	close(fds[0]);
+	close(fds[1]);
+	return overlay(c);
+}

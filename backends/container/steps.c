@@ -1,0 +1,163 @@
+/*
+ * Steps that every process of a container goes through on its way to execve, whether it is the
+ * first one (child.c) or a session's (enter.c). See child.h for what they may not do.
+ */
+#include "backends/container/child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/keyctl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "backends/container/mount_part.h"
+
+void child_append(char *out, size_t size, const char *s)
+{
+	size_t at = strnlen(out, size - 1);
+
+	while (at < size - 1 && s && *s)
+		out[at++] = *s++;
+	out[at] = '\0';
+}
+
+static _Noreturn void report_failure(struct child *c, int errnum, bool whole, const char *what,
+				     const char *detail)
+{
+	struct child_report report = { .errnum = errnum ? errnum : EIO, .whole = whole };
+
+	child_append(report.text, sizeof(report.text), what);
+	child_append(report.text, sizeof(report.text), detail);
+	report_send(c->socket, &report, NULL, 0);
+	_exit(1);
+}
+
+_Noreturn void child_fail(struct child *c, int errnum, const char *what, const char *detail)
+{
+	report_failure(c, errnum, false, what, detail);
+}
+
+_Noreturn void child_refuse(struct child *c, int errnum, const char *what, const char *detail)
+{
+	report_failure(c, errnum, true, what, detail);
+}
+
+void child_write(struct child *c, int fd, const char *text, const char *what)
+{
+	if (write(fd, text, strlen(text)) < 0)
+		child_fail(c, errno, what, NULL);
+}
+
+void child_join_cgroups(struct child *c)
+{
+	for (int i = 0; i < c->plan->cgroup_count; i++)
+		if (i != c->plan->joined)
+			child_write(c, c->plan->cgroups[i], "0", "joining the control group");
+}
+
+/* The lowest that is to stay and is not below from; ~0u: there is none. */
+static unsigned int next_kept(const struct child *c, unsigned int from)
+{
+	unsigned int best = ~0u;
+
+	if ((unsigned int)c->socket >= from)
+		best = (unsigned int)c->socket;
+	for (size_t i = 0; i < c->plan->nmounts; i++) {
+		unsigned int fd = (unsigned int)c->plan->mounts[i].mnt;
+
+		if (c->plan->mounts[i].mnt >= 0 && fd >= from && fd < best)
+			best = fd;
+	}
+	return best;
+}
+
+void child_close_descriptors(struct child *c)
+{
+	unsigned int from = 3, kept;
+
+	do {
+		kept = next_kept(c, from);
+		if (kept > from &&
+		    syscall(SYS_close_range, from, kept == ~0u ? kept : kept - 1, 0) < 0)
+			child_fail(c, errno, "closing descriptors", NULL);
+		from = kept + 1;
+	} while (kept != ~0u);
+}
+
+void child_open_console(struct child *c, int dir, const char *ptmx)
+{
+	struct termios t;
+	struct stat st;
+	int unlock = 0;
+
+	c->master = openat(dir, ptmx, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+	if (c->master < 0)
+		child_fail(c, errno, "console: no pty", NULL);
+	/* The container may have put there what would keep the monitor waiting. */
+	if (fstat(c->master, &st) < 0 || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(5, 2) ||
+	    ioctl(c->master, TIOCSPTLCK, &unlock) < 0)
+		child_refuse(c, EINVAL, "console: no pty multiplexer: ", ptmx);
+	c->slave = ioctl(c->master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (c->slave < 0 || tcgetattr(c->slave, &t) < 0)
+		child_fail(c, errno, "console: no pty", NULL);
+	t.c_oflag &= ~(tcflag_t)ONLCR;
+	if (tcsetattr(c->slave, TCSANOW, &t) < 0)
+		child_fail(c, errno, "console: terminal settings", NULL);
+	if (fchown(c->slave, c->plan->user.uid, (gid_t)-1) < 0)
+		child_fail(c, errno, c->plan->names->user, ": console");
+}
+
+void child_take_console(struct child *c)
+{
+	if (ioctl(c->slave, TIOCSCTTY, 0) < 0)
+		child_fail(c, errno, "console: controlling terminal", NULL);
+	for (int fd = 0; fd < 3; fd++)
+		if (dup2(c->slave, fd) < 0)
+			child_fail(c, errno, "console", NULL);
+}
+
+void child_forget_monitor(struct child *c)
+{
+	/* The kernel's struct, all zero: SIG_DFL, no flags, no restorer, no mask. */
+	const unsigned long defaults[4] = { 0 };
+
+	/*
+	 * libc's sigaction() will not touch 32 and 33, which its posix_spawn() leaves ignored.
+	 * SIGKILL and SIGSTOP refuse, and are right.
+	 */
+	for (int signo = 1; signo < NSIG; signo++)
+		syscall(SYS_rt_sigaction, signo, defaults, NULL, sizeof(unsigned long));
+	umask(022);
+	/* ENOSYS: a kernel without keys has none to inherit. */
+	if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS)
+		child_fail(c, errno, "making a session keyring", NULL);
+}
+
+void child_enter_cwd(struct child *c)
+{
+	const char *cwd = c->plan->cwd;
+	char what[64] = "";
+
+	if (chdir(cwd && cwd[0] ? cwd : "/") == 0)
+		return;
+	child_append(what, sizeof(what), c->plan->names->cwd);
+	child_append(what, sizeof(what), ": ");
+	child_fail(c, errno, what, cwd);
+}
+
+void child_tell_ready(struct child *c, const int *fds, int count)
+{
+	struct child_report report = { 0 };
+
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+		child_fail(c, errno, "parent death signal", NULL);
+	if (!report_send(c->socket, &report, fds, count))
+		_exit(1);
+}
