@@ -41,8 +41,8 @@ static int number_out_of_bounds(const struct attr *a, const char *line, bool uni
 		       bound_print(a->max, units, max));
 }
 
-/* Decimal digits, all of them, nothing else; a shift of 10 for K, 20 for M and so on. */
-static int number_parse_text(const char *s, bool units, uint64_t *ret)
+/* A shift of 10 for K, 20 for M and so on. */
+int attr_parse_number(const char *s, bool units, uint64_t *ret)
 {
 	static const char suffixes[] = "KMGT";
 	const char *suffix;
@@ -77,7 +77,7 @@ static int limit_parse(const struct attr *a, const char *line, bool units, uint6
 		*ret = LIMIT_MAX;
 		return 0;
 	}
-	rc = number_parse_text(line, units, &n);
+	rc = attr_parse_number(line, units, &n);
 	if (rc == -EINVAL)
 		return err_set(e, -EINVAL, "\"%.64s\" is not a %s%s", line,
 			       units ? "size" : "number", a->max == LIMIT_MAX ? " or max" : "");
@@ -312,6 +312,17 @@ static int parse_path(const struct attr *a, const char *line, void *field, struc
 	return parse_string(a, line, field, e);
 }
 
+static int parse_root(const struct attr *a, const char *line, void *field, struct err *e)
+{
+	static const char image[] = "image ";
+
+	if (strncmp(line, image, sizeof(image) - 1))
+		return parse_path(a, line, field, e);
+	if (!object_name_valid(line + sizeof(image) - 1))
+		return err_set(e, -EINVAL, "\"%.64s\" is not the name of an image", line + 6);
+	return parse_string(a, line, field, e);
+}
+
 static int parse_argv(const struct attr *a, const char *line, void *field, struct err *e)
 {
 	char **argv;
@@ -369,6 +380,7 @@ static void free_string(void *field)
 
 STRING_TYPE(attr_string, "string", "One line of text.", parse_string);
 STRING_TYPE(attr_path, "path", "An absolute path, or nothing.", parse_path);
+STRING_TYPE(attr_root, "root", "An absolute path, image NAME, or nothing.", parse_root);
 STRING_TYPE(attr_argv, "command",
 	    "A command and its arguments, quoted as in a shell; nothing is expanded.", parse_argv);
 STRING_TYPE(attr_hostname, "host name", "Letters, digits, dots and hyphens.", parse_hostname);
@@ -458,7 +470,7 @@ static int keyed_parse(const struct attr *a, const char *line, char separator, v
 	return keyed_set(field, line, len, split + 1, e);
 }
 
-static int parse_keyed(const struct attr *a, const char *line, void *field, struct err *e)
+int attr_parse_keyed(const struct attr *a, const char *line, void *field, struct err *e)
 {
 	return keyed_parse(a, line, ' ', field, e);
 }
@@ -474,7 +486,7 @@ static void keyed_print(const struct keyed *k, char separator, struct text *out)
 		text_addf(out, "%s%c%s\n", k->entries[i].key, separator, k->entries[i].value);
 }
 
-static void print_keyed(const struct attr *a, const void *field, struct text *out)
+void attr_print_keyed(const struct attr *a, const void *field, struct text *out)
 {
 	keyed_print(field, ' ', out);
 }
@@ -484,7 +496,7 @@ static void print_env(const struct attr *a, const void *field, struct text *out)
 	keyed_print(field, '=', out);
 }
 
-static void free_keyed(void *field)
+void attr_free_keyed(void *field)
 {
 	struct keyed *k = field;
 
@@ -494,7 +506,7 @@ static void free_keyed(void *field)
 	k->entries = NULL;
 }
 
-static int copy_keyed(const void *from, void *to)
+int attr_copy_keyed(const void *from, void *to)
 {
 	const struct keyed *k = from;
 	struct keyed copy = { 0 };
@@ -503,7 +515,7 @@ static int copy_keyed(const void *from, void *to)
 		const char *key = k->entries[i].key;
 
 		if (keyed_set(&copy, key, strlen(key), k->entries[i].value, NULL) < 0) {
-			free_keyed(&copy);
+			attr_free_keyed(&copy);
 			return -ENOMEM;
 		}
 	}
@@ -516,10 +528,10 @@ const struct attr_type attr_keyed = {
 	.format = "Lines KEY VALUE; a write changes the keys it names, KEY default forgets one.",
 	.size = sizeof(struct keyed),
 	.separator = ' ',
-	.parse = parse_keyed,
-	.print = print_keyed,
-	.copy = copy_keyed,
-	.free = free_keyed,
+	.parse = attr_parse_keyed,
+	.print = attr_print_keyed,
+	.copy = attr_copy_keyed,
+	.free = attr_free_keyed,
 };
 
 const struct attr_type attr_env = {
@@ -530,8 +542,8 @@ const struct attr_type attr_env = {
 	.separator = '=',
 	.parse = parse_env,
 	.print = print_env,
-	.copy = copy_keyed,
-	.free = free_keyed,
+	.copy = attr_copy_keyed,
+	.free = attr_free_keyed,
 };
 
 /* ---- the rest ---- */
@@ -544,9 +556,9 @@ static int parse_cpu_max(const struct attr *a, const char *line, void *field, st
 	char quota[32];
 
 	snprintf(quota, sizeof(quota), "%.*s", space ? (int)(space - line) : 31, line);
-	if (strcmp(quota, "max") && number_parse_text(quota, false, &next.quota) < 0)
+	if (strcmp(quota, "max") && attr_parse_number(quota, false, &next.quota) < 0)
 		return err_set(e, -EINVAL, "\"%.64s\" is not QUOTA PERIOD in microseconds", line);
-	if (space && number_parse_text(space + 1, false, &next.period) < 0)
+	if (space && attr_parse_number(space + 1, false, &next.period) < 0)
 		return err_set(e, -EINVAL, "\"%.64s\" is not QUOTA PERIOD in microseconds", line);
 	if (next.quota < 1000)
 		return err_set(e, -EINVAL, "a quota below 1000 microseconds is too small");
@@ -579,11 +591,72 @@ const struct attr_type attr_cpu_max = {
 	.print = print_cpu_max,
 };
 
+/* "bytes=1G": one word; false: it is not of this name. */
+static bool quota_word(const char *word, const char *name, bool units, uint64_t *ret, int *ret_rc)
+{
+	size_t len = strlen(name);
+
+	if (strncmp(word, name, len) || word[len] != '=')
+		return false;
+	word += len + 1;
+	if (!strcmp(word, "max"))
+		*ret = LIMIT_MAX;
+	else
+		*ret_rc = attr_parse_number(word, units, ret) < 0 || *ret == 0 ? -EINVAL : 0;
+	return true;
+}
+
+static int parse_quota(const struct attr *a, const char *line, void *field, struct err *e)
+{
+	struct quota q = *(struct quota *)field;
+	char copy[128], *save = NULL;
+	int rc = 0;
+
+	if (strlen(line) >= sizeof(copy))
+		return err_set(e, -EINVAL, "too long");
+	strcpy(copy, line);
+	for (char *word = strtok_r(copy, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
+		if (!quota_word(word, "bytes", true, &q.bytes, &rc) &&
+		    !quota_word(word, "inodes", false, &q.inodes, &rc))
+			return err_set(e, -EINVAL, "\"%.64s\" is not bytes=SIZE or inodes=NUMBER",
+				       word);
+		if (rc < 0)
+			return err_set(e, -EINVAL, "\"%.64s\" is no size or number above 0", word);
+	}
+	*(struct quota *)field = q;
+	return 0;
+}
+
+static void print_limit(const char *name, uint64_t n, struct text *out)
+{
+	if (n == LIMIT_MAX)
+		text_addf(out, "%s=max", name);
+	else
+		text_addf(out, "%s=%llu", name, (unsigned long long)n);
+}
+
+static void print_quota(const struct attr *a, const void *field, struct text *out)
+{
+	const struct quota *q = field;
+
+	print_limit("bytes", q->bytes, out);
+	print_limit(" inodes", q->inodes, out);
+	text_add(out, "\n");
+}
+
+const struct attr_type attr_quota = {
+	.name = "quota",
+	.format = "bytes=SIZE inodes=NUMBER, either or both; each may be max.",
+	.size = sizeof(struct quota),
+	.parse = parse_quota,
+	.print = print_quota,
+};
+
 static int id_parse(const char *s, uint32_t *ret)
 {
 	uint64_t n;
 
-	if (number_parse_text(s, false, &n) < 0 || n >= UINT32_MAX)
+	if (attr_parse_number(s, false, &n) < 0 || n >= UINT32_MAX)
 		return -EINVAL;
 	*ret = (uint32_t)n;
 	return 0;

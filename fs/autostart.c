@@ -132,7 +132,7 @@ static struct machine **machines_due(const struct autostart *a, size_t *ret_n)
 		for (size_t i = 0; i < kinds[kind]->nchildren; i++) {
 			struct machine *m = object_machine(kinds[kind]->children[i]);
 
-			if (m->config.autostart && !record_has(a, m->uuid))
+			if (m->config.autostart && !record_has(a, m->identity.uuid))
 				due[n++] = m;
 		}
 	if (due)
@@ -168,9 +168,9 @@ static void autostart_after(struct autostart *a, time_t seconds)
 /* Lets the loop serve others before the next one. */
 static void autostart_one(struct autostart *a, struct machine *m)
 {
-	char line[sizeof(m->uuid) + 1];
+	char line[sizeof(m->identity.uuid) + 1];
 
-	snprintf(line, sizeof(line), "%s\n", m->uuid);
+	snprintf(line, sizeof(line), "%s\n", m->identity.uuid);
 	record_line(a, line);
 	if (machine_active(m) || restart_waits(m) || !m->config.autostart) {
 		autostart_after(a, 0);

@@ -2,11 +2,12 @@
 #include "fs/config_yaml.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <yaml.h>
 
-#include "fs/attr.h"
+#include "fs/part_type.h"
 
 #define REFUSALS_MAX 50 /* more of them help nobody */
 
@@ -15,6 +16,7 @@
 struct printer {
 	yaml_emitter_t emitter;
 	struct text *out;
+	bool complete; /* only parts that are there for the engine */
 };
 
 static int printer_write(void *arg, unsigned char *data, size_t len)
@@ -68,12 +70,12 @@ static bool emit_keyed(struct printer *p, const struct attr *a, const char *line
 	return emit_map_end(p);
 }
 
-static bool emit_attr(struct printer *p, const struct attr *a, const struct machine_config *c)
+static bool emit_attr(struct printer *p, const struct attr *a, const void *base)
 {
 	struct text value = TEXT_INIT;
 	bool good;
 
-	attr_show(a, c, &value);
+	attr_show(a, base, &value);
 	good = !text_failed(&value) && emit_scalar(p, a->name, strlen(a->name));
 	if (good && a->type->separator)
 		good = emit_keyed(p, a, text_str(&value));
@@ -83,6 +85,38 @@ static bool emit_attr(struct printer *p, const struct attr *a, const struct mach
 	return good;
 }
 
+static bool emit_settings(struct printer *p, const struct schema *s, const void *base)
+{
+	const struct attr *a;
+
+	for (size_t i = 0; (a = schema_attr(s, i)); i++)
+		if (!emit_attr(p, a, base))
+			return false;
+	return true;
+}
+
+/* A map of a map for each; no key at all when there are none. */
+static bool emit_parts(struct printer *p, const struct machine_config *c, enum part_kind kind)
+{
+	const struct part_type *type = part_type(kind);
+	const struct parts *parts = &c->parts[kind];
+	bool any = false;
+
+	for (size_t i = 0; i < parts->n; i++) {
+		const struct part *part = &parts->list[i];
+
+		if (p->complete && !part_complete(kind, part))
+			continue;
+		if (!any && !(emit_scalar(p, type->dir, strlen(type->dir)) && emit_map_start(p)))
+			return false;
+		any = true;
+		if (!emit_scalar(p, part->name, strlen(part->name)) || !emit_map_start(p) ||
+		    !emit_settings(p, &type->schema, part) || !emit_map_end(p))
+			return false;
+	}
+	return !any || emit_map_end(p);
+}
+
 static bool emit_document(struct printer *p, const struct machine_config *c)
 {
 	yaml_event_t event;
@@ -90,35 +124,50 @@ static bool emit_document(struct printer *p, const struct machine_config *c)
 	if (!yaml_stream_start_event_initialize(&event, YAML_UTF8_ENCODING) ||
 	    !yaml_emitter_emit(&p->emitter, &event) ||
 	    !yaml_document_start_event_initialize(&event, NULL, NULL, NULL, 1) ||
-	    !yaml_emitter_emit(&p->emitter, &event) || !emit_map_start(p))
+	    !yaml_emitter_emit(&p->emitter, &event) || !emit_map_start(p) ||
+	    !emit_settings(p, machine_schema(c->kind), c))
 		return false;
-	for (size_t i = 0; i < machine_attr_count; i++)
-		if (attr_applies(&machine_attrs[i], c->kind) && !emit_attr(p, &machine_attrs[i], c))
+	for (int k = 0; k < PART_KINDS; k++)
+		if (!emit_parts(p, c, (enum part_kind)k))
 			return false;
 	return emit_map_end(p) && yaml_document_end_event_initialize(&event, 1) &&
 	       yaml_emitter_emit(&p->emitter, &event) && yaml_stream_end_event_initialize(&event) &&
 	       yaml_emitter_emit(&p->emitter, &event);
 }
 
-int config_print(const struct machine_config *c, struct text *out, struct err *e)
+static int print_document(struct printer *p, const struct machine_config *c, struct err *e)
 {
-	struct printer p = { .out = out };
+	struct text *out = p->out;
 	size_t from = out->len;
 	bool good;
 
-	if (!yaml_emitter_initialize(&p.emitter))
+	if (!yaml_emitter_initialize(&p->emitter))
 		return err_sys(e, ENOMEM, "config.yaml");
-	yaml_emitter_set_output(&p.emitter, printer_write, &p);
-	yaml_emitter_set_width(&p.emitter, -1);
-	yaml_emitter_set_unicode(&p.emitter, 1);
-	good = emit_document(&p, c);
-	yaml_emitter_delete(&p.emitter);
+	yaml_emitter_set_output(&p->emitter, printer_write, p);
+	yaml_emitter_set_width(&p->emitter, -1);
+	yaml_emitter_set_unicode(&p->emitter, 1);
+	good = emit_document(p, c);
+	yaml_emitter_delete(&p->emitter);
 	/* libyaml leaves out the end mark where the next document could do without it. */
 	if (good && (out->len - from < 4 || strcmp(out->data + out->len - 4, "...\n")))
 		text_add(out, "...\n");
 	if (!good || text_failed(out))
 		return err_set(e, -EIO, "config.yaml: the configuration cannot be printed");
 	return 0;
+}
+
+int config_print(const struct machine_config *c, struct text *out, struct err *e)
+{
+	struct printer p = { .out = out };
+
+	return print_document(&p, c, e);
+}
+
+int config_print_complete(const struct machine_config *c, struct text *out, struct err *e)
+{
+	struct printer p = { .out = out, .complete = true };
+
+	return print_document(&p, c, e);
 }
 
 /* ---- parsing ---- */
@@ -129,11 +178,18 @@ struct reader {
 	struct text *all;
 	struct err *e;
 	int refusals;
-	uint64_t seen;		 /* bit i: attribute i has been set */
-	struct config_place *at; /* where, by attribute; or NULL */
+	bool seen[PART_KINDS]; /* this directory of parts has been there */
+	const char *wanted;    /* whose place is looked for, or NULL */
+	struct config_place at;
 };
 
-_Static_assert(sizeof(((struct reader *)0)->seen) * 8 >= 64, "a bit for each attribute");
+/* The map that is being read: the document itself, or a part's. */
+struct scope {
+	const struct schema *schema;
+	void *base;
+	char prefix[80];       /* "disk/root/", or "": comes before a setting's name */
+	bool seen[SCHEMA_MAX]; /* row i has been set */
+};
 
 static int reader_refuse(struct reader *r, const yaml_mark_t *at, const struct err *why)
 {
@@ -206,8 +262,8 @@ static int reader_expect(struct reader *r, yaml_event_type_t type, const char *w
 	return rc;
 }
 
-static void reader_store(struct reader *r, const struct attr *a, const yaml_event_t *value,
-			 const char *key)
+static void reader_store(struct reader *r, const struct scope *s, const struct attr *a,
+			 const yaml_event_t *value, const char *key)
 {
 	struct err why = { 0 };
 	struct text line = TEXT_INIT;
@@ -221,14 +277,16 @@ static void reader_store(struct reader *r, const struct attr *a, const yaml_even
 	else if (text_failed(&line))
 		err_sys(&why, ENOMEM, "%s", a->name);
 	else
-		attr_store(a, &r->config, text_str(&line), line.len, &why);
+		attr_store(a, s->base, text_str(&line), line.len, &why);
+	if (why.code)
+		err_prefix(&why, "%s", s->prefix);
 	if (why.code)
 		reader_refuse(r, &value->start_mark, &why);
 	text_free(&line);
 }
 
 /* The inside of a keyed attribute's map, up to its end. */
-static int reader_map(struct reader *r, const struct attr *a)
+static int reader_map(struct reader *r, const struct scope *s, const struct attr *a)
 {
 	struct text keys = TEXT_INIT; /* "\nKEY\n" of those seen */
 	int rc;
@@ -262,7 +320,7 @@ static int reader_map(struct reader *r, const struct attr *a)
 			 strlen((const char *)key.data.scalar.value) != key.data.scalar.length)
 			reader_refuse_text(r, &key.start_mark, "a key is one word");
 		else
-			reader_store(r, a, &value, (const char *)key.data.scalar.value);
+			reader_store(r, s, a, &value, (const char *)key.data.scalar.value);
 		text_add(&keys, text_str(&mark) + 1);
 		text_free(&mark);
 		yaml_event_delete(&key);
@@ -296,34 +354,47 @@ static int reader_skip(struct reader *r)
 	return 0;
 }
 
-static const struct attr *reader_key(struct reader *r, const yaml_event_t *key)
+static void reader_note(struct reader *r, const struct scope *s, const char *name,
+			const yaml_event_t *key)
+{
+	size_t len = strlen(s->prefix);
+
+	if (r->wanted && !strncmp(r->wanted, s->prefix, len) && !strcmp(r->wanted + len, name))
+		r->at = (struct config_place){ (unsigned)key->start_mark.line + 1,
+					       (unsigned)key->start_mark.column + 1 };
+}
+
+static const struct attr *reader_refuse_key(struct reader *r, const struct scope *s,
+					    const yaml_event_t *key, const char *why)
+{
+	struct err e = { 0 };
+
+	err_set(&e, -EINVAL, "%s%.64s: %s", s->prefix, (const char *)key->data.scalar.value, why);
+	reader_refuse(r, &key->start_mark, &e);
+	return NULL;
+}
+
+static const struct attr *reader_key(struct reader *r, struct scope *s, const yaml_event_t *key)
 {
 	const char *name = (const char *)key->data.scalar.value;
-	const struct attr *a = attr_find(r->config.kind, name);
-	uint64_t bit;
-	struct err why = { 0 };
+	const struct attr *a;
+	char why[64];
+	size_t i = 0;
 
+	while ((a = schema_attr(s->schema, i)) && strcmp(a->name, name))
+		i++;
 	if (!a || strlen(name) != key->data.scalar.length) {
-		err_set(&why, -EINVAL, "%.64s: a %s has no such setting", name,
-			r->config.kind == KIND_VM ? "VM" : "container");
-		reader_refuse(r, &key->start_mark, &why);
-		return NULL;
+		snprintf(why, sizeof(why), "a %s has no such setting", s->schema->noun);
+		return reader_refuse_key(r, s, key, why);
 	}
-	bit = 1ULL << (a - machine_attrs);
-	if (r->seen & bit) {
-		err_set(&why, -EINVAL, "%s: this key is here twice", name);
-		reader_refuse(r, &key->start_mark, &why);
-		return NULL;
-	}
-	r->seen |= bit;
-	if (r->at)
-		r->at[a - machine_attrs] =
-			(struct config_place){ (unsigned)key->start_mark.line + 1,
-					       (unsigned)key->start_mark.column + 1 };
+	if (s->seen[i])
+		return reader_refuse_key(r, s, key, "this key is here twice");
+	s->seen[i] = true;
+	reader_note(r, s, name, key);
 	return a;
 }
 
-static int reader_value(struct reader *r, const struct attr *a)
+static int reader_value(struct reader *r, const struct scope *s, const struct attr *a)
 {
 	yaml_event_t value;
 	int rc;
@@ -334,9 +405,9 @@ static int reader_value(struct reader *r, const struct attr *a)
 	if (rc < 0)
 		return rc;
 	if (value.type == YAML_SCALAR_EVENT && !a->type->separator)
-		reader_store(r, a, &value, NULL);
+		reader_store(r, s, a, &value, NULL);
 	else if (value.type == YAML_MAPPING_START_EVENT && a->type->separator)
-		rc = reader_map(r, a);
+		rc = reader_map(r, s, a);
 	else if (value.type == YAML_SCALAR_EVENT && value.data.scalar.length == 0)
 		; /* "label:" with nothing behind it: no keys */
 	else
@@ -347,30 +418,122 @@ static int reader_value(struct reader *r, const struct attr *a)
 	return rc;
 }
 
+/* Reads what belongs to one key of a map. */
+typedef int reader_entry(struct reader *r, void *arg, const yaml_event_t *key);
+
+/* The inside of a map, up to its end. */
+static int reader_entries(struct reader *r, reader_entry *entry, void *arg)
+{
+	for (;;) {
+		yaml_event_t key;
+		int rc = reader_next(r, &key);
+
+		if (rc < 0)
+			return rc;
+		if (key.type == YAML_MAPPING_END_EVENT) {
+			yaml_event_delete(&key);
+			return 0;
+		}
+		if (key.type == YAML_SCALAR_EVENT)
+			rc = entry(r, arg, &key);
+		else
+			rc = reader_refuse_text(r, &key.start_mark, "a key is one word");
+		yaml_event_delete(&key);
+		if (rc < 0)
+			return rc;
+	}
+}
+
+static int part_entry(struct reader *r, void *arg, const yaml_event_t *key)
+{
+	return reader_value(r, arg, reader_key(r, arg, key));
+}
+
+/* "NAME:" in a directory of parts; false: it is refused, and its value to be skipped. */
+static bool reader_part_name(struct reader *r, enum part_kind kind, const yaml_event_t *key)
+{
+	const char *dir = part_type(kind)->dir, *name = (const char *)key->data.scalar.value;
+	struct err why = { 0 };
+
+	if (strlen(name) != key->data.scalar.length || !part_name_valid(kind, name))
+		err_set(&why, -EINVAL, "%s: \"%.80s\" is not a name%s", dir, name,
+			part_type(kind)->numbered ? ": they are numbers from 0 on" : "");
+	else if (parts_find(&r->config.parts[kind], name))
+		err_set(&why, -EINVAL, "%s/%s: this key is here twice", dir, name);
+	else
+		parts_add(&r->config.parts[kind], kind, name, NULL, &why);
+	if (why.code)
+		reader_refuse(r, &key->start_mark, &why);
+	return !why.code;
+}
+
+static int parts_entry(struct reader *r, void *arg, const yaml_event_t *key)
+{
+	enum part_kind kind = *(enum part_kind *)arg;
+	const char *name = (const char *)key->data.scalar.value;
+	struct scope s = { .schema = &part_type(kind)->schema };
+	yaml_event_t value;
+	int rc;
+
+	if (!reader_part_name(r, kind, key))
+		return reader_skip(r);
+	s.base = parts_find(&r->config.parts[kind], name);
+	snprintf(s.prefix, sizeof(s.prefix), "%s/%s", part_type(kind)->dir, name);
+	reader_note(r, &s, "", key);
+	strcat(s.prefix, "/");
+	rc = reader_next(r, &value);
+	if (rc < 0)
+		return rc;
+	if (value.type == YAML_MAPPING_START_EVENT)
+		rc = reader_entries(r, part_entry, &s);
+	else if (value.type != YAML_SCALAR_EVENT || value.data.scalar.length)
+		rc = reader_refuse_text(r, &value.start_mark, "a map of KEY: VALUE belongs here");
+	yaml_event_delete(&value);
+	return rc;
+}
+
+static int reader_parts(struct reader *r, enum part_kind kind, const yaml_event_t *key)
+{
+	yaml_event_t value;
+	int rc;
+
+	if (r->seen[kind]) {
+		reader_refuse_text(r, &key->start_mark, "this key is here twice");
+		return reader_skip(r);
+	}
+	r->seen[kind] = true;
+	rc = reader_next(r, &value);
+	if (rc < 0)
+		return rc;
+	if (value.type == YAML_MAPPING_START_EVENT)
+		rc = reader_entries(r, parts_entry, &kind);
+	else if (value.type != YAML_SCALAR_EVENT || value.data.scalar.length)
+		rc = reader_refuse_text(r, &value.start_mark, "a map of NAME: MAP belongs here");
+	yaml_event_delete(&value);
+	return rc;
+}
+
+static int document_entry(struct reader *r, void *arg, const yaml_event_t *key)
+{
+	const char *name = (const char *)key->data.scalar.value;
+	int kind = part_kind_find(r->config.kind, name);
+
+	if (kind >= 0 && strlen(name) == key->data.scalar.length)
+		return reader_parts(r, (enum part_kind)kind, key);
+	return reader_value(r, arg, reader_key(r, arg, key));
+}
+
 static int reader_document(struct reader *r)
 {
+	struct scope s = { .schema = machine_schema(r->config.kind), .base = &r->config };
 	int rc = reader_expect(r, YAML_STREAM_START_EVENT, "not YAML");
 
 	if (rc == 0)
 		rc = reader_expect(r, YAML_DOCUMENT_START_EVENT, "the document is empty");
 	if (rc == 0)
 		rc = reader_expect(r, YAML_MAPPING_START_EVENT, "a map of KEY: VALUE belongs here");
-	while (rc == 0) {
-		yaml_event_t key;
-
-		rc = reader_next(r, &key);
-		if (rc < 0)
-			return rc;
-		if (key.type == YAML_MAPPING_END_EVENT) {
-			yaml_event_delete(&key);
-			break;
-		}
-		if (key.type == YAML_SCALAR_EVENT)
-			rc = reader_value(r, reader_key(r, &key));
-		else
-			rc = reader_refuse_text(r, &key.start_mark, "a key is one word");
-		yaml_event_delete(&key);
-	}
+	if (rc == 0)
+		rc = reader_entries(r, document_entry, &s);
 	if (rc == 0)
 		rc = reader_expect(r, YAML_DOCUMENT_END_EVENT, "not YAML");
 	if (rc == 0)
@@ -417,12 +580,13 @@ int config_parse(enum machine_kind kind, const char *data, size_t len, struct ma
 	return rc;
 }
 
-void config_places(enum machine_kind kind, const char *data, size_t len, struct config_place *at)
+struct config_place config_place(enum machine_kind kind, const char *data, size_t len,
+				 const char *name)
 {
 	struct err e = { 0 };
-	struct reader r = { .e = &e, .at = at };
+	struct reader r = { .e = &e, .wanted = name };
 
-	memset(at, 0, machine_attr_count * sizeof(*at));
 	if (len <= CONFIG_YAML_MAX && reader_run(&r, kind, data, len) == 0)
 		config_free(&r.config);
+	return r.at;
 }

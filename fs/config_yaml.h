@@ -2,8 +2,9 @@
  * A machine's configuration as a YAML document: the `config.yaml` file, its copy on disk, and
  * what the daemon sends to a monitor. The only user of libyaml.
  *
- * The document is one flat map, a key for each attribute, a scalar or (for keyed attributes) a
- * map of scalars as its value. Anchors, aliases, tags, several documents, duplicate and unknown
+ * The document is one map, a key for each attribute, a scalar or (for keyed attributes) a map of
+ * scalars as its value; and a key for each kind of parts that there are, with a map of their names
+ * and of each one's attributes. Anchors, aliases, tags, several documents, duplicate and unknown
  * keys are refused, each with line and column.
  */
 #ifndef FS_CONFIG_YAML_H
@@ -17,6 +18,8 @@
 
 /* The whole configuration, every key, ending in "...\n". */
 int config_print(const struct machine_config *c, struct text *out, struct err *e);
+/* Likewise, without the parts that are not there yet (part_type.h): what an engine is told. */
+int config_print_complete(const struct machine_config *c, struct text *out, struct err *e);
 
 /*
  * Parses a document into a configuration; keys that it lacks have their defaults. *ret is
@@ -31,7 +34,9 @@ struct config_place {
 	unsigned line, column; /* from 1; 0: it has not */
 };
 
-/* Finds the keys of a document that config_parse() has accepted; at: by machine_attrs. */
-void config_places(enum machine_kind kind, const char *data, size_t len, struct config_place *at);
+/* Finds a key, "cpu.count", "disk/root" or "disk/root/path", of a document that config_parse()
+ * has accepted. */
+struct config_place config_place(enum machine_kind kind, const char *data, size_t len,
+				 const char *name);
 
 #endif

@@ -16,10 +16,15 @@
 #include "backends/wire.h"
 #include "fs/autostart.h"
 #include "fs/event_log.h"
+#include "fs/exec.h"
+#include "fs/image.h"
+#include "fs/importer.h"
 #include "fs/link.h"
 #include "fs/log.h"
 #include "fs/machine.h"
 #include "fs/machine_files.h"
+#include "fs/net.h"
+#include "fs/part.h"
 #include "fs/poker.h"
 #include "fs/root_files.h"
 #include "fs/store.h"
@@ -32,9 +37,7 @@
 #define SHUTDOWN_SECONDS 10
 
 /* Ids of what is always there; machines come after them. */
-enum { ID_ROOT = 1, ID_HOST, ID_VMS, ID_CONTAINERS, ID_FIRST = 16 };
-
-static const char *const kind_names[2] = { [KIND_VM] = "vm", [KIND_CONTAINER] = "container" };
+enum { ID_ROOT = 1, ID_HOST, ID_VMS, ID_CONTAINERS, ID_IMAGES, ID_NETS, ID_FIRST = 16 };
 
 struct timespec daemon_now(struct daemon *d)
 {
@@ -92,7 +95,8 @@ static void ids_read(struct daemon *d)
 static int fixed_chown(struct object *o, struct err *e)
 {
 	struct daemon *d = o->daemon;
-	struct object *fixed[] = { d->root, d->host, d->machines[0], d->machines[1] };
+	struct object *fixed[] = { d->root,	   d->host,   d->machines[0],
+				   d->machines[1], d->images, d->nets };
 	struct text text = TEXT_INIT;
 	int rc;
 
@@ -161,6 +165,21 @@ static int classes_init(struct daemon *d, struct err *e)
 	c[CLASS_VMS].name = "vms";
 	c[CLASS_CONTAINERS].name = "containers";
 	c[CLASS_VMS].mkdir = c[CLASS_CONTAINERS].mkdir = machine_mkdir;
+	c[CLASS_IMAGES].name = "images";
+	c[CLASS_IMAGES].mkdir = image_mkdir;
+	c[CLASS_IMAGE].name = "image";
+	c[CLASS_IMAGE].rmdir = image_rmdir;
+	c[CLASS_IMAGE].rename = image_rename;
+	c[CLASS_IMAGE].chown = image_chown;
+	c[CLASS_IMAGE].free = image_free;
+	c[CLASS_IMAGE].states = &image_states;
+	c[CLASS_NETS].name = "nets";
+	c[CLASS_NETS].mkdir = net_mkdir;
+	c[CLASS_NET].name = "net";
+	c[CLASS_NET].rmdir = net_rmdir;
+	c[CLASS_NET].rename = net_rename;
+	c[CLASS_NET].chown = net_chown;
+	c[CLASS_NET].free = net_free;
 	c[CLASS_VM].name = "vm";
 	c[CLASS_CONTAINER].name = "container";
 	for (int i = CLASS_VM; i <= CLASS_CONTAINER; i++) {
@@ -168,6 +187,7 @@ static int classes_init(struct daemon *d, struct err *e)
 		c[i].rename = machine_rename;
 		c[i].chown = machine_chown;
 		c[i].free = machine_free;
+		c[i].states = &machine_states;
 	}
 	rc = root_files(&c[CLASS_ROOT], e);
 	if (rc == 0)
@@ -176,6 +196,19 @@ static int classes_init(struct daemon *d, struct err *e)
 		rc = machine_files(KIND_VM, &c[CLASS_VM], e);
 	if (rc == 0)
 		rc = machine_files(KIND_CONTAINER, &c[CLASS_CONTAINER], e);
+	if (rc == 0)
+		rc = image_files(&c[CLASS_IMAGE], e);
+	if (rc == 0)
+		rc = net_files(&c[CLASS_NET], e);
+	if (rc == 0)
+		rc = execs_class(&c[CLASS_EXECS], e);
+	if (rc == 0)
+		rc = exec_class(&c[CLASS_EXEC], e);
+	for (int k = 0; rc == 0 && k < PART_KINDS; k++) {
+		rc = part_class((enum part_kind)k, &d->part_classes[k], e);
+		if (rc == 0 && class_finish(&d->part_classes[k]) < 0)
+			rc = err_set(e, -EINVAL, "two files of a part have one inode number");
+	}
 	for (int i = 0; rc == 0 && i < CLASS_COUNT; i++)
 		if (class_finish(&c[i]) < 0)
 			rc = err_set(e, -EINVAL, "two files of class %s have one inode number",
@@ -214,16 +247,31 @@ static int tree_init(struct daemon *d, struct err *e)
 		rc = fixed_new(d, CLASS_CONTAINERS, d->root, ID_CONTAINERS, "container",
 			       &d->machines[KIND_CONTAINER], e);
 	if (rc == 0)
+		rc = fixed_new(d, CLASS_IMAGES, d->root, ID_IMAGES, "image", &d->images, e);
+	if (rc == 0)
+		rc = fixed_new(d, CLASS_NETS, d->root, ID_NETS, "net", &d->nets, e);
+	if (rc == 0)
 		fixed_read(d);
 	return rc;
 }
 
 /* ---- finding machines ---- */
 
-/* Those that need new ids come in a second round, when all ids in use are known. */
-static int load_kind(struct daemon *d, enum machine_kind kind, bool anew, struct err *e)
+static int load_one(struct daemon *d, struct object *parent, const char *name, bool anew,
+		    struct err *e)
 {
-	int copy = openat(d->kind_fd[kind], ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (parent == d->images)
+		return image_load(d, name, anew, e);
+	if (parent == d->nets)
+		return net_load(d, name, anew, e);
+	return machine_load(d, parent == d->machines[KIND_VM] ? KIND_VM : KIND_CONTAINER, name,
+			    anew, e);
+}
+
+/* Those that need new ids come in a second round, when all ids in use are known. */
+static int load_kind(struct daemon *d, struct object *parent, int dirfd, bool anew, struct err *e)
+{
+	int copy = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = copy < 0 ? NULL : fdopendir(copy);
 	struct dirent *entry;
 	int rc = 0;
@@ -231,16 +279,16 @@ static int load_kind(struct daemon *d, enum machine_kind kind, bool anew, struct
 	if (!dir) {
 		if (copy >= 0)
 			close(copy);
-		return err_sys(e, errno, "state directory: %s", kind_names[kind]);
+		return err_sys(e, errno, "state directory: %s", parent->name);
 	}
 	while (rc >= 0 && (entry = readdir(dir))) {
-		if (entry->d_name[0] == '.' || object_child(d->machines[kind], entry->d_name))
+		if (entry->d_name[0] == '.' || object_child(parent, entry->d_name))
 			continue;
 		if (object_name_valid(entry->d_name))
-			rc = machine_load(d, kind, entry->d_name, anew, e);
+			rc = load_one(d, parent, entry->d_name, anew, e);
 		else if (anew)
-			log_line(LOG_LEVEL_ERROR, "state directory: %s/%s is not a machine",
-				 kind_names[kind], entry->d_name);
+			log_line(LOG_LEVEL_ERROR, "state directory: %s/%s has no valid name",
+				 parent->name, entry->d_name);
 	}
 	closedir(dir);
 	return rc < 0 ? rc : 0;
@@ -270,9 +318,13 @@ static void recover_all(struct daemon *d)
 	bool over = false;
 	struct event *timer = evtimer_new(d->loop, on_time_over, &over);
 
+	for (size_t i = 0; i < d->nets->nchildren; i++)
+		net_recover(object_net(d->nets->children[i]));
 	for (int kind = 0; kind < 2; kind++)
 		for (size_t i = 0; i < d->machines[kind]->nchildren; i++)
 			machine_recover(object_machine(d->machines[kind]->children[i]));
+	for (size_t i = 0; i < d->images->nchildren; i++)
+		image_recover(object_image(d->images->children[i]));
 	if (!timer)
 		return;
 	evtimer_add(timer, &limit);
@@ -281,23 +333,34 @@ static void recover_all(struct daemon *d)
 	event_free(timer);
 }
 
+/* No id of what is there may come again. */
+static void ids_pass(struct daemon *d, const struct object *parent)
+{
+	for (size_t i = 0; i < parent->nchildren; i++) {
+		uint64_t id = parent->children[i]->id;
+
+		if (id >= d->next_id && !(id & OBJECT_ID_DERIVED))
+			d->next_id = d->id_limit = id + 1;
+		ids_pass(d, parent->children[i]);
+	}
+}
+
 static int load_all(struct daemon *d, struct err *e)
 {
+	struct object *const parents[] = { d->machines[0], d->machines[1], d->images, d->nets };
+	int *const fds[] = { &d->kind_fd[0], &d->kind_fd[1], &d->image_fd, &d->net_fd };
 	int rc = 0;
 
-	for (int kind = 0; rc == 0 && kind < 2; kind++) {
-		rc = store_open_kind(d->state_fd, kind_names[kind], &d->kind_fd[kind], e);
+	for (int i = 0; rc == 0 && i < 4; i++) {
+		rc = store_open_kind(d->state_fd, parents[i]->name, fds[i], e);
 		if (rc == 0)
-			rc = load_kind(d, (enum machine_kind)kind, false, e);
+			rc = load_kind(d, parents[i], *fds[i], false, e);
+		ids_pass(d, parents[i]);
 	}
-	for (int kind = 0; kind < 2; kind++)
-		for (size_t i = 0; i < d->machines[kind]->nchildren; i++)
-			if (d->machines[kind]->children[i]->id >= d->next_id)
-				d->next_id = d->id_limit = d->machines[kind]->children[i]->id + 1;
 	if (rc == 0)
 		rc = ids_reserve(d, d->next_id + IDS_STEP, e);
-	for (int kind = 0; rc == 0 && kind < 2; kind++)
-		rc = load_kind(d, (enum machine_kind)kind, true, e);
+	for (int i = 0; rc == 0 && i < 4; i++)
+		rc = load_kind(d, parents[i], *fds[i], true, e);
 	event_log_settle(d->events);
 	if (rc == 0)
 		recover_all(d);
@@ -313,8 +376,11 @@ static int open_run_dir(const char *path, int *ret_fd, struct err *e)
 	*ret_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (*ret_fd < 0)
 		return err_sys(e, errno, "%s", path);
-	/* Who can open a monitor's socket commands the machine. */
-	if (fchmod(*ret_fd, 0700) < 0)
+	/*
+	 * Others may pass to what is theirs (vsock_dir.h). Who may write a monitor's socket
+	 * commands its machine: that is its directory's owner alone.
+	 */
+	if (fchmod(*ret_fd, 0711) < 0)
 		return err_sys(e, errno, "%s", path);
 	/* What is in it is of one daemon's machines. */
 	if (flock(*ret_fd, LOCK_EX | LOCK_NB) < 0)
@@ -330,7 +396,8 @@ int daemon_new(const struct daemon_options *options, struct daemon **ret, struct
 
 	if (!d)
 		return err_sys(e, ENOMEM, "daemon");
-	d->state_fd = d->run_fd = d->kind_fd[0] = d->kind_fd[1] = d->seccomp_fd = -1;
+	d->state_fd = d->run_fd = d->kind_fd[0] = d->kind_fd[1] = d->seccomp_fd = d->image_fd =
+		d->net_fd = -1;
 	LIST_INIT(&d->retired);
 	TAILQ_INIT(&d->opened);
 	d->message = malloc(sizeof(*d->message));
@@ -370,6 +437,15 @@ void daemon_free(struct daemon *d)
 {
 	if (!d)
 		return;
+	importers_free(d);
+	while (d->images && d->images->nchildren)
+		object_remove(d->images->children[0]);
+	if (d->images)
+		object_remove(d->images);
+	while (d->nets && d->nets->nchildren)
+		object_remove(d->nets->children[0]);
+	if (d->nets)
+		object_remove(d->nets);
 	for (int kind = 0; kind < 2; kind++) {
 		while (d->machines[kind] && d->machines[kind]->nchildren)
 			object_remove(d->machines[kind]->children[0]);
@@ -383,6 +459,8 @@ void daemon_free(struct daemon *d)
 	links_free_retired(d);
 	for (int i = 0; i < CLASS_COUNT; i++)
 		free(d->classes[i].files);
+	for (int k = 0; k < PART_KINDS; k++)
+		free(d->part_classes[k].files);
 	autostart_free(d->autostart);
 	cgroup_host_free(d->cgroups);
 	opener_free(d->opener);
@@ -390,7 +468,8 @@ void daemon_free(struct daemon *d)
 	free(d->message);
 	if (d->loop)
 		event_base_free(d->loop);
-	int fds[] = { d->state_fd, d->run_fd, d->kind_fd[0], d->kind_fd[1], d->seccomp_fd };
+	int fds[] = { d->state_fd, d->run_fd, d->kind_fd[0], d->kind_fd[1],
+		      d->image_fd, d->net_fd, d->seccomp_fd };
 	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
@@ -476,9 +555,11 @@ void daemon_release(struct daemon *d)
 		for (size_t i = 0; i < d->machines[kind]->nchildren; i++) {
 			struct machine *m = object_machine(d->machines[kind]->children[i]);
 
-			waiters_fail(m);
+			waiters_fail(&m->object);
 			if (m->link)
 				link_release(m->link);
 		}
+	for (size_t i = 0; i < d->images->nchildren; i++)
+		image_release(object_image(d->images->children[i]));
 	object_drop_drafts(d->root);
 }

@@ -13,6 +13,7 @@
 #include "fs/options.h"
 
 struct autostart;
+struct importer;
 struct event_log;
 struct link;
 struct machine;
@@ -28,8 +29,14 @@ enum daemon_class {
 	CLASS_HOST,
 	CLASS_VMS,
 	CLASS_CONTAINERS,
+	CLASS_IMAGES,
+	CLASS_NETS,
 	CLASS_VM,
 	CLASS_CONTAINER,
+	CLASS_IMAGE,
+	CLASS_NET,
+	CLASS_EXECS,
+	CLASS_EXEC,
 	CLASS_COUNT
 };
 
@@ -43,8 +50,11 @@ struct daemon {
 	int state_fd;	/* --state-dir; flock'd */
 	int run_fd;	/* --run-dir: monitors' sockets */
 	int kind_fd[2]; /* state_dir/vm, state_dir/container */
+	int image_fd;	/* state_dir/image */
+	int net_fd;	/* state_dir/net */
 	struct class classes[CLASS_COUNT];
-	struct object *root, *host, *machines[2];
+	struct class part_classes[PART_KINDS];
+	struct object *root, *host, *machines[2], *images, *nets;
 	void *by_id; /* tsearch tree of all objects */
 	uint64_t next_id, id_limit;
 	struct cgroup_host *cgroups; /* NULL where there are none; then why says why */
@@ -61,7 +71,8 @@ struct daemon {
 	struct daemon_stats stats;
 	struct machine_list opened; /* machines whose directory is open, the newest first */
 	unsigned nopened;
-	LIST_HEAD(, waiter) waiters;  /* of all machines */
+	LIST_HEAD(, waiter) waiters; /* of all objects */
+	LIST_HEAD(, importer) importers;
 	unsigned running;	      /* machines with a monitor */
 	LIST_HEAD(, link) retired;    /* monitors that are still to be reaped */
 	struct wire_message *message; /* the one being received, see fs/link.c */

@@ -29,7 +29,7 @@ static void on_time(int fd, short what, void *arg)
 	object_path(&m->object, &path);
 	if (m->ephemeral.tries > TRIES) {
 		event_del(m->ephemeral.timer);
-		log_machine(LOG_LEVEL_ERROR, text_str(&path), m->uuid,
+		log_machine(LOG_LEVEL_ERROR, text_str(&path), m->identity.uuid,
 			    "ephemeral, but cannot be removed");
 	} else if (d->poker && !text_failed(&path))
 		poker_remove(d->poker, text_str(&path));

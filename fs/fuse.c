@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <fuse_lowlevel.h>
 #include <linux/fuse.h>
+#include <sched.h>
 #include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +32,11 @@
 #define NOTIFY_RESEND 7
 #define UNIQUE_RESENT (1ULL << 63)
 
+#define LOOK_NS	  30000	  /* how long it looks for the next message before it sleeps */
+#define LIVELY_NS 150000  /* a message that comes so soon after the last is worth a look */
+#define PASS_MAX  31	  /* wake-ups without a look after looks in vain */
+#define TURN_NS	  2000000 /* how long messages are served before others in the loop are */
+
 #define READ_FAILURES 16 /* one after the other, until the daemon ends */
 
 struct fuse_front {
@@ -40,7 +46,10 @@ struct fuse_front {
 	struct fuse_session *session;
 	struct event *readable;
 	struct fuse_buf buf;
-	unsigned failures;		      /* to read a request, one after the other */
+	unsigned failures;   /* to read a request, one after the other */
+	int cpus;	     /* that the daemon may run on */
+	int64_t rested;	     /* when the last request was answered; monotonic, ns */
+	unsigned vain, pass; /* looks in vain; wake-ups until the next one */
 	const struct fuse_in_header *message; /* the one that is being served */
 	uint64_t next_alias;
 	LIST_HEAD(, opened) all;
@@ -60,13 +69,12 @@ struct opened {
 };
 
 /*
- * How long the kernel may keep what it was told, in seconds. Entries, and all that a directory
- * has, change only by operations of the kernel's own, which knows what they change; so it keeps
- * them. What a file has, its length above all, it keeps until it is told otherwise, and only
- * what GETATTR has said: an invalidation that overtakes any other answer would be lost, since
- * the kernel does not know the node yet, or does not compare.
+ * What the kernel keeps. Entries, and all that a directory has, change only by operations of the
+ * kernel's own, which knows what they change; so it keeps them for ever. What a file has, its
+ * length above all, it keeps as node_keep() says, and only what GETATTR has said: an invalidation
+ * that overtakes any other answer would be lost, since the kernel does not know the node yet, or
+ * does not compare.
  */
-#define KEPT 1e9
 
 /*
  * Another node id for one inode number: each look-up of a file whose writes may be parked gets
@@ -126,23 +134,18 @@ static int front_node(struct fuse_front *f, fuse_ino_t id, struct node *ret)
 	return id & ALIAS_BIT ? alias_node(f, id, ret) : node_find(f->daemon, id, ret);
 }
 
-static int front_dir(struct fuse_front *f, fuse_ino_t id, struct object **ret)
+static int front_dir(struct fuse_front *f, fuse_ino_t id, struct node *ret)
 {
-	struct node n;
-	int rc = front_node(f, id, &n);
+	int rc = front_node(f, id, ret);
 
-	if (rc == 0 && n.file)
-		rc = -ENOTDIR;
-	if (rc == 0)
-		*ret = n.object;
-	return rc;
+	return rc == 0 && !node_is_dir(*ret) ? -ENOTDIR : rc;
 }
 
 /* What LOOKUP and READDIRPLUS tell; the kernel then knows the node until it forgets it. */
 static void front_entry(struct fuse_front *f, struct node n, struct fuse_entry_param *ret)
 {
-	*ret = (struct fuse_entry_param){ .entry_timeout = KEPT,
-					  .attr_timeout = n.file ? 0 : KEPT };
+	*ret = (struct fuse_entry_param){ .entry_timeout = KEEP_FOREVER,
+					  .attr_timeout = node_lasts(n) ? KEEP_FOREVER : 0 };
 	node_stat(n, &ret->attr);
 	ret->ino = ret->attr.st_ino;
 	if (n.object == f->daemon->root && !n.file)
@@ -174,9 +177,9 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	int rc = front_node(f, parent, &n);
 
 	if (rc == 0 && !strcmp(name, "..")) /* knfsd rebuilds paths with these two */
-		n = (struct node){ .object = n.object->parent ? n.object->parent : n.object };
+		n = node_up(n);
 	else if (rc == 0 && strcmp(name, "."))
-		rc = n.file ? -ENOTDIR : node_lookup(n.object, name, &n);
+		rc = node_is_dir(n) ? node_lookup(n, name, req_caller(req), &n) : -ENOTDIR;
 	reply_entry(req, rc, n);
 }
 
@@ -215,7 +218,7 @@ static void op_getattr(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
 		return;
 	}
 	node_stat(n, &st);
-	fuse_reply_attr(req, &st, node_keep(n) ? KEPT : 0);
+	fuse_reply_attr(req, &st, node_keep(n));
 }
 
 /* Truncation and times mean nothing here: they are accepted, since shells and editors do both. */
@@ -241,7 +244,7 @@ static void op_setattr(fuse_req_t req, fuse_ino_t id, struct stat *attr, int to_
 		return;
 	}
 	node_stat(n, &st);
-	fuse_reply_attr(req, &st, n.file ? 0 : KEPT);
+	fuse_reply_attr(req, &st, node_lasts(n) ? KEEP_FOREVER : 0);
 }
 
 static void op_readlink(fuse_req_t req, fuse_ino_t id)
@@ -261,28 +264,18 @@ static void op_readlink(fuse_req_t req, fuse_ino_t id)
 
 static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
-	struct fuse_front *f = req_front(req);
-	struct object *dir = NULL;
-	struct node n = { 0 };
-	int rc = front_dir(f, parent, &dir);
+	struct node dir, n = { 0 };
+	int rc = front_dir(req_front(req), parent, &dir);
 
 	if (rc == 0)
 		rc = node_mkdir(dir, name, req_caller(req), mode, &n);
 	reply_entry(req, rc, n);
 }
 
-static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
-{
-	struct object *dir = NULL;
-	int rc = front_dir(req_front(req), parent, &dir);
-
-	fuse_reply_err(req, -(rc < 0 ? rc : node_rmdir(dir, name, req_caller(req))));
-}
-
 static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
 		      const char *new_name, unsigned flags)
 {
-	struct object *from = NULL, *to = NULL;
+	struct node from, to = { 0 };
 	int rc = front_dir(req_front(req), parent, &from);
 
 	if (rc == 0)
@@ -295,7 +288,7 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
 /* Files come and go with their object; nobody makes or removes one. */
 static void front_forbid(fuse_req_t req, fuse_ino_t parent, const char *what, const char *name)
 {
-	struct object *dir = NULL;
+	struct node dir;
 	int rc = front_dir(req_front(req), parent, &dir);
 
 	fuse_reply_err(req, -(rc < 0 ? rc : node_forbid(dir, what, name)));
@@ -345,7 +338,7 @@ static bool listing_add(struct listing *l, const char *name, struct node n, off_
 	/* What the kernel is to look up by itself has no node id: these two, and `wait`. */
 	if (!l->plus || name[0] == '.' || (n.file && n.file->parks)) {
 		entry.attr.st_ino = node_ino(n);
-		entry.attr.st_mode = !n.file			 ? S_IFDIR
+		entry.attr.st_mode = node_is_dir(n)		 ? S_IFDIR
 				     : n.file->kind == FILE_LINK ? S_IFLNK
 								 : S_IFREG;
 	}
@@ -384,18 +377,18 @@ static size_t children_after(const struct object *o, uint64_t id)
 	return low;
 }
 
-static void listing_fill(struct listing *l, struct object *dir, off_t off)
+static void listing_fill(struct listing *l, struct node self, off_t off)
 {
-	struct node self = { .object = dir };
-	struct node up = { .object = dir->parent ? dir->parent : dir };
+	const struct object *dir = self.object;
+	size_t nfiles = self.file ? 0 : dir->class->nfiles;
 
 	if (off < OFF_DOT && !listing_add(l, ".", self, OFF_DOT))
 		return;
-	if (off < OFF_DOTDOT && !listing_add(l, "..", up, OFF_DOTDOT))
+	if (off < OFF_DOTDOT && !listing_add(l, "..", node_up(self), OFF_DOTDOT))
 		return;
 	for (off_t i = off < OFF_FILES ? 0 : off - OFF_FILES + 1;
-	     i < (off_t)dir->class->nfiles && off < OFF_CHILDREN; i++) {
-		struct node n = { dir, &dir->class->files[i] };
+	     i < (off_t)nfiles && off < OFF_CHILDREN; i++) {
+		struct node n = { self.object, &dir->class->files[i] };
 
 		if (!listing_add(l, n.file->name, n, OFF_FILES + i))
 			return;
@@ -403,15 +396,16 @@ static void listing_fill(struct listing *l, struct object *dir, off_t off)
 	for (size_t i =
 		     children_after(dir, off < OFF_CHILDREN ? 0 : (uint64_t)(off - OFF_CHILDREN));
 	     i < dir->nchildren; i++) {
-		struct node n = { .object = dir->children[i] };
+		struct node n = node_of(dir->children[i]);
 
-		if (!listing_add(l, n.object->name, n, OFF_CHILDREN + (off_t)n.object->id))
+		if (node_holds(self, n.object) &&
+		    !listing_add(l, n.object->name, n, OFF_CHILDREN + (off_t)n.object->id))
 			return;
 	}
 }
 
 /*
- * The kernel needs no handle of a directory and keeps its listing: see KEPT. After this answer
+ * The kernel needs no handle of a directory and keeps its listing: see above. After this answer
  * it does not ask again.
  */
 static void op_opendir(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
@@ -422,7 +416,7 @@ static void op_opendir(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
 static void front_readdir(fuse_req_t req, fuse_ino_t id, size_t size, off_t off, bool plus)
 {
 	struct listing l = { .req = req, .size = size < 65536 ? size : 65536, .plus = plus };
-	struct object *dir = NULL;
+	struct node dir;
 	int rc = front_dir(req_front(req), id, &dir);
 
 	l.buf = rc < 0 ? NULL : malloc(l.size);
@@ -667,6 +661,18 @@ static void op_write(fuse_req_t req, fuse_ino_t id, const char *data, size_t siz
 		request_parked(r);
 }
 
+static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct node dir;
+	int rc = front_dir(req_front(req), parent, &dir);
+	struct fuse_request *r = rc == 0 ? request_new(req, false) : NULL;
+
+	if (rc < 0)
+		fuse_reply_err(req, -rc);
+	else if (r && node_remove(dir, name, &r->request) == NODE_PARKED)
+		request_parked(r);
+}
+
 /* Only who writes sends it, see op_open(). */
 static void op_flush(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
 {
@@ -802,15 +808,60 @@ static void front_serve(struct fuse_front *f, const struct fuse_buf *buf)
 	f->journal->page->current = 0;
 }
 
+static int64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000LL + now.tv_nsec;
+}
+
+/*
+ * Whether to look for the next message before going to sleep: to be woken on another CPU than the
+ * client's takes longer than most answers do. Only while somebody asks one thing right after the
+ * other, and ever less often where looking has been in vain.
+ */
+static bool front_lively(struct fuse_front *f, int64_t now)
+{
+	if (f->cpus < 2 || now - f->rested > LIVELY_NS)
+		return false;
+	return f->pass == 0 || --f->pass == 0;
+}
+
+static int front_look(struct fuse_front *f, int64_t until)
+{
+	int n;
+
+	do
+		n = fuse_session_receive_buf(f->session, &f->buf);
+	while (n == -EAGAIN && now_ns() < until);
+	f->vain = n > 0 ? 0 : f->vain < PASS_MAX ? 2 * f->vain + 1 : PASS_MAX;
+	f->pass = f->vain;
+	return n;
+}
+
+static int front_receive(struct fuse_front *f, bool lively, int64_t now)
+{
+	int n = fuse_session_receive_buf(f->session, &f->buf);
+
+	return n == -EAGAIN && lively ? front_look(f, now + LOOK_NS) : n;
+}
+
 static void on_readable(int fd, short what, void *arg)
 {
 	struct fuse_front *f = arg;
-	int n;
+	int64_t now = now_ns(), turn = now + TURN_NS;
+	bool lively = front_lively(f, now);
+	int n = 0;
 
-	while ((n = fuse_session_receive_buf(f->session, &f->buf)) > 0) {
+	while (now < turn && (n = front_receive(f, lively, now)) > 0) {
 		f->failures = 0;
 		front_serve(f, &f->buf);
+		now = now_ns();
 	}
+	f->rested = now;
+	if (now >= turn)
+		return; /* others' turn; what is left to read calls again */
 	/* The request is still there for the next try; but not for ever. */
 	if (n < 0 && n != -EAGAIN && n != -EINTR && ++f->failures <= READ_FAILURES)
 		return;
@@ -963,6 +1014,7 @@ int fuse_front_new(struct daemon *d, int fd, struct journal *j, struct fuse_fron
 {
 	struct fuse_front *f = calloc(1, sizeof(*f));
 	struct timespec now;
+	cpu_set_t cpus;
 	int rc;
 
 	if (!f)
@@ -971,6 +1023,7 @@ int fuse_front_new(struct daemon *d, int fd, struct journal *j, struct fuse_fron
 	f->daemon = d;
 	f->journal = j;
 	LIST_INIT(&f->all);
+	f->cpus = sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ? CPU_COUNT(&cpus) : 1;
 	/* No number comes again of those that a daemon before this one has given. */
 	f->next_handle = f->next_alias = (uint64_t)(now.tv_sec * 1000000000LL + now.tv_nsec);
 	f->front = (struct front){ poll_wake, poll_free, invalidate };

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "backends/cgroup.h"
@@ -19,8 +20,11 @@
 #include "fs/attr.h"
 #include "fs/config_yaml.h"
 #include "fs/daemon.h"
+#include "fs/image.h"
+#include "fs/fd_list.h"
 #include "fs/link.h"
 #include "fs/store.h"
+#include "fs/vsock_dir.h"
 
 #define MONITOR_LISTENER 3 /* the only descriptor of a monitor's process at its start */
 
@@ -28,7 +32,7 @@
 struct launch {
 	struct machine *m;
 	struct wire_start start;
-	int fds[WIRE_FDS_MAX];
+	struct fd_list fds;
 	struct text config;
 	int listener;
 	int birth_group; /* what the monitor's process is cloned into, or -1 */
@@ -38,13 +42,7 @@ struct launch {
 
 static int launch_add(struct launch *l, unsigned role, int fd, struct err *e)
 {
-	if (l->start.nfds == WIRE_FDS_MAX) {
-		close(fd);
-		return err_set(e, -EIO, "start: too many descriptors");
-	}
-	l->start.roles[l->start.nfds] = (uint8_t)role;
-	l->fds[l->start.nfds++] = fd;
-	return 0;
+	return fd_list_add(&l->fds, (struct wire_fd){ .role = (uint8_t)role }, fd, e);
 }
 
 static int launch_add_engine(struct launch *l, enum engine_fd role, int fd, struct err *e)
@@ -66,7 +64,7 @@ static int launch_counters(struct launch *l, struct err *e)
 {
 	int fd = memfd_create("counters", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
-	if (fd < 0 || ftruncate(fd, COUNTER_MAX * sizeof(uint64_t)) < 0 ||
+	if (fd < 0 || ftruncate(fd, sizeof(struct engine_page)) < 0 ||
 	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
 		err_sys(e, errno, "start: counters");
 		if (fd >= 0)
@@ -79,7 +77,7 @@ static int launch_counters(struct launch *l, struct err *e)
 static int launch_host_path(struct launch *l, const char *attr, enum engine_fd role, struct err *e)
 {
 	struct machine *m = l->m;
-	int fd, rc = machine_open_path(m, &m->config, attr_find(m->kind, attr), &fd, e);
+	int fd, rc = machine_open_path(m, &m->config, attr_find(m->kind, attr), "", &fd, e);
 
 	return rc < 0 || fd < 0 ? rc : launch_add_engine(l, role, fd, e);
 }
@@ -96,6 +94,13 @@ static int launch_open_vm(struct launch *l, struct err *e)
 		rc = launch_host_path(l, "boot.initrd", ENGINE_FD_INITRD, e);
 	if (rc < 0)
 		return rc;
+	if (c->vsock_cid) {
+		rc = vsock_dir_open(l->m, &fd, e);
+		if (rc == 0)
+			rc = launch_add_engine(l, ENGINE_FD_VSOCK, fd, e);
+		if (rc < 0)
+			return rc;
+	}
 	/* Who may make machines here may use KVM: the daemon opens it for all of them. */
 	fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	if (fd < 0)
@@ -125,6 +130,81 @@ static int launch_seccomp(struct launch *l, struct err *e)
 	return launch_add_engine(l, ENGINE_FD_SECCOMP, fd, e);
 }
 
+static int launch_image(struct launch *l, const char *name, struct err *e)
+{
+	struct image *image;
+	int fd = -1, rc = image_find(l->m, name, "root", &image, e);
+
+	if (rc == 0)
+		rc = image_open(image, &fd, e);
+	return rc < 0 ? rc : launch_add_engine(l, ENGINE_FD_ROOT, fd, e);
+}
+
+/* Where what the container writes is kept, see backends/container/root.h. */
+static int launch_layer(struct launch *l, struct err *e)
+{
+	int dir = machine_dir(l->m), fd;
+
+	if (dir < 0 || (mkdirat(dir, "layer", 0755) < 0 && errno != EEXIST))
+		return err_sys(e, dir < 0 ? -dir : errno, "start: the container's layer");
+	fd = openat(dir, "layer", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	return fd < 0 ? err_sys(e, errno, "start: the container's layer")
+		      : launch_add_engine(l, ENGINE_FD_LAYER, fd, e);
+}
+
+/* Whether its init, as its monitor calls it, is in its control group. */
+static bool launch_is_of(const struct machine *m)
+{
+	char path[64], name[64];
+	struct text text = TEXT_INIT;
+	bool its;
+	int fd;
+
+	machine_cgroup_name(m, name);
+	snprintf(path, sizeof(path), "/proc/%d/cgroup", (int)link_machine_pid(m->link));
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	its = fd >= 0 && text_read_fd(&text, fd) == 0 && strstr(text_str(&text), name);
+	if (fd >= 0)
+		close(fd);
+	text_free(&text);
+	return its;
+}
+
+/* The namespaces of a pod: another container's, of the same owner, that runs. */
+static int launch_join(struct launch *l, const char *word, enum engine_fd role, struct err *e)
+{
+	const struct keyed *join = &l->m->config.container.join;
+	struct machine *m = l->m, *other = NULL;
+	const char *name = NULL;
+	char path[64];
+	int fd;
+
+	for (size_t i = 0; i < join->n; i++)
+		if (!strcmp(join->entries[i].key, word))
+			name = join->entries[i].value;
+	if (!name)
+		return 0;
+	other = object_machine(object_child(m->object.daemon->machines[KIND_CONTAINER], name));
+	if (!other)
+		return err_set(e, -ENOENT, "namespaces.join: there is no container %s", name);
+	if (other->object.owner.uid != m->object.owner.uid)
+		return err_set(e, -EPERM, "namespaces.join: %s is user %u's", name,
+			       other->object.owner.uid);
+	if (other == m || !other->link || link_machine_pid(other->link) <= 0)
+		return err_set(e, -EBUSY, "namespaces.join: %s does not run", name);
+	snprintf(path, sizeof(path), "/proc/%d/ns/%s", (int)link_machine_pid(other->link), word);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return err_sys(e, errno, "namespaces.join: %s", name);
+	/* The pid is the monitor's word, and what is opened is root's to open. */
+	if (!launch_is_of(other)) {
+		close(fd);
+		return err_set(e, -EIO, "namespaces.join: %s names a process that is not its own",
+			       name);
+	}
+	return launch_add_engine(l, role, fd, e);
+}
+
 static int launch_open_container(struct launch *l, struct err *e)
 {
 	const struct container_config *c = &l->m->config.container;
@@ -132,9 +212,18 @@ static int launch_open_container(struct launch *l, struct err *e)
 
 	if (!c->root || !*c->root)
 		return err_set(e, -EINVAL, "root: not set; there is no file system to run in");
-	rc = launch_host_path(l, "root", ENGINE_FD_ROOT, e);
+	rc = image_named(c->root) ? launch_image(l, image_named(c->root), e)
+				  : launch_host_path(l, "root", ENGINE_FD_ROOT, e);
+	if (rc == 0 && (image_named(c->root) || c->root_writable == ROOT_OVERLAY))
+		rc = launch_layer(l, e);
 	if (rc == 0 && c->seccomp == SECCOMP_PROFILE_DEFAULT)
 		rc = launch_seccomp(l, e);
+	if (rc == 0)
+		rc = launch_join(l, "net", ENGINE_FD_NET_NS, e);
+	if (rc == 0)
+		rc = launch_join(l, "ipc", ENGINE_FD_IPC_NS, e);
+	if (rc == 0)
+		rc = launch_join(l, "uts", ENGINE_FD_UTS_NS, e);
 	return rc;
 }
 
@@ -172,14 +261,6 @@ static int launch_cgroup_fds(struct launch *l, struct err *e)
 	return rc;
 }
 
-static bool limits_asked(const struct machine *m)
-{
-	const struct machine_config *c = &m->config;
-
-	return c->cpu_max.quota != LIMIT_MAX || c->cpu_weight != 100 || c->pids_max != LIMIT_MAX ||
-	       (m->kind == KIND_CONTAINER && c->memory_size != LIMIT_MAX);
-}
-
 static int launch_cgroup(struct launch *l, struct err *e)
 {
 	struct machine *m = l->m;
@@ -188,11 +269,11 @@ static int launch_cgroup(struct launch *l, struct err *e)
 	char name[64];
 	int rc;
 
-	if (on_thread && limits_asked(m))
+	if (on_thread && cgroup_limits_asked(&m->config))
 		return err_set(e, -ENXIO,
 			       "start: a VM with isolation thread has no limits of its own; set "
 			       "cpu.max, cpu.weight and pids.max to their defaults");
-	if (!d->cgroups && limits_asked(m))
+	if (!d->cgroups && cgroup_limits_asked(&m->config))
 		return err_set(e, -ENXIO, "start: no limits are possible: %s", d->cgroups_why.text);
 	if (on_thread || !d->cgroups)
 		return 0;
@@ -306,12 +387,29 @@ static int launch_spawn(struct launch *l, struct err *e)
 
 /* ---- all of it ---- */
 
+/* With what a container's image says where its settings say nothing. */
+static int launch_config(struct launch *l, struct err *e)
+{
+	struct machine_config c;
+	int rc = config_copy(&l->m->config, &c, e);
+
+	if (rc < 0)
+		return rc;
+	if (l->m->kind == KIND_CONTAINER)
+		rc = image_defaults(l->m, &c, e);
+	if (rc == 0)
+		rc = config_print_complete(&c, &l->config, e);
+	config_free(&c);
+	return rc;
+}
+
 static int launch_gather(struct launch *l, struct err *e)
 {
 	struct machine *m = l->m;
 	int rc;
 
 	snprintf(l->start.name, sizeof(l->start.name), "%s", m->object.name);
+	snprintf(l->start.uuid, sizeof(l->start.uuid), "%s", m->identity.uuid);
 	l->start.kind = m->kind;
 	l->start.uid = m->object.owner.uid;
 	l->start.gid = m->object.owner.gid;
@@ -319,12 +417,15 @@ static int launch_gather(struct launch *l, struct err *e)
 		return err_set(e, -EPERM,
 			       "isolation: thread: user %u's machine cannot run inside the daemon",
 			       m->object.owner.uid);
-	rc = config_print(&m->config, &l->config, e);
+	l->start.tag = config_tag(&m->config);
+	rc = launch_config(l, e);
 	if (rc == 0 && l->config.len > WIRE_CONFIG_MAX)
 		rc = err_set(e, -EINVAL, "start: the configuration is larger than %u bytes",
 			     WIRE_CONFIG_MAX);
 	if (rc == 0)
 		rc = m->kind == KIND_VM ? launch_open_vm(l, e) : launch_open_container(l, e);
+	if (rc == 0)
+		rc = fd_list_add_parts(&l->fds, m, &m->config, NULL, e);
 	if (rc == 0)
 		rc = launch_state_file(l, "console", WIRE_ROLE_LOG, e);
 	if (rc == 0)
@@ -342,9 +443,9 @@ static int launch_gather(struct launch *l, struct err *e)
  */
 static void launch_mark_running(struct launch *l)
 {
-	for (uint32_t i = 0; i < l->start.nfds; i++)
-		if (l->start.roles[i] == WIRE_ROLE_EXIT &&
-		    (ftruncate(l->fds[i], 0) < 0 || pwrite(l->fds[i], "running\n", 8, 0) < 0))
+	for (unsigned i = 0; i < l->fds.n; i++)
+		if (l->fds.role[i].role == WIRE_ROLE_EXIT &&
+		    (ftruncate(l->fds.fd[i], 0) < 0 || pwrite(l->fds.fd[i], "running\n", 8, 0) < 0))
 			return; /* full disk: the ending is then told, or not, as it is */
 }
 
@@ -377,13 +478,12 @@ static int launch_build(struct launch *l, struct request *r, struct err *e)
 		rc = launch_cgroup(l, e);
 	if (rc < 0)
 		return rc;
-	return link_start(l->m->link, r, &l->start, &l->config, l->fds, e);
+	return link_start(l->m->link, r, &l->start, &l->config, &l->fds, e);
 }
 
 static void launch_free(struct launch *l)
 {
-	for (uint32_t i = 0; i < l->start.nfds; i++)
-		close(l->fds[i]);
+	fd_list_close(&l->fds);
 	if (l->listener >= 0)
 		close(l->listener);
 	if (l->birth_group >= 0)

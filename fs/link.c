@@ -5,6 +5,7 @@
 #include <event2/event.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,8 +18,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "backends/monitor_filter.h"
+#include "backends/wire_exec.h"
+#include "fs/attr.h"
+#include "fs/change.h"
 #include "fs/daemon.h"
+#include "fs/exec.h"
+#include "fs/fd_list.h"
+#include "fs/store.h"
 #include "fs/verb.h"
+#include "fs/vsock_dir.h"
 
 #define ASKED_MAX 64 /* verbs that a monitor has not answered, their clients gone or not */
 
@@ -27,7 +36,10 @@ struct asked {
 	LIST_ENTRY(asked) link;
 	uint32_t seq;
 	bool is_start;
-	struct request *request; /* NULL: its client has gone */
+	struct request *request;      /* NULL: its client has gone */
+	link_answered *then;	      /* what to do with it */
+	struct config_change *change; /* CONFIGURE's, or NULL */
+	uint64_t exec;		      /* the session that is to start, or 0 */
 };
 
 struct link {
@@ -39,7 +51,7 @@ struct link {
 	int pidfd;	   /* of a monitor in a process of its own, else -1 */
 	pid_t machine_pid; /* the machine's own, as the monitor says */
 	char tty[64];
-	const uint64_t *counters;
+	const struct engine_page *page;
 	uint32_t seq;
 	uint16_t foreign;   /* the version of the protocol that it speaks, if it is not ours */
 	bool ended;	    /* it has said how the machine ended */
@@ -57,17 +69,19 @@ static void link_address(const struct machine *m, struct sockaddr_un *sun)
 {
 	*sun = (struct sockaddr_un){ .sun_family = AF_UNIX };
 	snprintf(sun->sun_path, sizeof(sun->sun_path), "/proc/self/fd/%d/%s",
-		 m->object.daemon->run_fd, m->uuid);
+		 m->object.daemon->run_fd, m->identity.uuid);
 }
 
 void link_unlink(struct machine *m)
 {
-	unlinkat(m->object.daemon->run_fd, m->uuid, 0);
+	unlinkat(m->object.daemon->run_fd, m->identity.uuid, 0);
+	vsock_dir_remove(m);
 }
 
 bool link_exists(const struct machine *m)
 {
-	return faccessat(m->object.daemon->run_fd, m->uuid, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	return faccessat(m->object.daemon->run_fd, m->identity.uuid, F_OK, AT_SYMLINK_NOFOLLOW) ==
+	       0;
 }
 
 int link_listen(struct machine *m, int *ret_listener, struct err *e)
@@ -103,15 +117,23 @@ static struct asked *asked_find(struct link *l, uint32_t seq)
 static void asked_answer(struct link *l, struct asked *a, int rc, const struct err *e)
 {
 	struct request *r = a->request;
+	link_answered *then = a->then;
+	struct config_change *c = a->change;
+
+	struct exec *x = a->exec && l->machine ? exec_find(l->machine, a->exec) : NULL;
 
 	LIST_REMOVE(a, link);
 	l->nasked--;
 	free(a);
+	if (x && rc < 0)
+		exec_refused(x);
 	if (r) {
 		r->parked = NULL;
 		r->cancel = NULL;
-		ctl_continue(r, rc, e);
+		then(r, rc, e);
 	}
+	if (c)
+		change_answered(c, rc, e);
 }
 
 static void asked_cancel(struct request *r)
@@ -129,6 +151,20 @@ static void link_fail_asked(struct link *l, const struct err *e)
 
 /* ---- the monitor's end ---- */
 
+/* What it has written itself, when it was not to go on. */
+static bool link_last_word(struct link *l, struct ending *ending)
+{
+	struct text text = TEXT_INIT;
+	struct ending said;
+	bool has = store_read(machine_dir(l->machine), "exit", &text) == 0 && text.len &&
+		   ending_parse(text_str(&text), &said) == 0 && said.kind == ENDING_FAILED;
+
+	if (has)
+		*ending = said;
+	text_free(&text);
+	return has;
+}
+
 /* Died without a last word: by what? */
 static void link_autopsy(struct link *l, struct ending *ending)
 {
@@ -138,6 +174,9 @@ static void link_autopsy(struct link *l, struct ending *ending)
 	snprintf(ending->why, sizeof(ending->why), "its monitor is gone");
 	if (l->pidfd < 0 || waitid(P_PIDFD, (id_t)l->pidfd, &info, WEXITED | WNOHANG) < 0 ||
 	    !info.si_pid)
+		return;
+	if (info.si_code == CLD_EXITED && info.si_status == MONITOR_FORBIDDEN &&
+	    link_last_word(l, ending))
 		return;
 	if (info.si_code == CLD_EXITED)
 		snprintf(ending->why, sizeof(ending->why), "its monitor exited with status %d",
@@ -337,17 +376,17 @@ static void link_take_state(struct link *l, const struct wire_state *s)
 /* The page was made, sized and sealed by a daemon; a monitor may hand over another thing. */
 static void link_map_counters(struct link *l, int fd)
 {
-	size_t size = COUNTER_MAX * sizeof(uint64_t);
+	size_t size = sizeof(struct engine_page);
 	struct stat st;
 	int seals = fcntl(fd, F_GET_SEALS);
 	void *map;
 
-	if (l->counters || seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(fd, &st) < 0 ||
+	if (l->page || seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(fd, &st) < 0 ||
 	    st.st_size < (off_t)size)
 		return;
 	map = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
 	if (map != MAP_FAILED)
-		l->counters = map;
+		l->page = map;
 }
 
 /* Watches the monitor's process; a monitor on a thread of ours has none of its own. */
@@ -371,6 +410,11 @@ static void link_found(struct link *l, pid_t pid)
 	l->pidfd = -1;
 }
 
+static bool link_settled(const struct wire_state *s)
+{
+	return s->run == RUN_RUNNING || s->run == RUN_PAUSED || s->run == RUN_STOPPING;
+}
+
 static void handle_hello(struct link *l)
 {
 	struct wire_hello *h = (struct wire_hello *)link_message(l)->body;
@@ -388,6 +432,11 @@ static void handle_hello(struct link *l)
 		syscall(SYS_pidfd_send_signal, l->pidfd, SIGKILL, NULL, 0);
 	link_take_state(l, &h->state);
 	object_changed(&l->machine->object, "console"); /* what came while nobody listened */
+	/* A daemon before this one may have been killed between the engine and the disk. */
+	if (link_settled(&h->state) && !l->machine->change &&
+	    h->tag != config_tag(&l->machine->config))
+		change_restore(l->machine);
+	execs_settle(l->machine, false);
 }
 
 static void handle_state(struct link *l)
@@ -415,6 +464,46 @@ static void handle_reply(struct link *l)
 	asked_answer(l, a, e.code, &e);
 }
 
+static void handle_notice(struct link *l)
+{
+	static const char *const words[NOTICE_END] = {
+		[NOTICE_PANIC] = "panic",
+		[NOTICE_WATCHDOG] = "watchdog",
+		[NOTICE_DEVICE] = "device",
+	};
+	struct wire_notice *n = (struct wire_notice *)link_message(l)->body;
+
+	if (n->notice == NOTICE_CPUS)
+		object_changed(&l->machine->object, "cpu.online");
+	if (n->notice >= NOTICE_END || !words[n->notice])
+		return;
+	for (char *p = n->text; *p; p++)
+		if ((unsigned char)*p < ' ' || *p == 0x7f)
+			*p = '?';
+	machine_event(l->machine, words[n->notice], n->text);
+}
+
+static void handle_exec_state(struct link *l)
+{
+	const struct wire_exec_state *s = (struct wire_exec_state *)link_message(l)->body;
+	struct exec *x = exec_find(l->machine, s->id);
+	struct ending ending;
+
+	wire_ending_to(&s->state.ending, &ending);
+	if (x)
+		exec_told(x, s->state.run == RUN_RUNNING, s->state.pid > 0 ? s->state.pid : 0,
+			  &ending);
+}
+
+static void handle_exec_grew(struct link *l)
+{
+	const struct wire_exec_grew *g = (struct wire_exec_grew *)link_message(l)->body;
+	struct exec *x = exec_find(l->machine, g->id);
+
+	if (x)
+		exec_grew(x, (unsigned)g->streams);
+}
+
 static void handle_grew(struct link *l)
 {
 	object_changed(&l->machine->object, "console");
@@ -438,10 +527,10 @@ static void link_estrange(struct link *l, uint16_t version)
 static void on_readable(int fd, short what, void *arg)
 {
 	static void (*const handlers[WIRE_TYPE_END])(struct link *) = {
-		[WIRE_HELLO] = handle_hello,
-		[WIRE_REPLY] = handle_reply,
-		[WIRE_STATE] = handle_state,
-		[WIRE_GREW] = handle_grew,
+		[WIRE_HELLO] = handle_hello,	       [WIRE_REPLY] = handle_reply,
+		[WIRE_STATE] = handle_state,	       [WIRE_GREW] = handle_grew,
+		[WIRE_EXEC_STATE] = handle_exec_state, [WIRE_EXEC_GREW] = handle_exec_grew,
+		[WIRE_NOTICE] = handle_notice,
 	};
 	struct link *l = arg;
 	struct wire_message *message = link_message(l);
@@ -460,8 +549,9 @@ static void on_readable(int fd, short what, void *arg)
 
 /* ---- asking ---- */
 
-static int link_ask(struct link *l, struct request *r, enum wire_type type, const void *body,
-		    size_t len, const struct text *extra, const int *fds, int nfds, struct err *e)
+static int link_ask(struct link *l, struct request *r, link_answered *then, enum wire_type type,
+		    const void *body, size_t len, const struct text *extra, const int *fds,
+		    int nfds, struct err *e)
 {
 	struct asked *a;
 	int rc;
@@ -476,6 +566,9 @@ static int link_ask(struct link *l, struct request *r, enum wire_type type, cons
 	a->seq = ++l->seq;
 	a->is_start = type == WIRE_START;
 	a->request = r;
+	a->then = then;
+	if (type == WIRE_EXEC_START)
+		a->exec = ((const struct wire_exec *)body)->id;
 	rc = wire_send(l->fd, type, a->seq, body, len, extra ? text_str(extra) : NULL,
 		       extra ? extra->len : 0, fds, nfds);
 	if (rc < 0) {
@@ -493,10 +586,34 @@ static int link_ask(struct link *l, struct request *r, enum wire_type type, cons
 	return NODE_PARKED;
 }
 
-int link_start(struct link *l, struct request *r, const struct wire_start *start,
-	       const struct text *config, const int *fds, struct err *e)
+int link_start(struct link *l, struct request *r, struct wire_start *start,
+	       const struct text *config, const struct fd_list *fds, struct err *e)
 {
-	return link_ask(l, r, WIRE_START, start, sizeof(*start), config, fds, (int)start->nfds, e);
+	start->nfds = fds->n;
+	memcpy(start->roles, fds->role, sizeof(start->roles));
+	return link_ask(l, r, ctl_continue, WIRE_START, start, sizeof(*start), config, fds->fd,
+			(int)fds->n, e);
+}
+
+int link_dump(struct link *l, struct request *r, int fd, struct err *e)
+{
+	struct wire_verb w = { .verb = VERB_DUMP };
+
+	return link_ask(l, r, ctl_continue, WIRE_VERB, &w, sizeof(w), NULL, &fd, 1, e);
+}
+
+int link_configure(struct link *l, struct config_change *c, struct wire_configure *w,
+		   const struct text *config, const struct fd_list *fds, struct err *e)
+{
+	int rc;
+
+	w->nfds = fds->n;
+	memcpy(w->roles, fds->role, sizeof(w->roles));
+	rc = link_ask(l, NULL, NULL, WIRE_CONFIGURE, w, sizeof(*w), config, fds->fd, (int)fds->n,
+		      e);
+	if (rc == NODE_PARKED)
+		LIST_FIRST(&l->asked)->change = c;
+	return rc;
 }
 
 int link_verb(struct link *l, struct request *r, enum wire_verb_code verb, int64_t arg,
@@ -508,7 +625,41 @@ int link_verb(struct link *l, struct request *r, enum wire_verb_code verb, int64
 	if (l->foreign && verb == VERB_KILL && l->pidfd >= 0 &&
 	    syscall(SYS_pidfd_send_signal, l->pidfd, SIGKILL, NULL, 0) == 0)
 		return 0;
-	return link_ask(l, r, WIRE_VERB, &w, sizeof(w), NULL, NULL, 0, e);
+	return link_ask(l, r, ctl_continue, WIRE_VERB, &w, sizeof(w), NULL, NULL, 0, e);
+}
+
+int link_exec_start(struct link *l, struct request *r, link_answered *then,
+		    const struct exec_spec *s, struct err *e)
+{
+	struct text texts = TEXT_INIT;
+	int fds[EXEC_FD_COUNT + EXEC_GROUPS_MAX];
+	struct wire_exec w;
+	int rc = wire_exec_pack(s, &w, &texts, e);
+
+	memcpy(fds, s->fd, sizeof(s->fd));
+	memcpy(fds + EXEC_FD_COUNT, s->groups, s->ngroups * sizeof(int));
+	if (rc == 0)
+		rc = link_ask(l, r, then, WIRE_EXEC_START, &w, sizeof(w), &texts, fds,
+			      EXEC_FD_COUNT + (int)s->ngroups, e);
+	text_free(&texts);
+	return rc;
+}
+
+int link_exec_input(struct link *l, struct request *r, link_answered *then, uint64_t id,
+		    const void *data, size_t len, struct err *e)
+{
+	struct wire_exec_id w = { .id = id };
+	const struct text bytes = { .data = (char *)data, .len = len };
+
+	return link_ask(l, r, then, WIRE_EXEC_INPUT, &w, sizeof(w), &bytes, NULL, 0, e);
+}
+
+int link_exec_signal(struct link *l, struct request *r, link_answered *then, uint64_t id, int signo,
+		     struct err *e)
+{
+	struct wire_exec_signal w = { .id = id, .signo = signo };
+
+	return link_ask(l, r, then, WIRE_EXEC_SIGNAL, &w, sizeof(w), NULL, NULL, 0, e);
 }
 
 int link_input(struct link *l, const void *data, size_t len, struct err *e)
@@ -555,7 +706,7 @@ bool link_busy(const struct link *l)
 	const struct asked *a;
 
 	LIST_FOREACH(a, &l->asked, link)
-	if (a->request)
+	if (a->request || a->change)
 		return true;
 	return false;
 }
@@ -575,9 +726,40 @@ const char *link_tty(const struct link *l)
 	return l->tty;
 }
 
+bool link_part_counters(const struct link *l, enum part_kind kind, const char *part,
+			uint64_t ret[ENGINE_PART_COUNTERS])
+{
+	for (int i = 0; l->page && i < ENGINE_PARTS_MAX; i++) {
+		const struct engine_part_stat *s = &l->page->parts[i];
+
+		if (!atomic_load(&s->used))
+			break;
+		if (s->kind != kind || strncmp(s->part, part, sizeof(s->part)) != 0)
+			continue;
+		for (int n = 0; n < ENGINE_PART_COUNTERS; n++)
+			ret[n] = atomic_load_explicit(&s->counters[n], memory_order_relaxed);
+		return true;
+	}
+	return false;
+}
+
+uint64_t link_part_total(const struct link *l, enum part_kind kind, unsigned counter)
+{
+	uint64_t total = 0;
+
+	for (int i = 0; l->page && i < ENGINE_PARTS_MAX; i++) {
+		const struct engine_part_stat *s = &l->page->parts[i];
+
+		if (atomic_load(&s->used) && s->kind == kind)
+			total += atomic_load_explicit(&s->counters[counter], memory_order_relaxed);
+	}
+	return total;
+}
+
 uint64_t link_counter(const struct link *l, enum engine_counter counter)
 {
-	return l->counters ? __atomic_load_n(&l->counters[counter], __ATOMIC_RELAXED) : 0;
+	return l->page ? atomic_load_explicit(&l->page->counters[counter], memory_order_relaxed)
+		       : 0;
 }
 
 void link_release(struct link *l)
@@ -599,8 +781,8 @@ void link_free(struct link *l)
 	link_hang_up(l);
 	if (l->dead)
 		event_free(l->dead);
-	if (l->counters)
-		munmap((void *)l->counters, COUNTER_MAX * sizeof(uint64_t));
+	if (l->page)
+		munmap((void *)l->page, sizeof(*l->page));
 	if (l->pidfd >= 0)
 		close(l->pidfd);
 	free(l);

@@ -8,11 +8,15 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "backends/rmtree.h"
 #include "fs/attr.h"
 #include "fs/autostart.h"
+#include "fs/change.h"
 #include "fs/config_yaml.h"
 #include "fs/daemon.h"
+#include "fs/exec.h"
 #include "fs/event_log.h"
+#include "fs/importer.h"
 #include "fs/link.h"
 #include "fs/meta.h"
 #include "fs/log.h"
@@ -26,18 +30,32 @@ const char *const state_words[STATE_COUNT] = {
 	[STATE_PAUSED] = "paused",   [STATE_STOPPING] = "stopping", [STATE_FAILED] = "failed",
 };
 
-int state_parse(const char *word, size_t len)
-{
-	for (int i = 0; i < STATE_COUNT; i++)
-		if (strlen(state_words[i]) == len && !memcmp(state_words[i], word, len))
-			return i;
-	return -1;
-}
-
 bool machine_active(const struct machine *m)
 {
 	return m->state != STATE_STOPPED && m->state != STATE_FAILED;
 }
+
+static int machine_state_now(const struct object *o)
+{
+	return (int)((const struct machine *)o)->state;
+}
+
+static bool machine_rests(const struct object *o)
+{
+	const struct machine *m = (const struct machine *)o;
+
+	return !machine_active(m) && !restart_waits(m);
+}
+
+/* Failed is an end as stopped is: who waits for the one learns of the other at once. */
+const struct states machine_states = {
+	.noun = "machine",
+	.words = state_words,
+	.count = STATE_COUNT,
+	.now = machine_state_now,
+	.rests = machine_rests,
+	.ends = 1u << STATE_STOPPED | 1u << STATE_FAILED,
+};
 
 bool machine_foreign(const struct machine *m)
 {
@@ -94,7 +112,7 @@ int machine_save_meta(struct machine *m, struct err *e)
 	struct text meta = TEXT_INIT;
 	int rc;
 
-	meta_print(m, &meta);
+	meta_print(&m->object, &m->identity, &meta);
 	rc = text_failed(&meta) ? err_sys(e, ENOMEM, "meta")
 				: store_write(machine_dir(m), "meta", meta.data, meta.len, e);
 	text_free(&meta);
@@ -111,6 +129,7 @@ int machine_chown(struct object *o, struct err *e)
 			       "%s: the owner cannot change while the machine is %s: it runs as "
 			       "user %u",
 			       o->name, state_words[m->state], m->runs_as);
+	execs_follow(m);
 	return machine_save_meta(m, e);
 }
 
@@ -125,7 +144,7 @@ struct machine *machine_new(enum machine_kind kind)
 	m->kind = kind;
 	m->config.kind = kind;
 	m->dirfd = -1;
-	TAILQ_INIT(&m->waiters);
+	TAILQ_INIT(&m->putoffs);
 	return m;
 }
 
@@ -133,11 +152,12 @@ void machine_free(struct object *o)
 {
 	struct machine *m = object_machine(o);
 
+	change_drop_all(m);
 	link_free(m->link);
 	cgroup_free(m->cgroup);
 	event_log_free(m->events);
 	config_free(&m->config);
-	text_free(&m->foreign);
+	identity_free(&m->identity);
 	if (m->cleanup)
 		event_free(m->cleanup);
 	restart_free(m);
@@ -162,11 +182,12 @@ static int machine_store(struct machine *m, struct err *e)
 	struct text meta = TEXT_INIT, config = TEXT_INIT;
 	int rc = config_print(&m->config, &config, e), fd = -1;
 
-	meta_print(m, &meta);
+	meta_print(&m->object, &m->identity, &meta);
 	if (rc == 0 && text_failed(&meta))
 		rc = err_sys(e, ENOMEM, "meta");
 	if (rc == 0)
-		rc = store_make(machine_kind_fd(m), m->object.name, &meta, &config, &fd, e);
+		rc = store_make(machine_kind_fd(m), m->object.name, &meta, "config.yaml", &config,
+				&fd, e);
 	if (rc == 0)
 		machine_keep_dir(m, fd);
 	text_free(&meta);
@@ -198,10 +219,11 @@ int machine_mkdir(struct object *parent, const char *name, struct caller who, mo
 		machine_free(&m->object);
 		return rc;
 	}
-	uuid_make(m->uuid);
-	clock_gettime(CLOCK_REALTIME, &m->created);
+	identity_make(&m->identity);
 	m->object.owner = (struct owner){ who.uid, who.gid, mode & 01777 };
 	rc = machine_store(m, e);
+	if (rc == 0)
+		rc = execs_attach(m, e);
 	if (rc < 0) {
 		object_remove(&m->object);
 		return rc;
@@ -211,9 +233,23 @@ int machine_mkdir(struct object *parent, const char *name, struct caller who, mo
 	return 0;
 }
 
+/* What a container has written may be large, and is nothing to wait for. */
+static void machine_discard(const struct machine *m, const char *hidden)
+{
+	int kind_fd = machine_kind_fd(m);
+	char layer[80];
+
+	snprintf(layer, sizeof(layer), "%s/layer", hidden);
+	if (faccessat(kind_fd, layer, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		importer_remove(m->object.daemon, kind_fd, hidden);
+	else
+		rmtree(kind_fd, hidden);
+}
+
 int machine_rmdir(struct object *o, struct caller who, struct err *e)
 {
 	struct machine *m = object_machine(o);
+	char hidden[64];
 	int rc;
 
 	/* The name may have become another's, or the machine one that is to stay. */
@@ -223,15 +259,17 @@ int machine_rmdir(struct object *o, struct caller who, struct err *e)
 	if (machine_active(m))
 		return err_set(e, -EBUSY, "the machine is %s; stop it first",
 			       state_words[m->state]);
-	rc = store_remove(machine_kind_fd(m), o->name, e);
+	snprintf(hidden, sizeof(hidden), ".%s", m->identity.uuid);
+	rc = store_hide(machine_kind_fd(m), o->name, hidden, e);
 	if (rc < 0)
 		return rc;
+	machine_discard(m, hidden);
 	link_free(m->link);
 	m->link = NULL;
 	link_unlink(m);
 	restart_forget(m);
 	ephemeral_free(m);
-	waiters_fail(m);
+	waiters_fail(o);
 	machine_event(m, "removed", "");
 	object_remove(o);
 	return 0;
@@ -266,8 +304,8 @@ void machine_event(struct machine *m, const char *what, const char *detail)
 	clock_gettime(CLOCK_REALTIME, &now);
 	object_path(&m->object, &path);
 	event_log_add(m->events, now, text_str(&path), what, detail);
-	log_machine(LOG_LEVEL_INFO, text_str(&path), m->uuid, "%s%s%s", what, *detail ? " " : "",
-		    detail);
+	log_machine(LOG_LEVEL_INFO, text_str(&path), m->identity.uuid, "%s%s%s", what,
+		    *detail ? " " : "", detail);
 	text_free(&path);
 	object_changed(&m->object, "events");
 	object_changed(d->root, "events");
@@ -278,7 +316,7 @@ static void machine_enter(struct machine *m, enum machine_state state)
 	m->state = state;
 	object_changed_by(&m->object, CHANGE_STATE);
 	autostart_notice(m->object.daemon->autostart, m);
-	waiters_wake(m);
+	waiters_wake(&m->object);
 }
 
 void machine_set_state(struct machine *m, enum machine_state state, const char *detail)
@@ -303,5 +341,5 @@ void machine_found(struct machine *m, enum machine_state state)
 
 void machine_cgroup_name(const struct machine *m, char buf[64])
 {
-	snprintf(buf, 64, "%s-%s", m->kind == KIND_VM ? "vm" : "container", m->uuid);
+	snprintf(buf, 64, "%s-%s", m->kind == KIND_VM ? "vm" : "container", m->identity.uuid);
 }

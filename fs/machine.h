@@ -16,13 +16,15 @@
 #include "backends/config.h"
 #include "backends/engine.h"
 #include "fs/ephemeral.h"
+#include "fs/meta.h"
 #include "fs/node.h"
 #include "fs/restart.h"
 
 struct attr;
 struct event_log;
+struct config_change;
 struct link;
-struct waiter;
+struct putoff;
 
 enum machine_state {
 	STATE_STOPPED,
@@ -39,20 +41,19 @@ struct machine {
 	enum machine_kind kind;
 	struct machine_config config;
 	struct err broken; /* why its files could not be read; code 0: they could */
-	char uuid[37];
-	struct timespec created;
-	struct text foreign; /* lines of meta about files that this version does not have */
-	int dirfd;	     /* its state directory, while open: machine_dir() */
+	struct identity identity;
+	int dirfd; /* its state directory, while open: machine_dir() */
 	TAILQ_ENTRY(machine) opened;
 	enum machine_state state;
 	uid_t runs_as;			 /* while it has a monitor */
 	enum machine_state before_start; /* what a refused start goes back to */
 	struct ending ending;		 /* of its last run */
 	bool has_ending;
+	struct config_change *change; /* under way to the engine, or NULL: see change.h */
+	TAILQ_HEAD(, putoff) putoffs;
 	struct link *link;     /* to its monitor; NULL when there is none */
 	struct cgroup *cgroup; /* while it has a monitor; NULL where there are no cgroups */
 	struct event_log *events;
-	TAILQ_HEAD(, waiter) waiters;
 	struct restart restart;
 	struct ephemeral ephemeral;
 	bool refused;	       /* cleaning up after a refused start */
@@ -66,7 +67,7 @@ static inline struct machine *object_machine(struct object *o)
 }
 
 extern const char *const state_words[STATE_COUNT];
-int state_parse(const char *word, size_t len); /* enum machine_state, or -1 */
+extern const struct states machine_states;
 
 /*
  * Its state directory, the machine's own: not to be closed, and good until the next call for
@@ -78,9 +79,12 @@ int machine_dir(struct machine *m);
 bool machine_active(const struct machine *m);
 /* Owned by another user than the daemon's. */
 bool machine_foreign(const struct machine *m);
-/* Opens the host path that the setting a has in c, as the owner; -1 in *ret_fd where it is "". */
-int machine_open_path(const struct machine *m, const struct machine_config *c, const struct attr *a,
-		      int *ret_fd, struct err *e);
+/*
+ * Opens the host path that the setting a has in base, as the owner; -1 in *ret_fd where it is "".
+ * prefix: what comes before the setting's name in sentences: "", or "disk/root/".
+ */
+int machine_open_path(const struct machine *m, const void *base, const struct attr *a,
+		      const char *prefix, int *ret_fd, struct err *e);
 
 /* One that is not in the tree yet; and into it. `fd`: its directory, from now on its own. */
 struct machine *machine_new(enum machine_kind kind);
@@ -115,9 +119,32 @@ void machine_recover(struct machine *m);
  */
 int machine_check(struct machine *m, const struct machine_config *next, struct caller who,
 		  struct text *all, struct err *e);
-/* Takes over next (on success only). who: whose request it is. Refused, nothing has changed. */
-int machine_configure(struct machine *m, struct machine_config *next, struct caller who,
-		      struct text *all, struct err *e);
+/* A part that a client makes or removes by himself, so that his kernel knows of it. */
+struct part_ref {
+	enum part_kind kind;
+	const char *name;
+	struct caller who; /* of mkdir */
+	mode_t mode;
+};
+
+/* Whose change it is, and what he is told. */
+struct machine_edit {
+	struct caller who;
+	const struct part_ref *own;  /* which part is his own doing, or NULL */
+	const struct text *document; /* the config.yaml that asks for it, or NULL */
+	struct text *all;	     /* gets a line for each refusal, as machine_check(); or NULL */
+};
+
+/*
+ * Takes over next, but on failure; refused, nothing has changed. NODE_PARKED: the engine has to act
+ * on it, and r (NULL: nobody waits) is answered when it has (change.h). To be called only when no
+ * other change is under way (m->change).
+ */
+int machine_configure(struct machine *m, struct machine_config *next, struct request *r,
+		      const struct machine_edit *edit, struct err *e);
+/* Its last steps: limits, disk, and it is so. Takes over next on success only. */
+int machine_adopt(struct machine *m, struct machine_config *next, const struct part_ref *own,
+		  struct err *e);
 
 /* Records the new state: events, watchers, waiters. */
 void machine_set_state(struct machine *m, enum machine_state state, const char *detail);
@@ -135,7 +162,7 @@ void machine_event(struct machine *m, const char *what, const char *detail);
 
 /* The group's name below the daemon's parent group. */
 void machine_cgroup_name(const struct machine *m, char buf[64]);
-/* Applies cpu.max, cpu.weight, memory.size, pids.max; only what differs from `old` if given. */
+/* Applies the limits of its control group; only what differs from `old` if given. */
 int machine_limit(struct machine *m, const struct machine_config *c,
 		  const struct machine_config *old, struct err *e);
 

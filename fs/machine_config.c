@@ -1,37 +1,59 @@
 /* The transaction by which a machine's settings change: checked, applied, made durable, swapped. */
 #include <errno.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "backends/opener.h"
 #include "backends/wire.h"
-#include "fs/attr.h"
+#include "fs/part.h"
+#include "fs/part_type.h"
+#include "fs/change.h"
 #include "fs/config_yaml.h"
 #include "fs/daemon.h"
+#include "fs/image.h"
 #include "fs/machine.h"
 #include "fs/store.h"
 
-int machine_open_path(const struct machine *m, const struct machine_config *c, const struct attr *a,
-		      int *ret_fd, struct err *e)
+static enum hostpath_kind path_kind(const struct attr *a, const void *base)
+{
+	if (a->flags & ATTR_DISK_PATH)
+		return ((const struct part *)base)->disk.readonly ? HOSTPATH_DISK_READONLY
+								  : HOSTPATH_DISK;
+	return a->flags & ATTR_DIR_PATH	   ? HOSTPATH_DIRECTORY
+	       : a->flags & ATTR_ANY_PATH  ? HOSTPATH_ANY
+	       : a->flags & ATTR_NODE_PATH ? HOSTPATH_NODE
+					   : HOSTPATH_FILE;
+}
+
+int machine_open_path(const struct machine *m, const void *base, const struct attr *a,
+		      const char *prefix, int *ret_fd, struct err *e)
 {
 	struct daemon *d = m->object.daemon;
+	char what[96];
 	struct hostpath p = {
-		.path = *(char **)attr_field(a, c),
-		.kind = a->flags & ATTR_DIR_PATH ? HOSTPATH_DIRECTORY : HOSTPATH_FILE,
-		.what = a->name,
+		.path = *(char **)attr_field(a, base),
+		.kind = path_kind(a, base),
+		.what = what,
 		.uid = m->object.owner.uid,
 		.gid = m->object.owner.gid,
 		.avoid = d->own_dev,
 	};
 
 	*ret_fd = -1;
+	snprintf(what, sizeof(what), "%s%s", prefix, a->name);
 	return p.path && *p.path ? opener_open(d->opener, &p, ret_fd, e) : 0;
 }
 
-static int check_path(const struct machine *m, const struct attr *a, const struct machine_config *c,
-		      struct err *e)
+static int check_path(const struct machine *m, const struct attr *a, const void *base,
+		      const char *prefix, struct err *e)
 {
-	int fd, rc = machine_open_path(m, c, a, &fd, e);
+	const char *image = image_named(*(char **)attr_field(a, base));
+	struct image *found;
+	int fd, rc;
 
+	if (image)
+		return image_find(m, image, a->name, &found, e);
+	rc = machine_open_path(m, base, a, prefix, &fd, e);
 	if (fd >= 0)
 		close(fd);
 	return rc;
@@ -52,6 +74,8 @@ static bool may_remove(const struct machine *m, struct caller who)
 static int check_authority(const struct machine *m, const struct machine_config *c,
 			   struct caller who, struct err *e)
 {
+	static const char *const roots[] = { "paths.masked", "paths.readonly", "apparmor",
+					     "selinux" };
 	const struct owner *own = &m->object.owner;
 
 	if (c->ephemeral && !m->config.ephemeral && !may_remove(m, who))
@@ -69,28 +93,17 @@ static int check_authority(const struct machine *m, const struct machine_config 
 	if (c->container.seccomp == SECCOMP_PROFILE_NONE &&
 	    m->config.container.seccomp != SECCOMP_PROFILE_NONE)
 		return err_set(e, -EPERM, "seccomp: only root may do without a filter");
+	for (size_t i = 0; i < sizeof(roots) / sizeof(roots[0]); i++)
+		if (!attr_equal(attr_find(KIND_CONTAINER, roots[i]), &m->config, c))
+			return err_set(e, -EPERM, "%s: only root may change it", roots[i]);
+	if (c->container.oom_score < 0 && m->config.container.oom_score >= 0)
+		return err_set(e, -EPERM, "oom.score: less than 0 is for root's only");
+	if (c->container.nice < 0 && m->config.container.nice >= 0)
+		return err_set(e, -EPERM, "cpu.nice: less than 0 is for root's only");
 	if (attr_equal(attr_find(KIND_CONTAINER, "user.map"), &m->config, c))
 		return 0;
 	return opener_check_map(m->object.daemon->opener, &c->container.user_map, own->uid,
 				own->gid, e);
-}
-
-static bool config_equal(const struct machine_config *x, const struct machine_config *y)
-{
-	for (size_t i = 0; i < machine_attr_count; i++)
-		if (attr_applies(&machine_attrs[i], x->kind) &&
-		    !attr_equal(&machine_attrs[i], x, y))
-			return false;
-	return true;
-}
-
-static int check_change(const struct machine *m, const struct attr *a,
-			const struct machine_config *next, struct err *e)
-{
-	if (machine_active(m) && !(a->flags & ATTR_LIVE))
-		return err_set(e, -EBUSY, "%s: cannot change while the machine is %s", a->name,
-			       state_words[m->state]);
-	return a->flags & (ATTR_FILE_PATH | ATTR_DIR_PATH) ? check_path(m, a, next, e) : 0;
 }
 
 /* One more refusal; the first one is the operation's. */
@@ -102,46 +115,68 @@ static void check_refuse(struct err *first, struct text *all, const struct err *
 		text_addf(all, "%s %s\n", err_name(why->code), why->text);
 }
 
-static int limit_set(struct machine *m, enum cgroup_limit which, uint64_t value, uint64_t old,
-		     const char *name, struct err *e)
-{
-	int rc = value == old ? 0 : cgroup_set(m->cgroup, which, value, e);
+/* What is checked of a change: the machine's settings, and those of its parts, one by one. */
+struct check {
+	const struct machine *m;
+	struct err first; /* the operation's refusal */
+	struct text *all; /* a line for each, or NULL */
+};
 
-	return rc < 0 ? (err_prefix(e, "%s: ", name), rc) : 0;
+static void check_setting(struct check *c, const struct attr *a, const void *next,
+			  const char *prefix, bool live)
+{
+	struct err why = { 0 };
+
+	if (!live && machine_active(c->m))
+		err_set(&why, -EBUSY, "%s%s: cannot change while the machine is %s", prefix,
+			a->name, state_words[c->m->state]);
+	else if (a->flags & ATTR_PATH)
+		check_path(c->m, a, next, prefix, &why);
+	if (why.code)
+		check_refuse(&c->first, c->all, &why);
+}
+
+/* What is not there for the engine yet may change as it likes. */
+static void check_part(struct check *c, enum part_kind kind, const struct part *next)
+{
+	const struct part_type *type = part_type(kind);
+	const struct part *now = parts_find(&c->m->config.parts[kind], next->name);
+	bool there = now && part_complete(kind, now);
+	struct err why = { 0 };
+	const struct attr *a;
+	char prefix[80];
+
+	snprintf(prefix, sizeof(prefix), "%s/%s/", type->dir, next->name);
+	for (size_t i = 0; (a = schema_attr(&type->schema, i)); i++)
+		if (!now || !attr_equal(a, now, next))
+			check_setting(c, a, next, prefix, !there || a->flags & ATTR_LIVE);
+	if (!now && type->fixed && machine_active(c->m)) {
+		err_set(&why, -EBUSY, "%s/%s: none can be added while the machine is %s", type->dir,
+			next->name, state_words[c->m->state]);
+		check_refuse(&c->first, c->all, &why);
+	}
+}
+
+static void check_parts(struct check *c, enum part_kind kind, const struct machine_config *next)
+{
+	const struct part_type *type = part_type(kind);
+	const struct parts *now = &c->m->config.parts[kind];
+	struct err why = { 0 };
+
+	for (size_t i = 0; i < next->parts[kind].n; i++)
+		check_part(c, kind, &next->parts[kind].list[i]);
+	for (size_t i = 0; type->fixed && machine_active(c->m) && i < now->n; i++)
+		if (!parts_find(&next->parts[kind], now->list[i].name)) {
+			err_set(&why, -EBUSY, "%s/%s: none can be removed while the machine is %s",
+				type->dir, now->list[i].name, state_words[c->m->state]);
+			check_refuse(&c->first, c->all, &why);
+		}
 }
 
 int machine_limit(struct machine *m, const struct machine_config *c,
 		  const struct machine_config *old, struct err *e)
 {
-	/* A new group has the kernel's defaults: what asks for them need not be written. */
-	static const struct machine_config fresh = {
-		.cpu_weight = 100,
-		.cpu_max = { LIMIT_MAX, 100000 },
-		.memory_size = LIMIT_MAX,
-		.pids_max = LIMIT_MAX,
-	};
-	int rc = 0;
-
-	if (!m->cgroup)
-		return 0;
-	if (!old)
-		old = &fresh;
-	/* A VM's memory is what it has, not a limit. */
-	if (m->kind == KIND_CONTAINER)
-		rc = limit_set(m, CGROUP_MEMORY_MAX, c->memory_size, old->memory_size,
-			       "memory.size", e);
-	if (rc == 0)
-		rc = limit_set(m, CGROUP_PIDS_MAX, c->pids_max, old->pids_max, "pids.max", e);
-	if (rc == 0)
-		rc = limit_set(m, CGROUP_CPU_WEIGHT, c->cpu_weight, old->cpu_weight, "cpu.weight",
-			       e);
-	if (rc == 0 &&
-	    (c->cpu_max.quota != old->cpu_max.quota || c->cpu_max.period != old->cpu_max.period)) {
-		rc = cgroup_set_cpu_max(m->cgroup, c->cpu_max, e);
-		if (rc < 0)
-			err_prefix(e, "cpu.max: ");
-	}
-	return rc;
+	return m->cgroup ? cgroup_limit(m->cgroup, c, old, e) : 0;
 }
 
 static int config_save(struct machine *m, const struct machine_config *c, struct err *e)
@@ -162,50 +197,46 @@ static int config_save(struct machine *m, const struct machine_config *c, struct
 int machine_check(struct machine *m, const struct machine_config *next, struct caller who,
 		  struct text *all, struct err *e)
 {
-	struct err first = { 0 }, why = { 0 };
+	struct check c = { .m = m, .all = all };
+	struct err why = { 0 };
+	const struct attr *a;
 
 	if (check_authority(m, next, who, &why) < 0)
-		check_refuse(&first, all, &why);
-	for (size_t i = 0; i < machine_attr_count; i++) {
-		const struct attr *a = &machine_attrs[i];
-
-		why.code = 0;
-		if (attr_applies(a, m->kind) && !attr_equal(a, &m->config, next) &&
-		    check_change(m, a, next, &why) < 0)
-			check_refuse(&first, all, &why);
-	}
-	if (!first.code && machine_dir(m) < 0) {
+		check_refuse(&c.first, all, &why);
+	for (size_t i = 0; (a = schema_attr(machine_schema(m->kind), i)); i++)
+		if (!attr_equal(a, &m->config, next))
+			check_setting(&c, a, next, "", a->flags & ATTR_LIVE);
+	for (int k = 0; k < PART_KINDS; k++)
+		check_parts(&c, (enum part_kind)k, next);
+	if (!c.first.code && machine_dir(m) < 0) {
 		err_set(&why, -EIO, "its state directory cannot be read; remove the machine");
-		check_refuse(&first, all, &why);
+		check_refuse(&c.first, all, &why);
 	}
-	return first.code ? err_set(e, first.code, "%s", first.text) : 0;
+	return c.first.code ? err_set(e, c.first.code, "%s", c.first.text) : 0;
 }
 
 /* Whoever keeps something of a setting that is about to change learns of it. */
 static void config_tell(struct machine *m, const struct machine_config *next)
 {
-	for (size_t i = 0; i < machine_attr_count; i++)
-		if (attr_applies(&machine_attrs[i], m->kind) &&
-		    !attr_equal(&machine_attrs[i], &m->config, next))
-			object_changed(&m->object, machine_attrs[i].name);
+	const struct attr *a;
+
+	for (size_t i = 0; (a = schema_attr(machine_schema(m->kind), i)); i++)
+		if (!attr_equal(a, &m->config, next))
+			object_changed(&m->object, a->name);
+	parts_tell(m, next);
 	object_changed(&m->object, "config.yaml");
 }
 
-int machine_configure(struct machine *m, struct machine_config *next, struct caller who,
-		      struct text *all, struct err *e)
+/* Durable, or as it was. New parts have objects, and meta their ids, before there is a part. */
+static int config_keep(struct machine *m, const struct machine_config *next,
+		       const struct part_ref *own, struct err *e)
 {
-	int rc;
+	bool made = false;
+	int rc = parts_make(m, next, own, &made, e);
 
-	if (!m->broken.code && config_equal(&m->config, next)) {
-		config_free(next);
-		return 0;
-	}
-	rc = machine_check(m, next, who, all, e);
 	if (rc < 0)
 		return rc;
-	if (machine_active(m))
-		rc = machine_limit(m, next, &m->config, e);
-	if (rc == 0 && m->broken.code)
+	if (made || m->broken.code)
 		rc = machine_save_meta(m, e);
 	if (rc == 0) {
 		rc = config_save(m, next, e);
@@ -213,20 +244,63 @@ int machine_configure(struct machine *m, struct machine_config *next, struct cal
 		if (rc < 0 && rc != -EINVAL && !m->broken.code)
 			config_save(m, &m->config, NULL);
 	}
-	if (rc < 0) {
-		/* Back to what it was; what cannot be set back was not set either. */
-		if (machine_active(m))
-			machine_limit(m, &m->config, next, NULL);
-		return rc;
-	}
+	if (rc < 0)
+		parts_drop(m, &m->config, NULL, true);
+	return rc;
+}
+
+static void config_swap(struct machine *m, struct machine_config *next, const struct part_ref *own)
+{
+	size_t parts = m->object.nparts;
+
 	config_tell(m, next);
+	parts_appear(m, next, own);
 	config_free(&m->config);
 	m->config = *next;
+	parts_drop(m, &m->config, own, false);
+	/* What is left of them in meta is of no use, and does no harm. */
+	if (m->object.nparts != parts)
+		machine_save_meta(m, NULL);
 	if (m->broken.code) {
 		m->broken = (struct err){ 0 };
 		machine_set_state(m, STATE_STOPPED, "");
 	}
 	restart_configured(m);
 	ephemeral_configured(m);
+}
+
+int machine_adopt(struct machine *m, struct machine_config *next, const struct part_ref *own,
+		  struct err *e)
+{
+	int rc = 0;
+
+	if (machine_active(m))
+		rc = machine_limit(m, next, &m->config, e);
+	if (rc == 0)
+		rc = config_keep(m, next, own, e);
+	if (rc < 0) {
+		/* Back to what it was; what cannot be set back was not set either. */
+		if (machine_active(m))
+			machine_limit(m, &m->config, next, NULL);
+		return rc;
+	}
+	config_swap(m, next, own);
 	return 0;
+}
+
+int machine_configure(struct machine *m, struct machine_config *next, struct request *r,
+		      const struct machine_edit *edit, struct err *e)
+{
+	int rc;
+
+	if (!m->broken.code && config_equal(&m->config, next)) {
+		config_free(next);
+		return 0;
+	}
+	rc = machine_check(m, next, edit->who, edit->all, e);
+	if (rc < 0)
+		return rc;
+	if (machine_active(m) && m->link && config_tag(next) != config_tag(&m->config))
+		return change_begin(m, next, r, edit->own, edit->document, e);
+	return machine_adopt(m, next, edit->own, e);
 }

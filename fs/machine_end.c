@@ -6,6 +6,7 @@
 
 #include "backends/wire.h"
 #include "fs/daemon.h"
+#include "fs/exec.h"
 #include "fs/link.h"
 #include "fs/machine.h"
 #include "fs/store.h"
@@ -67,6 +68,7 @@ static void machine_rest(struct machine *m)
 {
 	cgroup_free(m->cgroup);
 	m->cgroup = NULL;
+	execs_settle(m, true);
 	m->object.daemon->running--;
 	if (m->refused)
 		machine_rest_refused(m);
@@ -79,7 +81,7 @@ void machine_over(struct machine *m)
 {
 	if (machine_active(m) || restart_waits(m))
 		return;
-	waiters_wake(m);
+	waiters_wake(&m->object);
 	ephemeral_over(m);
 }
 

@@ -2,22 +2,26 @@
 #include "fs/machine_files.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "backends/cpulist.h"
+#include "vmm/cpu_topology.h"
+#include "vmm/virtio_balloon.h"
 #include "backends/wire.h"
 #include "fs/attr.h"
+#include "fs/change.h"
 #include "fs/config_yaml.h"
 #include "fs/daemon.h"
 #include "fs/event_log.h"
+#include "fs/keptlog.h"
 #include "fs/link.h"
 #include "fs/machine.h"
-#include "fs/store.h"
+#include "fs/part.h"
+#include "fs/part_type.h"
 #include "fs/verb.h"
 #include "fs/waiter.h"
+#include "fs/vsock_dir.h"
 
 #define CONSOLE_WRITE_MAX 4096 /* typed at once; a longer write is a short one */
 
@@ -32,9 +36,12 @@ static int write_setting(struct handle *h, struct request *r, const char *data, 
 			 struct err *e)
 {
 	struct machine *m = object_machine(h->object);
+	struct machine_edit edit = { .who = r->who };
 	struct machine_config next;
 	int rc;
 
+	if (m->change)
+		return change_put_off_write(m, h, r, data, len, e);
 	/* Writing one setting would replace a file that nobody has been able to read. */
 	if (m->broken.code)
 		return err_set(e, -EIO, "%s: %s; write config.yaml anew", h->file->name,
@@ -44,7 +51,7 @@ static int write_setting(struct handle *h, struct request *r, const char *data, 
 		return rc;
 	rc = attr_store(h->file->attr, &next, data, len, e);
 	if (rc == 0)
-		rc = machine_configure(m, &next, r->who, NULL, e);
+		rc = machine_configure(m, &next, r, &edit, e);
 	if (rc < 0)
 		config_free(&next);
 	return rc;
@@ -70,87 +77,84 @@ static void config_refuse_parsed(struct machine *m, const struct err *e, const c
 }
 
 /* One line "ERRNO SETTING: SENTENCE", with the place that the document has for the setting. */
-static void config_refuse_line(struct machine *m, const struct config_place *at, const char *line,
+static void config_refuse_line(struct machine *m, const struct text *draft, const char *line,
 			       struct text *out)
 {
 	int word = (int)strcspn(line, " "), len = (int)strcspn(line, "\n");
 	const char *name = line + word + 1;
-	int used = (int)strcspn(name, ":");
-	const struct attr *a = NULL;
-	char key[64];
+	struct config_place at = { 0 };
+	char key[192];
 
-	if (used < (int)sizeof(key)) {
-		snprintf(key, sizeof(key), "%.*s", used, name);
-		a = attr_find(m->kind, key);
-	}
+	snprintf(key, sizeof(key), "%.*s", (int)strcspn(name, ":"), name);
+	if (attr_find(m->kind, key) || strchr(key, '/'))
+		at = config_place(m->kind, text_str(draft), draft->len, key);
 	text_addf(out, "%.*s config.yaml: ", word, line);
-	if (a && at[a - machine_attrs].line)
-		text_addf(out, "%u:%u: ", at[a - machine_attrs].line, at[a - machine_attrs].column);
+	if (at.line)
+		text_addf(out, "%u:%u: ", at.line, at.column);
 	text_addf(out, "%.*s", len - word - 1, name);
-	if (a && !at[a - machine_attrs].line)
+	if (!at.line && attr_find(m->kind, key))
 		text_add(out, "; the document lacks it, which means its default");
 	text_add(out, "\n");
 }
 
-/* Likewise of what this machine cannot be now. */
-static void config_refuse_checked(struct machine *m, const struct handle *h, const char *lines)
+void machine_refuse_document(struct machine *m, const struct text *document, const char *lines)
 {
-	struct config_place *at = calloc(machine_attr_count, sizeof(*at));
 	struct text out = TEXT_INIT;
 
-	if (at)
-		config_places(m->kind, text_str(&h->draft), h->draft.len, at);
-	for (; at && *lines; lines += strcspn(lines, "\n"), lines += *lines == '\n')
-		config_refuse_line(m, at, lines, &out);
+	for (; *lines; lines += strcspn(lines, "\n"), lines += *lines == '\n')
+		config_refuse_line(m, document, lines, &out);
 	object_refuse_all(&m->object, text_str(&out));
 	text_free(&out);
-	free(at);
 }
 
-static int config_read(struct machine *m, struct handle *h, struct request *r,
-		       struct machine_config *ret, struct err *e)
+static int document_read(struct machine *m, const struct text *document, struct machine_config *ret,
+			 bool *ret_noted, struct err *e)
 {
 	struct text all = TEXT_INIT;
-	int rc = config_parse(m->kind, text_str(&h->draft), h->draft.len, ret, &all, e);
+	int rc = config_parse(m->kind, text_str(document), document->len, ret, &all, e);
 
 	if (rc < 0) {
 		config_refuse_parsed(m, e, text_str(&all));
 		err_prefix(e, "config.yaml: ");
-		r->noted = true;
+		*ret_noted = true;
 	}
 	text_free(&all);
 	return rc;
 }
 
-/*
- * What the draft asks for is done, or only checked. Each refusal has a line in `error`.
- */
-static int config_apply(struct machine *m, struct handle *h, struct request *r, bool commit,
-			struct err *e)
+/* What it asks for is done, or only checked. Each refusal has a line in `error`. */
+static int document_apply(struct machine *m, const struct text *document, struct caller who,
+			  struct request *r, bool commit, bool *ret_noted, struct err *e)
 {
 	struct text all = TEXT_INIT;
+	struct machine_edit edit = { .who = who, .document = document, .all = &all };
 	struct machine_config next;
-	int rc = config_read(m, h, r, &next, e);
+	int rc = document_read(m, document, &next, ret_noted, e);
 
 	if (rc < 0)
 		return rc;
-	rc = commit ? machine_configure(m, &next, h->who, &all, e)
-		    : machine_check(m, &next, h->who, &all, e);
+	rc = commit ? machine_configure(m, &next, r, &edit, e)
+		    : machine_check(m, &next, who, &all, e);
 	if (rc < 0 || !commit)
 		config_free(&next);
 	if (rc < 0 && all.len) {
-		config_refuse_checked(m, h, text_str(&all));
-		r->noted = true;
+		machine_refuse_document(m, document, text_str(&all));
+		*ret_noted = true;
 	}
 	text_free(&all);
 	return rc;
 }
 
-static int config_commit(struct machine *m, struct handle *h, struct request *r, struct err *e)
+int machine_put_document(struct machine *m, const struct text *document, struct caller who,
+			 struct request *r, struct err *e)
 {
-	int rc = config_apply(m, h, r, true, e);
+	bool noted = false;
+	int rc = document_apply(m, document, who, r, true, &noted, e);
 
-	text_clear(&h->draft);
+	if (r)
+		r->noted = noted;
+	else if (rc < 0 && !noted)
+		object_refuse(&m->object, e);
 	return rc;
 }
 
@@ -179,8 +183,11 @@ static int draft_refuse(struct handle *h, struct err *e, const char *why)
 static int write_config(struct handle *h, struct request *r, const char *data, size_t len,
 			struct err *e)
 {
-	int ended;
+	struct machine *m = object_machine(h->object);
+	int ended, rc;
 
+	if (m->change)
+		return change_put_off_write(m, h, r, data, len, e);
 	if (h->draft_bad)
 		return draft_refuse(h, e, "a part of this document was refused; open it anew");
 	if (memchr(data, '\0', len))
@@ -195,22 +202,31 @@ static int write_config(struct handle *h, struct request *r, const char *data, s
 	ended = draft_ended(&h->draft);
 	if (ended < 0)
 		return draft_refuse(h, e, "there is text behind the line \"...\"");
-	return ended ? config_commit(object_machine(h->object), h, r, e) : 0;
+	if (!ended)
+		return 0;
+	rc = machine_put_document(m, &h->draft, h->who, r, e);
+	text_clear(&h->draft);
+	return rc;
 }
 
 /* Only a check: others who have the file open may still write more of the document. */
 static int flush_config(struct handle *h, struct request *r, struct err *e)
 {
-	return h->draft.len ? config_apply(object_machine(h->object), h, r, false, e) : 0;
+	if (!h->draft.len)
+		return 0;
+	return document_apply(object_machine(h->object), &h->draft, h->who, r, false, &r->noted, e);
 }
 
 static void release_config(struct handle *h)
 {
-	struct request none = { .noted = false };
+	struct machine *m = object_machine(h->object);
 	struct err e = { 0 };
 
-	if (h->draft.len && config_commit(object_machine(h->object), h, &none, &e) < 0 &&
-	    !none.noted)
+	if (!h->draft.len)
+		return;
+	if (!m->change)
+		machine_put_document(m, &h->draft, h->who, NULL, &e);
+	else if (change_put_off_document(m, &h->draft, h->who, &e) < 0)
 		object_refuse(h->object, &e);
 }
 
@@ -239,12 +255,12 @@ static void show_error(struct object *o, const struct file *f, struct text *out)
 
 static void show_uuid(struct object *o, const struct file *f, struct text *out)
 {
-	text_addf(out, "%s\n", object_machine(o)->uuid);
+	text_addf(out, "%s\n", object_machine(o)->identity.uuid);
 }
 
 static void show_created(struct object *o, const struct file *f, struct text *out)
 {
-	struct timespec t = object_machine(o)->created;
+	struct timespec t = object_machine(o)->identity.created;
 
 	text_addf(out, "%lld.%06ld\n", (long long)t.tv_sec, t.tv_nsec / 1000);
 }
@@ -265,12 +281,28 @@ static void show_pid(struct object *o, const struct file *f, struct text *out)
 }
 
 /* A link must lead somewhere to be readable: a stopped machine's leads to no file. */
+static void show_vsock(struct object *o, const struct file *f, struct text *out)
+{
+	vsock_dir_print(object_machine(o), out);
+}
+
 static void show_proc(struct object *o, const struct file *f, struct text *out)
 {
 	pid_t pid = machine_pid(object_machine(o));
 
 	if (pid > 0)
 		text_addf(out, "/proc/%d", pid);
+	else
+		text_add(out, "nowhere");
+}
+
+/* What it sees as /, and the namespaces that it is in. */
+static void show_inside(struct object *o, const struct file *f, struct text *out)
+{
+	pid_t pid = machine_pid(object_machine(o));
+
+	if (pid > 0)
+		text_addf(out, "/proc/%d/%s", pid, strcmp(f->name, "ns") ? "root" : "ns");
 	else
 		text_add(out, "nowhere");
 }
@@ -285,53 +317,15 @@ static void show_tty(struct object *o, const struct file *f, struct text *out)
 
 /* ---- console and events ---- */
 
-static off_t console_part(struct machine *m, const char *name, int *ret_fd)
-{
-	struct stat st;
-
-	*ret_fd = store_open_file(machine_dir(m), name, O_RDONLY);
-	return *ret_fd >= 0 && fstat(*ret_fd, &st) == 0 ? st.st_size : 0;
-}
-
-static off_t console_part_size(struct machine *m, const char *name)
-{
-	struct stat st;
-
-	return fstatat(machine_dir(m), name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode)
-		       ? st.st_size
-		       : 0;
-}
-
 static off_t console_size(struct object *o, const struct file *f)
 {
-	struct machine *m = object_machine(o);
-
-	return console_part_size(m, "console.old") + console_part_size(m, "console");
+	return keptlog_size(machine_dir(object_machine(o)), f->name);
 }
 
-/* The older part followed by the newer one, as one file. */
 static ssize_t console_read(struct object *o, const struct file *f, char *buf, size_t size,
 			    off_t at)
 {
-	struct machine *m = object_machine(o);
-	int old, log;
-	off_t first = console_part(m, "console.old", &old);
-	ssize_t n = 0, more;
-
-	console_part(m, "console", &log);
-	if (old >= 0 && at < first)
-		n = pread(old, buf, size, at);
-	if (log >= 0 && n >= 0 && (size_t)n < size) {
-		more = pread(log, buf + n, size - (size_t)n, at < first ? 0 : at - first);
-		n = more < 0 ? more : n + more;
-	}
-	if (n < 0)
-		n = -err_public(errno);
-	if (old >= 0)
-		close(old);
-	if (log >= 0)
-		close(log);
-	return n;
+	return keptlog_read(machine_dir(object_machine(o)), f->name, buf, size, at);
 }
 
 static int write_console(struct handle *h, struct request *r, const char *data, size_t len,
@@ -380,22 +374,102 @@ static void show_figure(struct object *o, const struct file *f, struct text *out
 		text_add(out, "0\n");
 }
 
+static void show_accounting(struct object *o, const struct file *f, struct text *out)
+{
+	if (object_machine(o)->cgroup)
+		cgroup_accounting(object_machine(o)->cgroup, out);
+}
+
+static void show_online(struct object *o, const struct file *f, struct text *out)
+{
+	const struct machine *m = object_machine(o);
+	struct cpulist l = { 0 };
+
+	_Static_assert(ENGINE_VCPUS_MAX <= CPULIST_MAX, "cpu.online is a list");
+	for (int i = 0; m->link && i < ENGINE_VCPUS_MAX / 64; i++)
+		l.bits[i] = link_counter(m->link, COUNTER_CPUS_ONLINE + i);
+	cpulist_print(&l, out);
+	text_add(out, "\n");
+}
+
+static void show_available(struct object *o, const struct file *f, struct text *out)
+{
+	const struct machine *m = object_machine(o);
+	enum engine_counter which = COUNTER_BALLOON + BALLOON_AVAILABLE;
+
+	text_addf(out, "%llu\n", (unsigned long long)(m->link ? link_counter(m->link, which) : 0));
+}
+
+/* Of all parts of a kind together: "disk.reads N". Only a VM's devices count. */
+static void show_part_totals(const struct machine *m, struct text *out)
+{
+	for (int k = 0; m->kind == KIND_VM && k < PART_KINDS; k++) {
+		const struct part_type *type = part_type((enum part_kind)k);
+
+		for (unsigned n = 0; type->counters && type->counters[n]; n++)
+			text_addf(out, "%s.%s %llu\n", type->dir, type->counters[n],
+				  (unsigned long long)(m->link ? link_part_total(m->link,
+										 (enum part_kind)k,
+										 n)
+							       : 0));
+	}
+}
+
+static void show_registers(struct object *o, const struct file *f, struct text *out)
+{
+	static const char *const names[ENGINE_REGISTERS] = {
+		"rip", "rflags", "rax", "rbx", "rcx", "rdx", "rsi",  "rdi",	"rbp",
+		"rsp", "r8",	 "r9",	"r10", "r11", "r12", "r13",  "r14",	"r15",
+		"cs",  "ss",	 "cr0", "cr2", "cr3", "cr4", "efer", "fs_base", "gs_base",
+	};
+	const struct machine *m = object_machine(o);
+	uint64_t n = m->link && m->state == STATE_PAUSED ? cpu_possible(&m->config) : 0;
+
+	for (uint64_t i = 0; i < n && i < ENGINE_VCPUS_MAX; i++) {
+		int at = COUNTER_REGISTERS + (int)i * ENGINE_REGISTERS;
+
+		if (!link_counter(m->link, at + 1))
+			continue; // rflags is never 0: a vCPU that is not there
+		text_addf(out, "%llu", (unsigned long long)i);
+		for (int k = 0; k < ENGINE_REGISTERS; k++)
+			text_addf(out, " %s=0x%llx", names[k],
+				  (unsigned long long)link_counter(m->link, at + k));
+		text_add(out, "\n");
+	}
+}
+
 static void show_stat(struct object *o, const struct file *f, struct text *out)
 {
-	static const char *const counters[COUNTER_MAX] = {
+	static const char *const counters[COUNTER_CPUS_ONLINE] = {
 		[COUNTER_CONSOLE_BYTES] = "console.bytes",
 		[COUNTER_EXITS] = "exits",
 		[COUNTER_EXITS_IO] = "exits.io",
 		[COUNTER_EXITS_MMIO] = "exits.mmio",
+		[COUNTER_EXITS_MSR] = "exits.msr",
+		[COUNTER_EXITS_SIGNAL] = "exits.signal",
 		[COUNTER_RESETS] = "resets",
+		[COUNTER_MEMORY_PLUGGED] = "memory.plugged",
+		[COUNTER_BALLOON + BALLOON_SWAP_IN] = "guest.swap_in",
+		[COUNTER_BALLOON + BALLOON_SWAP_OUT] = "guest.swap_out",
+		[COUNTER_BALLOON + BALLOON_MAJOR_FAULTS] = "guest.major_faults",
+		[COUNTER_BALLOON + BALLOON_MINOR_FAULTS] = "guest.minor_faults",
+		[COUNTER_BALLOON + BALLOON_FREE] = "guest.free",
+		[COUNTER_BALLOON + BALLOON_TOTAL] = "guest.total",
+		[COUNTER_BALLOON + BALLOON_AVAILABLE] = "guest.available",
+		[COUNTER_BALLOON + BALLOON_CACHES] = "guest.caches",
+		[COUNTER_BALLOON + BALLOON_HUGE_ALLOCATED] = "guest.huge_allocated",
+		[COUNTER_BALLOON + BALLOON_HUGE_FAILED] = "guest.huge_failed",
+		[COUNTER_BALLOON + BALLOON_ACTUAL] = "balloon.current",
+		[COUNTER_BALLOON + BALLOON_REPORTED] = "balloon.reported",
 	};
 	struct machine *m = object_machine(o);
 	struct text one = TEXT_INIT;
 
-	for (int i = 0; i < COUNTER_MAX; i++)
-		if (m->kind == KIND_VM || i == COUNTER_CONSOLE_BYTES)
+	for (int i = 0; i < COUNTER_CPUS_ONLINE; i++)
+		if (counters[i] && (m->kind == KIND_VM || i == COUNTER_CONSOLE_BYTES))
 			text_addf(out, "%s %llu\n", counters[i],
 				  (unsigned long long)(m->link ? link_counter(m->link, i) : 0));
+	show_part_totals(m, out);
 	for (size_t i = 0; i < sizeof(figures) / sizeof(figures[0]); i++) {
 		if (!strstr(figures[i].name, ".current"))
 			continue;
@@ -409,9 +483,13 @@ static void show_stat(struct object *o, const struct file *f, struct text *out)
 
 /* ---- the table ---- */
 
+#define OF(kind)     (1u << KIND_##kind)
+#define OF_CONTAINER OF(CONTAINER)
+#define OF_BOTH	     (OF(VM) | OF(CONTAINER))
+
 struct machine_file {
 	struct file file;
-	unsigned kinds; /* ATTR_VM, ATTR_CONTAINER */
+	unsigned kinds; /* a bit for each */
 };
 
 static const struct machine_file machine_rows[] = {
@@ -422,10 +500,11 @@ static const struct machine_file machine_rows[] = {
 	    .write = ctl_write,
 	    .doc = "Reading lists the verbs that are valid now; writing one does it: start, "
 		   "stop [SECONDS] (asks it to end, and kills it after that time, 10 by default), "
-		   "kill, pause, resume, reset (VM), signal N (container). start returns when the "
+		   "kill, pause, resume, reset and dump (VM), signal N (container). start returns "
+		   "when the "
 		   "machine runs, or with the reason why it does not. stop and kill also call off "
 		   "a restart that is due." },
-	  ATTR_BOTH },
+	  OF_BOTH },
 	{ { .name = "state",
 	    .changes = CHANGE_STATE,
 	    .mode = 0444,
@@ -433,7 +512,7 @@ static const struct machine_file machine_rows[] = {
 	    .show = show_state,
 	    .doc = "One word: stopped, starting, running, paused, stopping or failed. poll(2) and "
 		   "inotify tell of changes." },
-	  ATTR_BOTH },
+	  OF_BOTH },
 	{ { .name = "wait",
 	    .mode = 0644,
 	    .parks = true,
@@ -445,20 +524,20 @@ static const struct machine_file machine_rows[] = {
 		   "shell gets a signal when one of its jobs ends: with jobs, let a process of its "
 		   "own wait, as in (echo stopped > wait). A user other than root may have 1024 "
 		   "writes waiting; all together have 4096." },
-	  ATTR_BOTH },
+	  OF_BOTH },
 	{ { .name = "exit",
 	    .changes = CHANGE_STATE,
 	    .mode = 0444,
 	    .show = show_exit,
 	    .doc = "How the machine last ended: exited N, signaled N, poweroff, reset, or failed: "
 		   "and why. Empty before its first end." },
-	  ATTR_BOTH },
+	  OF_BOTH },
 	{ { .name = "error",
 	    .changes = CHANGE_REFUSAL,
 	    .mode = 0444,
 	    .show = show_error,
 	    .doc = "The last refusal: the errno's name and a sentence. start clears it." },
-	  ATTR_BOTH },
+	  OF_BOTH },
 	{ { .name = "events",
 	    .mode = 0444,
 	    .kind = FILE_LOG,
@@ -467,7 +546,7 @@ static const struct machine_file machine_rows[] = {
 	    .log_read = events_read,
 	    .doc = "What happened to this machine, a line each: SEQ TIME OBJECT WHAT [DETAIL]. SEQ "
 		   "counts this machine's events from 1. The last 64 KiB, as in the root's." },
-	  ATTR_BOTH },
+	  OF_BOTH },
 	{ { .name = "console",
 	    .mode = 0600,
 	    .kind = FILE_LOG,
@@ -477,13 +556,19 @@ static const struct machine_file machine_rows[] = {
 	    .write = write_console,
 	    .doc = "Reading: what the machine has printed, run after run; the last 1 MiB at "
 		   "least is kept, also after its end. Writing: typed to it." },
-	  ATTR_BOTH },
+	  OF_BOTH },
 	{ { .name = "tty",
 	    .mode = 0777,
 	    .kind = FILE_LINK,
 	    .show = show_tty,
 	    .doc = "A link to a pty on the console, for screen and picocom." },
-	  ATTR_BOTH },
+	  OF_BOTH },
+	{ { .name = "vsock",
+	    .mode = 0777,
+	    .kind = FILE_LINK,
+	    .show = show_vsock,
+	    .doc = "A link to the directory of its vsock sockets, while it runs: see vsock.cid." },
+	  OF(VM) },
 	{ { .name = "config.yaml",
 	    .changes = CHANGE_CONFIG,
 	    .mode = 0600,
@@ -495,65 +580,106 @@ static const struct machine_file machine_rows[] = {
 		   "line \"...\", or else at the last close; keys that are not there get their "
 		   "defaults. On a running machine all that changes must be able to: otherwise "
 		   "nothing does, and error has a line for each that cannot." },
-	  ATTR_BOTH },
+	  OF_BOTH },
 	{ { .name = "uuid",
 	    .mode = 0444,
 	    .changes = CHANGE_NEVER,
 	    .show = show_uuid,
 	    .doc = "Its name for ever." },
-	  ATTR_BOTH },
+	  OF_BOTH },
 	{ { .name = "created",
 	    .changes = CHANGE_NEVER,
 	    .mode = 0444,
 	    .show = show_created,
 	    .doc = "When it was made, in seconds of the epoch." },
-	  ATTR_BOTH },
+	  OF_BOTH },
 	{ { .name = "pid",
 	    .mode = 0444,
 	    .show = show_pid,
 	    .doc = "The process: a VM's monitor, a container's init. Empty when there is none." },
-	  ATTR_BOTH },
+	  OF_BOTH },
 	{ { .name = "proc",
 	    .mode = 0777,
 	    .kind = FILE_LINK,
 	    .show = show_proc,
 	    .doc = "A link to its directory in /proc." },
-	  ATTR_BOTH },
+	  OF_BOTH },
+	{ { .name = "rootfs",
+	    .mode = 0777,
+	    .kind = FILE_LINK,
+	    .show = show_inside,
+	    .doc = "A link to its root directory as it sees it, by way of /proc." },
+	  OF_CONTAINER },
+	{ { .name = "ns",
+	    .mode = 0777,
+	    .kind = FILE_LINK,
+	    .show = show_inside,
+	    .doc = "A link to its namespaces in /proc, for nsenter(1) and ip(8)." },
+	  OF_CONTAINER },
 	{ { .name = "memory.current",
 	    .mode = 0444,
 	    .show = show_figure,
 	    .doc = "Bytes of memory that it uses now." },
-	  ATTR_BOTH },
+	  OF_BOTH },
 	{ { .name = "memory.stat",
 	    .mode = 0444,
 	    .show = show_figure,
 	    .doc = "What for, as cgroup v2's memory.stat." },
-	  ATTR_BOTH },
+	  OF_BOTH },
 	{ { .name = "memory.pressure",
 	    .mode = 0444,
 	    .show = show_figure,
 	    .doc = "Time lost for want of memory, as cgroup v2's; empty where the host has none." },
-	  ATTR_BOTH },
+	  OF_BOTH },
 	{ { .name = "cpu.stat",
 	    .mode = 0444,
 	    .show = show_figure,
 	    .doc = "CPU time used, as cgroup v2's cpu.stat." },
-	  ATTR_BOTH },
+	  OF_BOTH },
 	{ { .name = "cpu.pressure",
 	    .mode = 0444,
 	    .show = show_figure,
 	    .doc = "Time lost for want of CPU, as cgroup v2's; empty where the host has none." },
-	  ATTR_BOTH },
+	  OF_BOTH },
 	{ { .name = "pids.current",
 	    .mode = 0444,
 	    .show = show_figure,
 	    .doc = "How many processes and threads it has." },
-	  ATTR_BOTH },
+	  OF_BOTH },
+	{ { .name = "accounting",
+	    .mode = 0444,
+	    .show = show_accounting,
+	    .doc = "OpenVZ's beancounters, as far as the kernel counts that: a table of resource, "
+		   "held, maxheld, barrier, limit, failcnt; - is what it does not say. kmemsize "
+		   "and "
+		   "dcachesize are bytes, the sizes of others pages. Empty while it does not "
+		   "run." },
+	  OF_CONTAINER },
+	{ { .name = "cpu.online",
+	    .changes = CHANGE_STATE | CHANGE_CONFIG,
+	    .event = true,
+	    .mode = 0444,
+	    .show = show_online,
+	    .doc = "The vCPUs that the guest has brought up, a list; empty when it does not run." },
+	  OF(VM) },
+	{ { .name = "registers",
+	    .changes = CHANGE_STATE,
+	    .mode = 0400,
+	    .show = show_registers,
+	    .doc = "While the machine is paused, each vCPU's registers, VCPU NAME=VALUE...; "
+		   "otherwise empty." },
+	  OF(VM) },
+	{ { .name = "memory.available",
+	    .mode = 0444,
+	    .show = show_available,
+	    .doc = "Bytes that the guest could give without swapping, as it last said; 0 while "
+		   "its balloon driver has said nothing." },
+	  OF(VM) },
 	{ { .name = "stat",
 	    .mode = 0444,
 	    .show = show_stat,
 	    .doc = "All its counters in one read, KEY VALUE." },
-	  ATTR_BOTH },
+	  OF_BOTH },
 };
 
 /* An environment may hold secrets. */
@@ -564,29 +690,29 @@ static mode_t setting_mode(const struct attr *a)
 
 int machine_files(enum machine_kind kind, struct class *ret, struct err *e)
 {
-	const unsigned bit = kind == KIND_VM ? ATTR_VM : ATTR_CONTAINER;
 	const size_t rows = sizeof(machine_rows) / sizeof(machine_rows[0]);
+	const struct schema *schema = machine_schema(kind);
+	const struct attr *a;
 
 	ret->nfiles = 0;
-	ret->files = calloc(rows + machine_attr_count, sizeof(*ret->files));
+	ret->files = calloc(rows + PART_KINDS + schema_count(schema), sizeof(*ret->files));
 	if (!ret->files)
 		return err_sys(e, ENOMEM, "files");
 	for (size_t i = 0; i < rows; i++)
-		if (machine_rows[i].kinds & bit)
+		if (machine_rows[i].kinds & 1u << kind)
 			ret->files[ret->nfiles++] = machine_rows[i].file;
-	for (size_t i = 0; i < machine_attr_count; i++) {
-		const struct attr *a = &machine_attrs[i];
-
-		if (attr_applies(a, kind))
-			ret->files[ret->nfiles++] = (struct file){
-				.name = a->name,
-				.mode = setting_mode(a),
-				.changes = CHANGE_CONFIG,
-				.attr = a,
-				.show = show_setting,
-				.write = write_setting,
-				.doc = a->doc,
-			};
-	}
+	for (int k = 0; k < PART_KINDS; k++)
+		if (part_kind_applies((enum part_kind)k, kind))
+			ret->files[ret->nfiles++] = part_dir((enum part_kind)k);
+	for (size_t i = 0; (a = schema_attr(schema, i)); i++)
+		ret->files[ret->nfiles++] = (struct file){
+			.name = a->name,
+			.mode = setting_mode(a),
+			.changes = CHANGE_CONFIG,
+			.attr = a,
+			.show = show_setting,
+			.write = write_setting,
+			.doc = a->doc,
+		};
 	return 0;
 }

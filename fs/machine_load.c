@@ -8,9 +8,11 @@
 #include "fs/attr.h"
 #include "fs/config_yaml.h"
 #include "fs/daemon.h"
+#include "fs/exec.h"
 #include "fs/link.h"
 #include "fs/machine.h"
 #include "fs/meta.h"
+#include "fs/part.h"
 #include "fs/store.h"
 
 static int machine_read_config(struct machine *m, struct err *e)
@@ -78,14 +80,15 @@ int machine_load(struct daemon *d, enum machine_kind kind, const char *name, boo
 	if (rc < 0) {
 		/* Whose it was is unknown: only root may touch it until it is removed. */
 		meta = (struct meta){ .owner.mode = 0700, .id = daemon_new_id(d, e) };
-		clock_gettime(CLOCK_REALTIME, &meta.created);
-		uuid_make(meta.uuid);
 		rc = meta.id ? 0 : e->code;
 		if (rc < 0)
 			goto fail;
 	}
-	memcpy(m->uuid, meta.uuid, sizeof(m->uuid));
-	m->created = meta.created;
+	identity_make(&m->identity);
+	if (*meta.uuid) {
+		memcpy(m->identity.uuid, meta.uuid, sizeof(m->identity.uuid));
+		m->identity.created = meta.created;
+	}
 	rc = fd < 0 ? config_init(kind, &m->config, &why)
 		    : machine_read_config(m, why.code ? NULL : &why);
 	if (rc < 0 && !why.code)
@@ -94,8 +97,16 @@ int machine_load(struct daemon *d, enum machine_kind kind, const char *name, boo
 	if (rc < 0)
 		goto fail;
 	m->object.owner = meta.owner;
+	rc = execs_attach(m, e);
+	if (rc < 0) {
+		object_remove(&m->object);
+		text_free(&text);
+		return rc;
+	}
 	if (meta.files)
-		meta_parse_files(m, meta.files);
+		parts_load(m, meta.files);
+	if (meta.files)
+		meta_parse_files(&m->object, &m->identity, meta.files);
 	text_free(&text);
 	m->broken = why;
 	return 0;
@@ -167,6 +178,7 @@ static void recover_rest(struct machine *m, bool waited)
 	bool failed = m->has_ending && m->ending.kind == ENDING_FAILED;
 
 	recover_sweep(m);
+	execs_settle(m, true);
 	m->state = m->broken.code || failed ? STATE_FAILED : STATE_STOPPED;
 	if (m->broken.code) {
 		link_unlink(m);
@@ -181,27 +193,15 @@ static void recover_rest(struct machine *m, bool waited)
 	recover_ended(m, unseen, waited);
 }
 
-/*
- * A daemon that was killed may have applied what it did not come to keep. One by one: where a
- * controller is missing the others still count.
- */
-static void recover_limits(struct machine *m)
-{
-	struct machine_config other[4] = { m->config, m->config, m->config, m->config };
-
-	other[0].memory_size = 0;
-	other[1].pids_max = 0;
-	other[2].cpu_weight = 0;
-	other[3].cpu_max.period = 0;
-	for (int i = 0; i < 4; i++)
-		machine_limit(m, &m->config, &other[i], NULL);
-}
-
 void machine_recover(struct machine *m)
 {
 	struct daemon *d = m->object.daemon;
-	bool waited = restart_load(m);
+	bool waited = restart_load(m), made = false;
 	char name[64];
+
+	/* Of parts that meta does not know: it was lost, or somebody has edited config.yaml. */
+	if (parts_make(m, &m->config, NULL, &made, NULL) == 0 && made)
+		machine_save_meta(m, NULL);
 
 	if (m->broken.code) {
 		m->broken.code = -EIO;
@@ -217,5 +217,7 @@ void machine_recover(struct machine *m)
 	machine_cgroup_name(m, name);
 	if (d->cgroups && cgroup_open(d->cgroups, name, &m->cgroup, NULL) < 0)
 		m->cgroup = NULL;
-	recover_limits(m);
+	/* A daemon that was killed may have applied what it did not come to keep. */
+	if (m->cgroup)
+		cgroup_limit_again(m->cgroup, &m->config);
 }

@@ -5,6 +5,11 @@
 #include <string.h>
 
 #include "fs/attr.h"
+#include "fs/exec.h"
+#include "fs/image.h"
+#include "fs/net.h"
+#include "fs/part.h"
+#include "fs/part_type.h"
 #include "fs/machine_files.h"
 #include "fs/root_files.h"
 
@@ -35,6 +40,10 @@ static const char head[] =
 	"A name is 1 to 63 letters, digits, dots, underscores and hyphens,\n"
 	"and begins with a letter or digit.\n"
 	"Files come and go with their directory.\n"
+	"In a container's\n"
+	".Pa exec ,\n"
+	".Xr mkdir 1\n"
+	"makes a session: a further process inside it, with files of its own.\n"
 	".Pp\n"
 	"One file is one setting or one figure.\n"
 	"Reading a setting returns what writing accepts.\n"
@@ -323,11 +332,21 @@ static void print_sample(FILE *out, const char *what, const char *value)
 	print_literal(out, "Ql", value, " .");
 }
 
-static void print_setting(FILE *out, const struct attr *a)
+static void print_path(FILE *out, const struct attr *a)
+{
+	fprintf(out, "Names %s of the host, opened as the owner.\n",
+		a->flags & ATTR_DIR_PATH    ? "a directory"
+		: a->flags & ATTR_DISK_PATH ? "a regular file or a block device"
+		: a->flags & ATTR_ANY_PATH  ? "a directory or a regular file"
+		: a->flags & ATTR_NODE_PATH ? "a device"
+					    : "a regular file");
+}
+
+static void print_setting(FILE *out, const struct attr *a, bool machine)
 {
 	bool number = a->type == &attr_number || a->type == &attr_size;
 	/* A path that any host has is a sample for tests, not for readers. */
-	bool host_path = a->flags & (ATTR_FILE_PATH | ATTR_DIR_PATH);
+	bool host_path = a->flags & ATTR_PATH;
 
 	if (a->words)
 		print_words(out, a);
@@ -336,29 +355,32 @@ static void print_setting(FILE *out, const struct attr *a)
 	if (number)
 		print_bounds(out, a);
 	if (host_path)
-		print_text(out, a->flags & ATTR_DIR_PATH
-					? "Names a directory of the host, opened as the owner."
-					: "Names a regular file of the host, opened as the owner.");
+		print_path(out, a);
 	if (a->initial)
 		print_sample(out, "Default:", a->initial);
 	else
 		print_text(out, "Empty by default.");
 	if (a->good && !a->words && !host_path && a->type != &attr_bool)
 		print_sample(out, "For example:", a->good);
-	print_text(out, a->flags & ATTR_LIVE ? "May change while the machine runs."
-					     : "Cannot change while the machine runs.");
+	if (machine)
+		print_text(out, a->flags & ATTR_LIVE ? "May change while the machine runs."
+						     : "Cannot change while the machine runs.");
 }
 
-static void print_file(FILE *out, const struct file *f)
+/* machine: its settings may, or may not, change while one runs. */
+static void print_file(FILE *out, const struct file *f, bool machine)
 {
-	const char *access = f->kind == FILE_LINK ? "link" : f->write ? "read, write" : "read only";
+	const char *access = f->kind == FILE_LINK  ? "link"
+			     : f->kind == FILE_DIR ? "directory"
+			     : f->write		   ? "read, write"
+						   : "read only";
 
 	fprintf(out, ".It Pa %s\n", f->name);
 	if (!f->attr)
 		fprintf(out, ".Pq %s\n", access);
 	print_text(out, f->doc);
 	if (f->attr)
-		print_setting(out, f->attr);
+		print_setting(out, f->attr, machine);
 }
 
 /* The same file, with the same meaning, in the other class: a row for both kinds. */
@@ -385,14 +407,37 @@ static void print_section(FILE *out, const char *title, const struct class *c,
 		if ((which == WHICH_SETTINGS && !f->attr) || (which == WHICH_OTHERS && f->attr))
 			continue;
 		if (!other || file_shared(f, other) == shared)
-			print_file(out, f);
+			print_file(out, f, strcmp(c->name ? c->name : "", "image"));
 	}
 	fputs(".El\n", out);
 }
 
+static int print_parts(FILE *out, struct err *e)
+{
+	static const char *const titles[PART_KINDS] = {
+		[PART_DISK] = "A DISK",	  [PART_NIC] = "A NETWORK INTERFACE",
+		[PART_SHARE] = "A SHARE", [PART_NUMA] = "A NUMA NODE",
+		[PART_MOUNT] = "A MOUNT", [PART_DEVICE] = "A DEVICE",
+	};
+	int rc = 0;
+
+	for (int k = 0; rc == 0 && k < PART_KINDS; k++) {
+		struct class c = { 0 };
+		char title[64];
+
+		snprintf(title, sizeof(title), "FILES OF %s", titles[k]);
+		rc = part_class((enum part_kind)k, &c, e);
+		if (rc == 0)
+			print_section(out, title, &c, NULL, true, WHICH_ALL);
+		free(c.files);
+	}
+	return rc;
+}
+
 int manual_print(FILE *out)
 {
-	struct class root = { 0 }, host = { 0 }, vm = { 0 }, container = { 0 };
+	struct class root = { 0 }, host = { 0 }, vm = { 0 }, container = { 0 }, exec = { 0 };
+	struct class image = { .name = "image" }, net = { .name = "net" };
 	struct err e = { 0 };
 	int rc = root_files(&root, &e);
 
@@ -402,6 +447,12 @@ int manual_print(FILE *out)
 		rc = machine_files(KIND_VM, &vm, &e);
 	if (rc == 0)
 		rc = machine_files(KIND_CONTAINER, &container, &e);
+	if (rc == 0)
+		rc = image_files(&image, &e);
+	if (rc == 0)
+		rc = net_files(&net, &e);
+	if (rc == 0)
+		rc = exec_files(&exec, &e);
 	if (rc == 0) {
 		fputs(head, out);
 		print_section(out, "FILES OF THE ROOT", &root, NULL, true, WHICH_ALL);
@@ -412,11 +463,21 @@ int manual_print(FILE *out)
 		print_section(out, "SETTINGS OF A VIRTUAL MACHINE", &vm, &container, false,
 			      WHICH_ALL);
 		print_section(out, "SETTINGS OF A CONTAINER", &container, &vm, false, WHICH_ALL);
+		rc = print_parts(out, &e);
+		print_section(out, "FILES OF AN IMAGE", &image, NULL, true, WHICH_OTHERS);
+		print_section(out, "SETTINGS OF AN IMAGE", &image, NULL, true, WHICH_SETTINGS);
+		print_section(out, "FILES OF A SWITCH", &net, NULL, true, WHICH_OTHERS);
+		print_section(out, "SETTINGS OF A SWITCH", &net, NULL, true, WHICH_SETTINGS);
+		print_section(out, "FILES OF A SESSION", &exec, NULL, true, WHICH_OTHERS);
+		print_section(out, "SETTINGS OF A SESSION", &exec, NULL, true, WHICH_SETTINGS);
 		fputs(tail, out);
 	}
 	free(root.files);
 	free(host.files);
 	free(vm.files);
 	free(container.files);
+	free(image.files);
+	free(net.files);
+	free(exec.files);
 	return rc < 0 || ferror(out) ? -1 : 0;
 }

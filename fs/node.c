@@ -8,12 +8,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "fs/daemon.h"
 #include "fs/poker.h"
 
 #define INO_HASH_BITS 24
 #define INO_HASH_MASK ((1u << INO_HASH_BITS) - 1)
+#define KEEP_S	      10	    /* seconds for which a file's attributes may be kept */
 #define LOG_READ_MAX  (128u * 1024) /* bytes of a log in one answer */
 
 /* ---- classes ---- */
@@ -41,12 +43,14 @@ int class_finish(struct class *c)
 {
 	int events = 0;
 
+	c->ndirs = 0;
 	for (size_t i = 0; i < c->nfiles; i++) {
 		struct file *f = &c->files[i];
 
 		f->hash = name_hash(f->name);
 		f->index = (uint32_t)i;
 		f->event_index = f->event ? events++ : -1;
+		c->ndirs += f->kind == FILE_DIR;
 		for (size_t j = 0; j < i; j++)
 			if (c->files[j].hash == f->hash)
 				return -EINVAL;
@@ -66,7 +70,11 @@ const struct file *class_file(const struct class *c, const char *name)
 
 static int compare_names(const void *x, const void *y)
 {
-	return strcmp(((const struct object *)x)->name, ((const struct object *)y)->name);
+	const struct object *a = x, *b = y;
+
+	if (a->in != b->in)
+		return (uintptr_t)a->in < (uintptr_t)b->in ? -1 : 1;
+	return strcmp(a->name, b->name);
 }
 
 static int compare_ids(const void *x, const void *y)
@@ -74,14 +82,6 @@ static int compare_ids(const void *x, const void *y)
 	uint64_t a = ((const struct object *)x)->id, b = ((const struct object *)y)->id;
 
 	return a < b ? -1 : a > b;
-}
-
-bool object_name_valid(const char *name)
-{
-	size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				"0123456789._-");
-
-	return n > 0 && n <= OBJECT_NAME_MAX && !name[n] && !strchr("._-", name[0]);
 }
 
 /* Children are in the order of their ids, which is a directory's order for readdir. */
@@ -102,6 +102,7 @@ static int children_add(struct object *parent, struct object *o)
 		grown[n] = grown[n - 1];
 	grown[n] = o;
 	parent->nchildren++;
+	parent->nparts += !!o->in;
 	return 0;
 }
 
@@ -112,14 +113,20 @@ static void children_remove(struct object *parent, struct object *o)
 	tdelete(o, &parent->by_name, compare_names);
 	while (parent->children[i] != o)
 		i++;
+	parent->nparts -= !!o->in;
 	memmove(&parent->children[i], &parent->children[i + 1],
 		(--parent->nchildren - i) * sizeof(*parent->children));
 }
 
+static void file_changed(struct object *o, const struct file *f);
+
 /* The directory's entries have changed. */
-static void object_list(struct object *o)
+static void dir_list(struct node dir)
 {
-	o->listed = daemon_now(o->daemon);
+	if (dir.file)
+		file_changed(dir.object, dir.file);
+	else
+		dir.object->listed = daemon_now(dir.object->daemon);
 }
 
 int object_init(struct object *o, struct daemon *d, const struct class *c, struct object *parent,
@@ -130,9 +137,11 @@ int object_init(struct object *o, struct daemon *d, const struct class *c, struc
 	o->parent = parent;
 	o->id = id;
 	o->owner.mode = c->mode;
+	o->follows = o->in;
 	o->made = o->listed = daemon_now(d);
 	o->refs = 1;
 	LIST_INIT(&o->handles);
+	TAILQ_INIT(&o->waiters);
 	o->name = strdup(name);
 	if (!o->name || !tsearch(o, &d->by_id, compare_ids))
 		goto fail;
@@ -141,7 +150,7 @@ int object_init(struct object *o, struct daemon *d, const struct class *c, struc
 		goto fail;
 	}
 	if (parent)
-		object_list(parent);
+		dir_list((struct node){ parent, o->in });
 	return 0;
 fail:
 	free(o->name);
@@ -165,10 +174,12 @@ void object_remove(struct object *o)
 {
 	struct handle *h;
 
+	while (o->nchildren)
+		object_remove(o->children[o->nchildren - 1]);
 	tdelete(o, &o->daemon->by_id, compare_ids);
 	if (o->parent) {
 		children_remove(o->parent, o);
-		object_list(o->parent);
+		dir_list((struct node){ o->parent, o->in });
 	}
 	o->gone = true;
 	LIST_FOREACH(h, &o->handles, link)
@@ -179,7 +190,12 @@ void object_remove(struct object *o)
 
 struct object *object_child(const struct object *o, const char *name)
 {
-	struct object key = { .name = (char *)name };
+	return object_child_in(o, NULL, name);
+}
+
+struct object *object_child_in(const struct object *o, const struct file *in, const char *name)
+{
+	struct object key = { .name = (char *)name, .in = in };
 	struct object **found = tfind(&key, &o->by_name, compare_names);
 
 	return found ? *found : NULL;
@@ -192,6 +208,8 @@ void object_path(const struct object *o, struct text *out)
 	object_path(o->parent, out);
 	if (o->parent->parent)
 		text_add(out, "/");
+	if (o->in)
+		text_addf(out, "%s/", o->in->name);
 	text_add(out, o->name);
 }
 
@@ -221,14 +239,24 @@ static struct file_time *time_of(struct object *o, const struct file *f)
 	return t;
 }
 
+static int64_t now_s(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return now.tv_sec;
+}
+
 /* What the kernel keeps of a file is taken back, if it keeps anything. */
 static void file_invalidate(struct object *o, const struct file *f)
 {
 	uint64_t bit = 1ULL << f->index % 64, *told = &o->told[f->index / 64];
 
+	o->loose[f->index / 64] |= bit;
 	if (!(*told & bit))
 		return;
 	*told &= ~bit;
+	o->kept_until = now_s() + KEEP_S + 2;
 	if (o->daemon->front)
 		o->daemon->front->invalidate(o->daemon->front, node_ino((struct node){ o, f }));
 }
@@ -257,8 +285,8 @@ int object_set_name(struct object *o, const char *name, struct err *e)
 	o->name = copy;
 	/* tdelete has just freed a node of the same size. */
 	tsearch(o, &o->parent->by_name, compare_names);
-	object_list(o);
-	object_list(o->parent);
+	dir_list(node_of(o));
+	dir_list((struct node){ o->parent, o->in });
 	/* What the helper has not done yet it would look for under the old name. */
 	for (size_t i = 0; i < o->class->nfiles; i++)
 		if (o->class->files[i].event_index >= 0)
@@ -298,6 +326,33 @@ void object_changed_by(struct object *o, unsigned changes)
 			file_changed(o, &o->class->files[i]);
 }
 
+void object_vanish(struct object *o)
+{
+	struct text path = TEXT_INIT;
+
+	object_path(o, &path);
+	for (size_t i = 0; i < o->class->nfiles; i++)
+		file_invalidate(o, &o->class->files[i]);
+	/* With the helper's rmdir the kernel forgets the name, which leads nowhere already. */
+	if (o->daemon->poker)
+		poker_remove(o->daemon->poker, text_str(&path));
+	text_free(&path);
+	object_remove(o);
+}
+
+/* To the helper's mkdir there is no such name, until it has made it. */
+void object_appear(struct object *o)
+{
+	struct text path = TEXT_INIT;
+
+	if (!o->daemon->poker)
+		return;
+	o->unborn = true;
+	object_path(o, &path);
+	poker_make(o->daemon->poker, text_str(&path));
+	text_free(&path);
+}
+
 void object_inherit(struct object *o)
 {
 	for (size_t i = 0; i < o->class->nfiles; i++) {
@@ -314,8 +369,17 @@ void object_inherit(struct object *o)
 		object_inherit(o->children[i]);
 }
 
+/* The nearest one that has an `error` file. */
+static struct object *object_error(struct object *o)
+{
+	while (o->parent && !class_file(o->class, "error"))
+		o = o->parent;
+	return o;
+}
+
 void object_refuse(struct object *o, const struct err *e)
 {
+	o = object_error(o);
 	text_clear(&o->refusal);
 	text_addf(&o->refusal, "%s %s\n", err_name(e->code), e->text);
 	object_changed_by(o, CHANGE_REFUSAL);
@@ -323,6 +387,7 @@ void object_refuse(struct object *o, const struct err *e)
 
 void object_refuse_all(struct object *o, const char *lines)
 {
+	o = object_error(o);
 	text_clear(&o->refusal);
 	text_add(&o->refusal, lines);
 	object_changed_by(o, CHANGE_REFUSAL);
@@ -357,31 +422,46 @@ int node_find(struct daemon *d, uint64_t ino, struct node *ret)
 	return hash && !ret->file ? -ESTALE : 0;
 }
 
-int node_lookup(struct object *dir, const char *name, struct node *ret)
+struct node node_up(struct node n)
+{
+	if (n.file)
+		return node_of(n.object);
+	return n.object->parent ? (struct node){ n.object->parent, n.object->in } : n;
+}
+
+int node_lookup(struct node dir, const char *name, struct caller who, struct node *ret)
 {
 	struct object *child;
 
-	if (dir->gone)
+	if (dir.object->gone)
 		return -ESTALE;
-	child = object_child(dir, name);
+	child = object_child_in(dir.object, dir.file, name);
+	if (child && child->unborn && who.helper)
+		return -ENOENT;
 	if (child) {
-		*ret = (struct node){ .object = child };
+		*ret = node_of(child);
 		return 0;
 	}
-	*ret = (struct node){ dir, class_file(dir->class, name) };
+	if (dir.file)
+		return -ENOENT;
+	*ret = (struct node){ dir.object, class_file(dir.object->class, name) };
 	return ret->file ? 0 : -ENOENT;
 }
 
-static struct owner node_owner(struct node n)
+struct owner node_owner(struct node n)
 {
-	struct owner own = n.object->owner;
+	struct owner own = n.object->owner, above;
 
-	if (!n.file)
-		return own;
-	for (size_t i = 0; i < n.object->noverrides; i++)
+	for (size_t i = 0; n.file && i < n.object->noverrides; i++)
 		if (n.object->overrides[i].file == n.file)
 			return n.object->overrides[i].owner;
-	own.mode = n.file->mode;
+	if (n.object->follows) {
+		above = node_owner(node_up(node_of(n.object)));
+		own.uid = above.uid;
+		own.gid = above.gid;
+	}
+	if (n.file)
+		own.mode = n.file->mode;
 	return own;
 }
 
@@ -426,10 +506,24 @@ static struct timespec node_time(struct node n)
 	return t ? t->time : n.object->made;
 }
 
+/* A directory's links: itself, its name, and each directory in it. */
+static nlink_t node_links(struct node n)
+{
+	const struct object *o = n.object;
+	nlink_t links = 2 + o->nchildren - o->nparts + o->class->ndirs;
+
+	if (!n.file)
+		return links;
+	links = 2;
+	for (size_t i = 0; i < o->nchildren; i++)
+		links += node_holds(n, o->children[i]);
+	return links;
+}
+
 void node_stat(struct node n, struct stat *st)
 {
 	struct owner own = node_owner(n);
-	off_t size = n.file ? node_size(n) : 0; /* first: looking may move the time */
+	off_t size = node_is_dir(n) ? 0 : node_size(n); /* first: looking may move the time */
 	struct timespec time = node_time(n);
 
 	*st = (struct stat){
@@ -443,9 +537,9 @@ void node_stat(struct node n, struct stat *st)
 		.st_mtim = time,
 		.st_ctim = time,
 	};
-	if (!n.file) {
+	if (node_is_dir(n)) {
 		st->st_mode |= S_IFDIR;
-		st->st_nlink = 2 + n.object->nchildren;
+		st->st_nlink = node_links(n);
 		return;
 	}
 	st->st_mode |= n.file->kind == FILE_LINK ? S_IFLNK : S_IFREG;
@@ -453,13 +547,25 @@ void node_stat(struct node n, struct stat *st)
 	st->st_blocks = (st->st_size + 511) / 512;
 }
 
-bool node_keep(struct node n)
+unsigned node_keep(struct node n)
 {
-	if (n.file && !n.file->changes)
-		return false;
-	if (n.file)
-		n.object->told[n.file->index / 64] |= 1ULL << n.file->index % 64;
-	return true;
+	struct object *o = n.object;
+	uint64_t bit, *loose;
+
+	if (!n.file)
+		return node_lasts(n) ? KEEP_FOREVER : 0;
+	/* The answer to a poke comes right behind a change, and is not ours to take back. */
+	if (!n.file->changes || n.file->event_index >= 0)
+		return 0;
+	bit = 1ULL << n.file->index % 64;
+	loose = &o->loose[n.file->index / 64];
+	if (!(*loose & bit)) {
+		o->told[n.file->index / 64] |= bit;
+		return KEEP_S;
+	}
+	if (now_s() >= o->kept_until)
+		*loose &= ~bit;
+	return 0;
 }
 
 static struct owner *override_of(struct node n)
@@ -488,12 +594,15 @@ static void file_owned(struct node n)
 	file_invalidate(n.object, n.file);
 }
 
-/* Files that have no owner of their own have the directory's. */
+/* Files that have no owner of their own have the directory's; so have objects in FILE_DIRs. */
 static void dir_owned(struct object *o)
 {
-	object_list(o);
+	dir_list(node_of(o));
 	for (size_t i = 0; i < o->class->nfiles; i++)
 		file_invalidate(o, &o->class->files[i]);
+	for (size_t i = 0; o->nparts && i < o->nchildren; i++)
+		if (o->children[i]->in)
+			dir_owned(o->children[i]);
 }
 
 static const char *node_name(struct node n)
@@ -510,7 +619,7 @@ static int node_may_chown(struct node n, int what, const struct owner *owner, st
 		return err_set(e, -EPERM, "%s: it belongs to user %u", node_name(n), own.uid);
 	if (who.uid != 0 && (what & NODE_SET_UID) && owner->uid != own.uid)
 		return err_set(e, -EPERM, "%s: only root gives it to another user", node_name(n));
-	if ((what & NODE_SET_MODE) && owner->mode & ~(n.file ? 0666u : 01777u))
+	if ((what & NODE_SET_MODE) && owner->mode & ~(node_is_dir(n) ? 01777u : 0666u))
 		return err_set(e, -EPERM, "%s: mode %o is not possible here", node_name(n),
 			       owner->mode);
 	return 0;
@@ -531,54 +640,92 @@ static struct owner owner_change(struct owner own, int what, const struct owner 
  * Files go with their directory, also those that have a mode of their own: who had it before keeps
  * nothing. What belonged to somebody else, to whom it was delegated, stays his.
  */
+static void owner_follow(struct owner *own, struct owner from, struct owner to)
+{
+	if (own->uid == from.uid)
+		own->uid = to.uid;
+	if (own->gid == from.gid)
+		own->gid = to.gid;
+}
+
 static void files_follow(struct object *o, struct owner from, struct owner to)
 {
-	for (size_t i = 0; i < o->noverrides; i++) {
-		struct owner *own = &o->overrides[i].owner;
+	for (size_t i = 0; i < o->noverrides; i++)
+		owner_follow(&o->overrides[i].owner, from, to);
+	for (size_t i = 0; o->nparts && i < o->nchildren; i++)
+		if (o->children[i]->in) {
+			owner_follow(&o->children[i]->owner, from, to);
+			files_follow(o->children[i], from, to);
+		}
+}
 
-		if (own->uid == from.uid)
-			own->uid = to.uid;
-		if (own->gid == from.gid)
-			own->gid = to.gid;
-	}
+/* What files_follow() may change, to go back to. */
+static void owners_save(const struct object *o, struct text *out)
+{
+	text_add_bytes(out, &o->owner, sizeof(o->owner));
+	if (o->noverrides)
+		text_add_bytes(out, o->overrides, o->noverrides * sizeof(*o->overrides));
+	for (size_t i = 0; o->nparts && i < o->nchildren; i++)
+		if (o->children[i]->in)
+			owners_save(o->children[i], out);
+}
+
+/* Returns what is behind o's. */
+static const char *owners_restore(struct object *o, const char *from)
+{
+	size_t size = o->noverrides * sizeof(*o->overrides);
+
+	memcpy(&o->owner, from, sizeof(o->owner));
+	from += sizeof(o->owner);
+	if (size)
+		memcpy(o->overrides, from, size);
+	from += size;
+	for (size_t i = 0; o->nparts && i < o->nchildren; i++)
+		if (o->children[i]->in)
+			from = owners_restore(o->children[i], from);
+	return from;
 }
 
 static int node_commit_owner(struct node n, struct owner *own, struct owner next, struct err *e)
 {
 	struct object *o = n.object;
-	size_t size = o->noverrides * sizeof(*o->overrides);
-	struct owner_override *before = malloc(size + 1); /* what to go back to */
-	struct owner old = *own;
+	struct text before = TEXT_INIT;
+	struct owner was = node_owner(n);
+	bool follows = o->follows;
 	int rc;
 
-	if (!before)
+	owners_save(o, &before);
+	if (text_failed(&before)) {
+		text_free(&before);
 		return err_sys(e, ENOMEM, "%s", o->name);
-	if (size)
-		memcpy(before, o->overrides, size);
+	}
 	*own = next;
-	if (!n.file)
-		files_follow(o, old, next);
+	if (!n.file) {
+		o->follows = follows && next.uid == was.uid && next.gid == was.gid;
+		files_follow(o, was, next);
+	}
 	rc = o->class->chown ? o->class->chown(o, e) : 0;
-	if (rc < 0 && size)
-		memcpy(o->overrides, before, size);
-	if (rc < 0)
-		*own = old;
-	free(before);
+	if (rc < 0) {
+		owners_restore(o, text_str(&before));
+		o->follows = follows;
+	}
+	text_free(&before);
 	return rc;
 }
 
 int node_chown(struct node n, int what, const struct owner *owner, struct caller who, struct err *e)
 {
 	size_t overrides = n.object->noverrides;
-	struct owner *own;
+	struct owner *own, next;
 	int rc = node_may_chown(n, what, owner, who, e);
 
 	if (rc < 0)
 		return rc;
+	next = owner_change(node_owner(n), what, owner);
 	own = n.file ? override_of(n) : &n.object->owner;
 	if (!own)
 		return err_sys(e, ENOMEM, "%s", n.object->name);
-	rc = node_commit_owner(n, own, owner_change(*own, what, owner), e);
+	rc = node_commit_owner(n, own, next, e);
 	/* Also without an override, if there was none: it follows the directory again. */
 	if (rc < 0)
 		n.object->noverrides = overrides;
@@ -595,6 +742,8 @@ void node_set_owner(struct node n, const struct owner *owner)
 
 	if (own)
 		*own = *owner;
+	if (!n.file)
+		n.object->follows = false;
 }
 
 int node_readlink(struct node n, struct text *out)
@@ -605,96 +754,164 @@ int node_readlink(struct node n, struct text *out)
 	return 0;
 }
 
-/*
- * The refusal of an operation on a name belongs to the directory that would have held it, or to
- * the nearest one above it that has an `error` file.
- */
-static int dir_refuse(struct object *dir, const struct err *e)
+/* The refusal of an operation on a name belongs to the directory that would have held it. */
+static int dir_refuse(struct node dir, const struct err *e)
 {
-	while (dir->parent && !class_file(dir->class, "error"))
-		dir = dir->parent;
-	object_refuse(dir, e);
+	object_refuse(dir.object, e);
 	return e->code;
 }
 
-int node_forbid(struct object *dir, const char *what, const char *name)
+int node_forbid(struct node dir, const char *what, const char *name)
 {
 	struct err e = { 0 };
 
-	if (dir->gone)
+	if (dir.object->gone)
 		return -ESTALE;
 	err_set(&e, -EPERM, "%s %.64s: files come and go with their directory", what, name);
 	return dir_refuse(dir, &e);
 }
 
-int node_mkdir(struct object *dir, const char *name, struct caller who, mode_t mode,
-	       struct node *ret)
+/* To the helper, one that the daemon has made by itself is new. */
+static struct object *node_unborn(struct node dir, const char *name, struct caller who)
+{
+	struct object *o = object_child_in(dir.object, dir.file, name);
+
+	if (!o || !o->unborn || !who.helper)
+		return NULL;
+	o->unborn = false;
+	return o;
+}
+
+static int node_make(struct node dir, const char *name, struct caller who, mode_t mode,
+		     struct object **ret, struct err *e)
+{
+	struct object *o = dir.object;
+	bool can = dir.file ? dir.file->mkdir != NULL : o->class->mkdir != NULL;
+
+	if (!can)
+		return err_set(e, -EPERM,
+			       "mkdir %.64s: nothing can be made here; machines are made in vm/ "
+			       "and in container/",
+			       name);
+	if (!object_name_valid(name))
+		return err_set(e, -EINVAL,
+			       "%s: \"%.80s\" is not a name: 1 to 63 of letters, digits, '.', '_' "
+			       "and '-', beginning with a letter or digit",
+			       node_name(dir), name);
+	if (object_child_in(o, dir.file, name))
+		return err_set(e, -EEXIST, "%s/%s exists", node_name(dir), name);
+	return dir.file ? dir.file->mkdir(o, dir.file, name, who, mode, ret, e)
+			: o->class->mkdir(o, name, who, mode, ret, e);
+}
+
+int node_mkdir(struct node dir, const char *name, struct caller who, mode_t mode, struct node *ret)
 {
 	struct err e = { 0 };
-	struct object *o = NULL;
-	int rc;
+	struct object *o;
 
-	if (dir->gone)
+	if (dir.object->gone)
 		return -ESTALE;
-	if (!dir->class->mkdir)
-		rc = err_set(&e, -EPERM,
-			     "mkdir %.64s: nothing can be made here; machines are made in vm/ and "
-			     "in container/",
-			     name);
-	else if (!object_name_valid(name))
-		rc = err_set(&e, -EINVAL,
-			     "%s: \"%.80s\" is not a name: 1 to 63 of letters, digits, '.', '_' "
-			     "and '-', beginning with a letter or digit",
-			     dir->name, name);
-	else if (object_child(dir, name))
-		rc = err_set(&e, -EEXIST, "%s/%s exists", dir->name, name);
-	else
-		rc = dir->class->mkdir(dir, name, who, mode, &o, &e);
-	if (rc < 0)
+	o = node_unborn(dir, name, who);
+	if (!o && who.helper)
+		return -ENOENT; /* it has gone again meanwhile */
+	if (!o && node_make(dir, name, who, mode, &o, &e) < 0)
 		return dir_refuse(dir, &e);
-	*ret = (struct node){ .object = o };
+	*ret = node_of(o);
 	return 0;
 }
 
-int node_rmdir(struct object *dir, const char *name, struct caller who)
+/* NULL: what *ret_rc says. */
+static struct object *node_victim(struct node dir, const char *name, struct caller who, int *ret_rc)
 {
+	struct object *o = object_child_in(dir.object, dir.file, name);
+
+	if (o || dir.object->gone)
+		*ret_rc = -ESTALE;
+	else if (dir.file)
+		/* The daemon has removed it, and the helper comes to tell the kernel. */
+		*ret_rc = who.helper ? 0 : -ENOENT;
+	else
+		*ret_rc = class_file(dir.object->class, name) ? -ENOTDIR : -ENOENT;
+	return o;
+}
+
+static int node_take(struct object *o, struct request *r, struct err *e)
+{
+	if (o->class->rmdir)
+		return o->class->rmdir(o, r->who, e);
+	if (!o->class->unplug)
+		return err_set(e, -EPERM, "%s is part of the tree", o->name);
+	/* The helper tells the kernel of what has gone; this is there, perhaps again. */
+	return r->who.helper ? -EBUSY : o->class->unplug(o, r, e);
+}
+
+static int node_rmdir_by(struct node dir, const char *name, struct request *r)
+{
+	const struct file *f = dir.file ? NULL : class_file(dir.object->class, name);
 	struct err e = { 0 };
-	struct object *o = object_child(dir, name);
+	struct object *o;
 	int rc;
 
-	if (!o) {
-		rc = class_file(dir->class, name) ? -ENOTDIR : -ENOENT;
-		return dir->gone ? -ESTALE : rc;
-	}
-	if (!o->class->rmdir) {
+	if (f && f->kind == FILE_DIR) {
 		err_set(&e, -EPERM, "%s is part of the tree", name);
 		return dir_refuse(dir, &e);
 	}
-	rc = o->class->rmdir(o, who, &e);
-	if (rc < 0 && !who.helper)
+	o = node_victim(dir, name, r->who, &rc);
+	if (!o)
+		return rc;
+	rc = node_take(o, r, &e);
+	if (rc == -EPERM)
+		return dir_refuse(dir, &e);
+	if (rc < 0 && !r->who.helper)
 		object_refuse(o, &e);
 	return rc;
 }
 
-int node_rename(struct object *from, const char *name, struct object *to, const char *new_name)
+static void request_nobody(struct request *r, int result)
 {
-	struct object *o = object_child(from, name);
+}
+
+int node_rmdir(struct node dir, const char *name, struct caller who)
+{
+	struct request r = { .who = who, .answer = request_nobody };
+	int rc = node_rmdir_by(dir, name, &r);
+
+	if (rc == NODE_PARKED)
+		r.cancel(&r);
+	return rc;
+}
+
+int node_remove(struct node dir, const char *name, struct request *r)
+{
+	int rc = node_rmdir_by(dir, name, r);
+
+	if (rc != NODE_PARKED)
+		request_finish(r, rc, NULL);
+	return rc;
+}
+
+int node_rename(struct node from, const char *name, struct node to, const char *new_name)
+{
+	struct object *o = object_child_in(from.object, from.file, name);
+	bool here = from.object == to.object && from.file == to.file;
 	struct err e = { 0 };
 	int rc;
 
-	if (from->gone || to->gone)
+	if (from.object->gone || to.object->gone)
 		return -ESTALE;
-	if (!o && !class_file(from->class, name))
+	if (!o && (from.file || !class_file(from.object->class, name)))
 		return -ENOENT;
-	if (!o || !o->class->rename || from != to)
-		rc = err_set(&e, -EPERM, "mv %.64s: only a machine can be renamed, in its place",
+	if (!o || !o->class->rename || !here)
+		rc = err_set(&e, -EPERM,
+			     "mv %.64s: only a machine or a part of it can be renamed, in its "
+			     "place",
 			     name);
 	else if (!strcmp(name, new_name))
 		return 0;
 	else if (!object_name_valid(new_name))
-		rc = err_set(&e, -EINVAL, "%s: \"%.80s\" is not a name", to->name, new_name);
-	else if (object_child(to, new_name))
-		rc = err_set(&e, -EEXIST, "%s/%s exists", to->name, new_name);
+		rc = err_set(&e, -EINVAL, "%s: \"%.80s\" is not a name", node_name(to), new_name);
+	else if (object_child_in(to.object, to.file, new_name))
+		rc = err_set(&e, -EEXIST, "%s/%s exists", node_name(to), new_name);
 	else
 		rc = o->class->rename(o, new_name, &e);
 	return rc < 0 ? dir_refuse(from, &e) : 0;
@@ -708,7 +925,7 @@ int node_open(struct node n, int flags, struct caller who, struct handle **ret)
 	struct err e = { 0 };
 	struct handle *h;
 
-	if (!n.file)
+	if (node_is_dir(n))
 		return -EISDIR;
 	/* Modes are the kernel's business, but root passes them all. */
 	if (access != O_RDONLY && !n.file->write) {

@@ -16,6 +16,7 @@
 #include <sys/types.h>
 #include <time.h>
 
+#include "backends/config.h"
 #include "backends/err.h"
 #include "backends/text.h"
 
@@ -24,10 +25,11 @@ struct daemon;
 struct handle;
 struct object;
 struct request;
+struct states;
+struct waiter;
 
 #define NODE_PARKED	1 /* a write that will be answered later, by request_finish() */
 #define NODE_WRITE_MAX	(1 << 20)
-#define OBJECT_NAME_MAX 63
 #define EVENT_FILES_MAX 4
 #define FILES_MAX	128 /* of one class */
 
@@ -35,6 +37,7 @@ enum file_kind {
 	FILE_TEXT, /* show() renders the whole */
 	FILE_LOG,  /* grows; log_size() and log_read() */
 	FILE_LINK, /* show() gives the target */
+	FILE_DIR,  /* a directory of further objects, those whose `in` it is: see mkdir() */
 };
 
 /*
@@ -46,6 +49,12 @@ enum change {
 	CHANGE_CONFIG = 1 << 1,	 /* object_changed() tells, file by file */
 	CHANGE_STATE = 1 << 2,	 /* its machine comes into another state */
 	CHANGE_REFUSAL = 1 << 3, /* something is refused, or the refusal is cleared */
+};
+
+struct caller {
+	uid_t uid;
+	gid_t gid;
+	bool helper; /* the daemon's own: see fs/poker.h */
 };
 
 /* One kind of file, shared by all objects of a class. */
@@ -72,6 +81,12 @@ struct file {
 	int (*flush)(struct handle *h, struct request *r, struct err *e);
 	/* The last close of a handle; NULL: nothing to do. */
 	void (*release)(struct handle *h);
+	/*
+	 * Of a FILE_DIR: makes an object in it, whose parent is o; NULL where users cannot. It
+	 * costs an object nothing to have such directories: they are there, and mostly empty.
+	 */
+	int (*mkdir)(struct object *o, const struct file *f, const char *name, struct caller who,
+		     mode_t mode, struct object **ret, struct err *e);
 	const char *doc;
 	/* Set by class_finish(). */
 	uint32_t hash;
@@ -79,23 +94,21 @@ struct file {
 	int event_index; /* position among the class's event files, or -1 */
 };
 
-struct caller {
-	uid_t uid;
-	gid_t gid;
-	bool helper; /* the daemon's own: see fs/poker.h */
-};
-
 struct class
 {
 	const char *name;
 	struct file *files; /* owned */
 	size_t nfiles;
-	mode_t mode; /* of a new object's directory */
+	size_t ndirs; /* of them FILE_DIR; set by class_finish() */
+	mode_t mode;  /* of a new object's directory */
 	/* NULL where objects cannot be made, removed, renamed by users. */
 	int (*mkdir)(struct object *parent, const char *name, struct caller who, mode_t mode,
 		     struct object **ret, struct err *e);
 	int (*rmdir)(struct object *o, struct caller who, struct err *e);
+	/* In place of rmdir where it may take a while: NODE_PARKED, and r is answered later. */
+	int (*unplug)(struct object *o, struct request *r, struct err *e);
 	int (*rename)(struct object *o, const char *name, struct err *e);
+	const struct states *states; /* of objects that have a `wait`: fs/waiter.h */
 	/* Owner or modes have changed: make it durable. */
 	int (*chown)(struct object *o, struct err *e);
 	void (*free)(struct object *o);
@@ -123,25 +136,36 @@ struct file_time {
 	uint32_t content; /* a hash, where it is compared */
 };
 
+/* Numbers of objects that were counted are smaller: that of exec/ is its container's and this bit.
+ */
+#define OBJECT_ID_DERIVED (UINT64_C(1) << 38)
+
 struct object {
 	struct daemon *daemon;
 	const struct class *class;
 	struct object *parent;
+	const struct file *in; /* the parent's FILE_DIR that it is in; NULL: the parent itself */
 	uint64_t id;
 	char *name; /* owned */
 	struct owner owner;
+	bool follows;			  /* uid and gid are those of the directory that it is in */
 	struct owner_override *overrides; /* owned */
 	size_t noverrides;
 	struct timespec made;	 /* mtime and ctime of files that have not changed since */
 	struct timespec listed;	 /* of the directory: moves when its entries change */
 	struct file_time *times; /* owned */
 	size_t ntimes;
-	uint64_t told[FILES_MAX / 64]; /* whose attributes the kernel keeps: a bit a file */
-	struct object **children;      /* owned; in the order of their ids */
+	uint64_t told[FILES_MAX / 64];	/* whose attributes the kernel keeps: a bit a file */
+	uint64_t loose[FILES_MAX / 64]; /* it may have an old length of these: see node_keep() */
+	int64_t kept_until; /* when nothing is kept any more that was taken back; monotonic, s */
+	bool unborn;	    /* the daemon has made it: the kernel is not told yet */
+	struct object **children; /* owned; in the order of their ids */
 	size_t nchildren;
+	size_t nparts;	     /* of them in a FILE_DIR */
 	void *by_name;	     /* tsearch tree of children */
 	struct text refusal; /* the `error` file */
 	LIST_HEAD(, handle) handles;
+	TAILQ_HEAD(, waiter) waiters;
 	uint32_t known[EVENT_FILES_MAX];   /* front's look-ups not yet forgotten, by event_index */
 	uint32_t version[EVENT_FILES_MAX]; /* moves with every change, for poll */
 	unsigned refs;			   /* handles; one for being in the tree */
@@ -203,14 +227,22 @@ const struct file *class_file(const struct class *c, const char *name);
 
 /* ---- objects ---- */
 
-/* A new object in the tree under parent (NULL for the root). Takes a copy of name. */
+/*
+ * A new object in the tree under parent (NULL for the root). Takes a copy of name. o->in must be
+ * set before, where it is in a FILE_DIR; then it has the owner that this has, until chown.
+ */
 int object_init(struct object *o, struct daemon *d, const struct class *c, struct object *parent,
 		uint64_t id, const char *name, struct err *e);
-/* Out of the tree; freed, by class->free, when the last handle is closed. */
+/* Out of the tree, with all below; freed, by class->free, when the last handle is closed. */
 void object_remove(struct object *o);
+/* Likewise where no client has asked for that: the kernel and watchers are told. */
+void object_vanish(struct object *o);
+/* Made, and no client has asked for that: likewise. */
+void object_appear(struct object *o);
 int object_set_name(struct object *o, const char *name, struct err *e);
 struct object *object_child(const struct object *o, const char *name);
-bool object_name_valid(const char *name);
+/* Likewise in a FILE_DIR of its. */
+struct object *object_child_in(const struct object *o, const struct file *in, const char *name);
 /* "vm/web"; "" for the root. */
 void object_path(const struct object *o, struct text *out);
 
@@ -226,7 +258,7 @@ void object_changed_by(struct object *o, unsigned changes);
  * taken back, and whoever watches shall look again.
  */
 void object_inherit(struct object *o);
-/* Notes a refusal in the object's `error`: "EINVAL cpu.count: ...". */
+/* Notes a refusal in the `error` of the object or the nearest above: "EINVAL cpu.count: ...". */
 void object_refuse(struct object *o, const struct err *e);
 /* Likewise where one operation has several: the lines as they are to stand there. */
 void object_refuse_all(struct object *o, const char *lines);
@@ -235,21 +267,54 @@ void object_refuse_all(struct object *o, const char *lines);
 
 struct node {
 	struct object *object;
-	const struct file *file; /* NULL: the directory */
+	const struct file *file; /* NULL: the object's own directory */
 };
+
+static inline bool node_is_dir(struct node n)
+{
+	return !n.file || n.file->kind == FILE_DIR;
+}
+
+static inline struct node node_of(struct object *o)
+{
+	return (struct node){ .object = o };
+}
+
+/* The directory that it is in; of the root the root. */
+struct node node_up(struct node n);
+struct owner node_owner(struct node n);
+/* Whether o is one of the entries of a directory. */
+static inline bool node_holds(struct node dir, const struct object *o)
+{
+	return o->parent == dir.object && o->in == dir.file;
+}
 
 uint64_t node_ino(struct node n);
 /* NULL: there is none of that number. */
 struct object *object_find(const struct daemon *d, uint64_t id);
 /* Returns -ESTALE for what is gone. */
 int node_find(struct daemon *d, uint64_t ino, struct node *ret);
-int node_lookup(struct object *dir, const char *name, struct node *ret);
+int node_lookup(struct node dir, const char *name, struct caller who, struct node *ret);
 void node_stat(struct node n, struct stat *st);
 /*
- * Whether the client's kernel may keep what node_stat() says, until front.invalidate(). The
+ * For how many seconds the client's kernel may keep what node_stat() has just said in answer to
+ * GETATTR, if front.invalidate() does not come before; asked right before that answer is sent. The
  * kernel must know the node already when it is told: what is being looked up cannot be taken back.
+ *
+ * After a change nothing is kept for a while. Linux takes an answer for good before it has copied
+ * its length, without a lock against who looks meanwhile (fuse_change_attributes_common()): while
+ * what it was told before is not out of date by time alone, he would see the length before the
+ * change, though it was acknowledged. So until then each answer is out of date at once. It is not
+ * taken back before it is given: the kernel would hand it on without taking its length, and
+ * copy_file_range(2), which goes by that, would cut the text.
  */
-bool node_keep(struct node n);
+unsigned node_keep(struct node n);
+#define KEEP_FOREVER 1000000000 /* what a directory is kept for */
+/* Of a directory that only the kernel's own operations change: it may keep what any answer says. */
+static inline bool node_lasts(struct node n)
+{
+	return !n.file && !n.object->in;
+}
 
 #define NODE_SET_MODE 1
 #define NODE_SET_UID  2
@@ -263,12 +328,14 @@ int node_chown(struct node n, int what, const struct owner *owner, struct caller
 /* Without making it durable: for what was read from disk. */
 void node_set_owner(struct node n, const struct owner *owner);
 int node_readlink(struct node n, struct text *out);
-int node_mkdir(struct object *dir, const char *name, struct caller who, mode_t mode,
-	       struct node *ret);
-int node_rmdir(struct object *dir, const char *name, struct caller who);
+int node_mkdir(struct node dir, const char *name, struct caller who, mode_t mode, struct node *ret);
+/* Without waiting: NODE_PARKED, when it is under way. */
+int node_rmdir(struct node dir, const char *name, struct caller who);
+/* Likewise, for a front: r is answered as in handle_write(). */
+int node_remove(struct node dir, const char *name, struct request *r);
 /* Making and removing files is for nobody: notes a refusal, returns its errno. */
-int node_forbid(struct object *dir, const char *what, const char *name);
-int node_rename(struct object *from, const char *name, struct object *to, const char *new_name);
+int node_forbid(struct node dir, const char *what, const char *name);
+int node_rename(struct node from, const char *name, struct node to, const char *new_name);
 
 /* ---- handles ---- */
 

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "backends/image/importer.h"
 #include "backends/opener.h"
 #include "fs/launch.h"
 #include "fs/manual.h"
@@ -35,6 +36,7 @@ enum long_option {
 	OPTION_MONITOR,
 	OPTION_SUCCESSOR,
 	OPTION_OPENER,
+	OPTION_IMPORTER,
 	OPTION_MANUAL
 };
 
@@ -49,6 +51,7 @@ static const struct option long_options[] = {
 	{ "monitor", no_argument, NULL, OPTION_MONITOR },
 	{ "successor", no_argument, NULL, OPTION_SUCCESSOR },
 	{ "opener", no_argument, NULL, OPTION_OPENER },
+	{ "importer", no_argument, NULL, OPTION_IMPORTER },
 	{ "manual", no_argument, NULL, OPTION_MANUAL },
 	{ NULL, 0, NULL, 0 },
 };
@@ -127,6 +130,8 @@ int options_parse(int argc, char **argv, struct daemon_options *o)
 			return launch_monitor();
 		case OPTION_OPENER:
 			return opener_main() < 0;
+		case OPTION_IMPORTER:
+			return importer_main() < 0;
 		case OPTION_SUCCESSOR:
 			return upgrade_answer();
 		case OPTION_MANUAL:

@@ -16,9 +16,11 @@
 
 #define POKES_MAX 65536
 
+enum poke_what { POKE_TOUCH, POKE_MAKE, POKE_REMOVE };
+
 struct poke {
 	TAILQ_ENTRY(poke) link;
-	bool remove;
+	enum poke_what what;
 	char path[];
 };
 
@@ -49,11 +51,24 @@ static struct poke *poker_next(struct poker *p)
 	return poke;
 }
 
-static void *poker_run(void *arg)
+static int poke_do(enum poke_what what, const char *path)
 {
 	/* UTIME_OMIT for the access time makes it IN_MODIFY; both times would be IN_ATTRIB. */
 	static const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT },
 						  { .tv_nsec = UTIME_NOW } };
+
+	switch (what) {
+	case POKE_MAKE:
+		return mkdir(path, 0700);
+	case POKE_REMOVE:
+		return rmdir(path);
+	default:
+		return utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW);
+	}
+}
+
+static void *poker_run(void *arg)
+{
 	struct poker *p = arg;
 	struct poke *poke;
 
@@ -68,9 +83,7 @@ static void *poker_run(void *arg)
 		 * gone meanwhile; then nobody watches it.
 		 */
 		if (snprintf(path, sizeof(path), "%s/%s", p->mountpoint, poke->path) < PATH_MAX)
-			(void)!(poke->remove
-					? rmdir(path)
-					: utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW));
+			poke_do(poke->what, path);
 		free(poke);
 	}
 	return NULL;
@@ -102,19 +115,19 @@ int poker_new(const char *mountpoint, struct poker **ret, struct err *e)
 	return 0;
 }
 
-static void poker_add(struct poker *p, const char *path, bool remove)
+static void poker_add(struct poker *p, const char *path, enum poke_what what)
 {
 	size_t len = strlen(path) + 1;
 	struct poke *poke;
 
 	pthread_mutex_lock(&p->lock);
 	TAILQ_FOREACH(poke, &p->queue, link)
-	if (poke->remove == remove && !strcmp(poke->path, path))
+	if (poke->what == what && !strcmp(poke->path, path))
 		goto out;
 	poke = p->queued < POKES_MAX ? malloc(sizeof(*poke) + len) : NULL;
 	if (poke) {
 		memcpy(poke->path, path, len);
-		poke->remove = remove;
+		poke->what = what;
 		TAILQ_INSERT_TAIL(&p->queue, poke, link);
 		p->queued++;
 		pthread_cond_signal(&p->more);
@@ -125,12 +138,17 @@ out:
 
 void poker_poke(struct poker *p, const char *path)
 {
-	poker_add(p, path, false);
+	poker_add(p, path, POKE_TOUCH);
+}
+
+void poker_make(struct poker *p, const char *path)
+{
+	poker_add(p, path, POKE_MAKE);
 }
 
 void poker_remove(struct poker *p, const char *path)
 {
-	poker_add(p, path, true);
+	poker_add(p, path, POKE_REMOVE);
 }
 
 pid_t poker_thread(struct poker *p)

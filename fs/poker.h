@@ -1,6 +1,6 @@
 /*
  * struct poker: does through the mount what the daemon may not do there itself: wakes inotify
- * watchers of files that it has changed, and removes a machine's directory.
+ * watchers of files that it has changed, and makes and removes directories.
  *
  * The kernel tells watchers only of what is done through the mount; so a helper thread sets the
  * time of the file through the mount, and watchers see one IN_MODIFY. The daemon's thread must
@@ -20,6 +20,8 @@ struct poker;
 int poker_new(const char *mountpoint, struct poker **ret, struct err *e);
 /* path is relative to the mount point; copied. */
 void poker_poke(struct poker *p, const char *path);
+/* mkdir of it; whether that succeeds likewise. */
+void poker_make(struct poker *p, const char *path);
 /* rmdir of it; whether it succeeds is seen by the request that comes. */
 void poker_remove(struct poker *p, const char *path);
 /* The helper's thread, by which its requests can be known; 0: it has not begun. */

@@ -51,7 +51,7 @@ static time_t now_seconds(void)
 
 static void restart_name(const struct machine *m, char buf[64])
 {
-	snprintf(buf, 64, "%s.restart", m->uuid);
+	snprintf(buf, 64, "%s.restart", m->identity.uuid);
 }
 
 bool restart_waits(const struct machine *m)
@@ -249,7 +249,7 @@ void restart_refused(struct machine *m, const struct err *e)
 	object_refuse(&m->object, e);
 	machine_event(m, "refused", detail);
 	object_path(&m->object, &path);
-	log_machine(LOG_LEVEL_ERROR, text_str(&path), m->uuid, "not started: %s", e->text);
+	log_machine(LOG_LEVEL_ERROR, text_str(&path), m->identity.uuid, "not started: %s", e->text);
 	text_free(&path);
 }
 

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define TREE_DEPTH 8
+#include "backends/rmtree.h"
 
 /* mkdir -p */
 static int make_path(const char *dir)
@@ -51,32 +51,6 @@ int store_open(const char *dir, int *ret_fd, struct err *e)
 	return 0;
 }
 
-/* Removes a file, or a directory with all that is in it; a few levels are more than we make. */
-static int remove_tree(int parent, const char *name, int depth)
-{
-	struct dirent *entry;
-	DIR *dir;
-	int fd;
-
-	if (unlinkat(parent, name, 0) == 0 || errno == ENOENT)
-		return 0;
-	if (errno != EISDIR || depth == 0)
-		return -errno;
-	fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0)
-		return -errno;
-	dir = fdopendir(fd);
-	if (!dir) {
-		close(fd);
-		return -ENOMEM;
-	}
-	while ((entry = readdir(dir)))
-		if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
-			remove_tree(fd, entry->d_name, depth - 1);
-	closedir(dir);
-	return unlinkat(parent, name, AT_REMOVEDIR) < 0 ? -errno : 0;
-}
-
 static void store_sweep(int kind_fd)
 {
 	int copy = openat(kind_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -91,7 +65,7 @@ static void store_sweep(int kind_fd)
 	while ((entry = readdir(dir)))
 		if (entry->d_name[0] == '.' && strcmp(entry->d_name, ".") &&
 		    strcmp(entry->d_name, ".."))
-			remove_tree(kind_fd, entry->d_name, TREE_DEPTH);
+			rmtree(kind_fd, entry->d_name);
 	closedir(dir);
 }
 
@@ -145,7 +119,7 @@ static int rename_over(int dirfd, const char *from, const char *to)
 		return 0;
 	if (errno != EISDIR)
 		return -errno;
-	remove_tree(dirfd, to, TREE_DEPTH);
+	rmtree(dirfd, to);
 	return renameat(dirfd, from, dirfd, to) < 0 ? -errno : 0;
 }
 
@@ -208,14 +182,14 @@ static int rename_durably(int fd, const char *from, const char *to)
 	return rc;
 }
 
-int store_make(int kind_fd, const char *name, const struct text *meta, const struct text *config,
-	       int *ret_fd, struct err *e)
+int store_make(int kind_fd, const char *name, const struct text *meta, const char *file,
+	       const struct text *config, int *ret_fd, struct err *e)
 {
 	char temp[80];
 	int fd = -1, rc = 0;
 
 	snprintf(temp, sizeof(temp), ".%s", name);
-	remove_tree(kind_fd, temp, TREE_DEPTH); /* of an earlier failure */
+	rmtree(kind_fd, temp); /* of an earlier failure */
 	if (mkdirat(kind_fd, temp, 0700) < 0)
 		rc = -errno;
 	if (rc == 0) {
@@ -225,7 +199,7 @@ int store_make(int kind_fd, const char *name, const struct text *meta, const str
 	if (rc == 0)
 		rc = write_new(fd, "meta", text_str(meta), meta->len);
 	if (rc == 0)
-		rc = write_new(fd, "config.yaml", text_str(config), config->len);
+		rc = write_new(fd, file, text_str(config), config->len);
 	if (rc == 0 && fsync(fd) < 0)
 		rc = -errno;
 	if (rc == 0)
@@ -236,22 +210,16 @@ int store_make(int kind_fd, const char *name, const struct text *meta, const str
 	}
 	if (fd >= 0)
 		close(fd);
-	remove_tree(kind_fd, temp, TREE_DEPTH);
+	rmtree(kind_fd, temp);
 	return err_sys(e, -rc, "state directory: cannot keep %s", name);
 }
 
-int store_remove(int kind_fd, const char *name, struct err *e)
+int store_hide(int kind_fd, const char *name, const char *hidden, struct err *e)
 {
-	char temp[80];
-	int rc;
+	int rc = rename_durably(kind_fd, name, hidden);
 
-	snprintf(temp, sizeof(temp), ".%s", name);
-	remove_tree(kind_fd, temp, TREE_DEPTH); /* of an earlier failure */
-	rc = rename_durably(kind_fd, name, temp);
-	if (rc < 0 && rc != -ENOENT)
-		return err_sys(e, -rc, "state directory: cannot remove %s", name);
-	remove_tree(kind_fd, temp, TREE_DEPTH); /* what is left is swept at the next start */
-	return 0;
+	return rc < 0 && rc != -ENOENT ? err_sys(e, -rc, "state directory: cannot remove %s", name)
+				       : 0;
 }
 
 int store_rename(int kind_fd, const char *from, const char *to, struct err *e)

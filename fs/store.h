@@ -3,7 +3,7 @@
  *
  *     STATE/ids           numbers below this one may have been given to objects
  *     STATE/KIND/NAME/    a machine: `config.yaml`, `meta` (id, owner, modes), `console`,
- *                         `console.old`, `exit`
+ *                         `console.old`, `exit`; a container's `exec/` (fs/exec.h)
  *
  * The directory itself is locked (flock) while a daemon uses it. A file is replaced whole: written
  * new, synced, renamed, and the directory synced; so a reader finds the old or the new one.
@@ -35,10 +35,14 @@ int store_write(int dirfd, const char *name, const char *data, size_t len, struc
 /* ENOENT, and other errnos of the system as they are. */
 int store_read(int dirfd, const char *name, struct text *out);
 
-/* A machine's directory with its first two files, durable when it returns. */
-int store_make(int kind_fd, const char *name, const struct text *meta, const struct text *config,
-	       int *ret_fd, struct err *e);
-int store_remove(int kind_fd, const char *name, struct err *e);
+/* An object's directory with `meta` and the file of its settings, durable when it returns. */
+int store_make(int kind_fd, const char *name, const struct text *meta, const char *file,
+	       const struct text *config, int *ret_fd, struct err *e);
+/*
+ * Takes the name away, durably; what it was is `hidden`, which begins with a dot, still to be
+ * removed: by the caller, or when a daemon starts next.
+ */
+int store_hide(int kind_fd, const char *name, const char *hidden, struct err *e);
 int store_rename(int kind_fd, const char *from, const char *to, struct err *e);
 
 #endif

@@ -6,9 +6,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "backends/opener.h"
 #include "backends/signame.h"
 #include "backends/wire.h"
+#include "fs/daemon.h"
 #include "fs/launch.h"
 #include "fs/link.h"
 
@@ -37,6 +40,7 @@ static const struct verb verbs[] = {
 	{ "pause", IN(RUNNING), OF_BOTH, ARGUMENT_NONE, VERB_PAUSE },
 	{ "resume", IN(PAUSED), OF_BOTH, ARGUMENT_NONE, VERB_RESUME },
 	{ "reset", IN_ACTIVE, OF(VM), ARGUMENT_NONE, VERB_RESET },
+	{ "dump", IN_ACTIVE, OF(VM), ARGUMENT_NONE, VERB_DUMP },
 	{ "signal", IN_ACTIVE, OF(CONTAINER), ARGUMENT_SIGNAL, VERB_SIGNAL },
 };
 
@@ -112,6 +116,29 @@ static int verb_wrong_state(const struct machine *m, const struct verb *v, struc
 		       state_words[m->state]);
 }
 
+/* The file is opened here, as the owner, whoever may write to ctl. */
+static int verb_dump(struct machine *m, struct request *r, struct err *e)
+{
+	struct hostpath p = {
+		.path = m->config.vm.dump_path,
+		.kind = HOSTPATH_DISK,
+		.what = "dump.path",
+		.uid = m->object.owner.uid,
+		.gid = m->object.owner.gid,
+		.avoid = m->object.daemon->own_dev,
+	};
+	int fd = -1, rc;
+
+	if (!*p.path)
+		return err_set(e, -EINVAL, "dump.path: not set");
+	rc = opener_open(m->object.daemon->opener, &p, &fd, e);
+	if (rc == 0)
+		rc = link_dump(m->link, r, fd, e);
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}
+
 /* One line. */
 static int verb_run(struct machine *m, struct request *r, char *line, struct err *e)
 {
@@ -139,6 +166,8 @@ static int verb_run(struct machine *m, struct request *r, char *line, struct err
 		return launch_machine(m, r, e);
 	if (!m->link)
 		return err_set(e, -ENXIO, "ctl: %s: the monitor is gone", v->name);
+	if (v->code == VERB_DUMP)
+		return verb_dump(m, r, e);
 	if (!verb_ends(v))
 		return link_verb(m->link, r, v->code, argument, e);
 	/* Before: whoever sees the end shall know. */

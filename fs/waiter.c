@@ -21,9 +21,9 @@
 struct waiter {
 	TAILQ_ENTRY(waiter) link;
 	LIST_ENTRY(waiter) all; /* of the daemon's */
-	struct machine *machine;
+	struct object *object;
 	struct request *request;
-	enum machine_state wanted;
+	int wanted;
 	struct event *timer; /* NULL: without end */
 };
 
@@ -41,9 +41,9 @@ static struct request *waiter_take(struct waiter *w)
 {
 	struct request *r = w->request;
 
-	TAILQ_REMOVE(&w->machine->waiters, w, link);
+	TAILQ_REMOVE(&w->object->waiters, w, link);
 	LIST_REMOVE(w, all);
-	w->machine->object.daemon->stats.parked--;
+	w->object->daemon->stats.parked--;
 	waiter_free(w);
 	r->parked = NULL;
 	r->cancel = NULL;
@@ -58,25 +58,53 @@ static void waiter_cancel(struct request *r)
 static void on_timeout(int fd, short what, void *arg)
 {
 	struct waiter *w = arg;
-	struct machine *m = w->machine;
+	const struct states *s = w->object->class->states;
 	struct err e = { 0 };
 
-	err_set(&e, -EBUSY, "wait: not %s in time; the machine is %s", state_words[w->wanted],
-		state_words[m->state]);
+	err_set(&e, -EBUSY, "wait: not %s in time; the %s is %s", s->words[w->wanted], s->noun,
+		s->words[s->now(w->object)]);
 	request_finish(waiter_take(w), e.code, &e);
 }
 
-/* A machine at rest in another state comes to the wanted one only by somebody's new start. */
-static bool wait_hopeless(const struct machine *m, enum machine_state wanted, struct err *e)
+/* One at rest in another state comes to the wanted one only by somebody's new verb. */
+static bool wait_hopeless(const struct object *o, int wanted, struct err *e)
 {
-	if (m->state == wanted || machine_active(m) || restart_waits(m))
+	const struct states *s = o->class->states;
+	int now = s->now(o);
+
+	if (now == wanted || !s->rests(o))
 		return false;
-	err_set(e, -EIO, "wait: the machine is %s and does not become %s", state_words[m->state],
-		state_words[wanted]);
+	err_set(e, -EIO, "wait: the %s is %s and does not become %s", s->noun, s->words[now],
+		s->words[wanted]);
 	return true;
 }
 
-static int wait_parse(const char *data, size_t len, enum machine_state *ret_wanted,
+static int state_find(const struct states *s, const char *word, size_t len)
+{
+	for (int i = 0; i < s->count; i++)
+		if (strlen(s->words[i]) == len && !memcmp(s->words[i], word, len))
+			return i;
+	return -1;
+}
+
+/* "stopped, starting or failed" */
+static int refuse_word(const struct states *s, const char *line, struct err *e)
+{
+	struct text all = TEXT_INIT;
+	int rc;
+
+	for (int i = 0; i < s->count; i++)
+		text_addf(&all, "%s%s",
+			  i == 0	      ? ""
+			  : i == s->count - 1 ? " or "
+					      : ", ",
+			  s->words[i]);
+	rc = err_set(e, -EINVAL, "wait: \"%s\" is not a state: %s", line, text_str(&all));
+	text_free(&all);
+	return rc;
+}
+
+static int wait_parse(const struct states *s, const char *data, size_t len, int *ret_wanted,
 		      double *ret_seconds, struct err *e)
 {
 	char line[64];
@@ -89,13 +117,10 @@ static int wait_parse(const char *data, size_t len, enum machine_state *ret_want
 		return err_set(e, -EINVAL, "wait: not STATE [SECONDS]");
 	memcpy(line, data, len);
 	line[len] = '\0';
-	state = state_parse(line, strcspn(line, " "));
+	state = state_find(s, line, strcspn(line, " "));
 	if (state < 0)
-		return err_set(e, -EINVAL,
-			       "wait: \"%s\" is not a state: stopped, starting, running, paused, "
-			       "stopping or failed",
-			       line);
-	*ret_wanted = (enum machine_state)state;
+		return refuse_word(s, line, e);
+	*ret_wanted = state;
 	*ret_seconds = -1;
 	rest = line + strcspn(line, " ");
 	rest += strspn(rest, " ");
@@ -140,10 +165,10 @@ static int waiter_admit(const struct daemon *d, uid_t uid, struct err *e)
 	return 0;
 }
 
-static int waiter_park(struct machine *m, struct request *r, enum machine_state wanted,
-		       double seconds, struct err *e)
+static int waiter_park(struct object *o, struct request *r, int wanted, double seconds,
+		       struct err *e)
 {
-	struct daemon *d = m->object.daemon;
+	struct daemon *d = o->daemon;
 	struct waiter *w;
 
 	if (waiter_admit(d, r->who.uid, e) < 0)
@@ -151,7 +176,7 @@ static int waiter_park(struct machine *m, struct request *r, enum machine_state 
 	w = calloc(1, sizeof(*w));
 	if (!w)
 		return err_sys(e, ENOMEM, "wait");
-	w->machine = m;
+	w->object = o;
 	w->request = r;
 	w->wanted = wanted;
 	if (seconds >= 0) {
@@ -164,7 +189,7 @@ static int waiter_park(struct machine *m, struct request *r, enum machine_state 
 		}
 		evtimer_add(w->timer, &tv);
 	}
-	TAILQ_INSERT_TAIL(&m->waiters, w, link);
+	TAILQ_INSERT_TAIL(&o->waiters, w, link);
 	LIST_INSERT_HEAD(&d->waiters, w, all);
 	d->stats.parked++;
 	r->parked = w;
@@ -175,42 +200,39 @@ static int waiter_park(struct machine *m, struct request *r, enum machine_state 
 
 int wait_write(struct handle *h, struct request *r, const char *data, size_t len, struct err *e)
 {
-	struct machine *m = object_machine(h->object);
-	enum machine_state wanted = STATE_STOPPED;
+	struct object *o = h->object;
+	const struct states *s = o->class->states;
 	double seconds = -1;
-	int rc = wait_parse(data, len, &wanted, &seconds, e);
+	int wanted = 0, now = s->now(o), rc = wait_parse(s, data, len, &wanted, &seconds, e);
 
 	if (rc < 0)
 		return rc;
-	if (m->state == wanted)
+	if (now == wanted)
 		return 0;
-	/* Failed is an end as stopped is: who waits for the one learns of the other at once. */
-	if (((m->state == STATE_FAILED && wanted == STATE_STOPPED) ||
-	     (m->state == STATE_STOPPED && wanted == STATE_FAILED)) &&
-	    wait_hopeless(m, wanted, e))
+	if ((s->ends & 1u << now) && (s->ends & 1u << wanted) && wait_hopeless(o, wanted, e))
 		return e->code;
-	return waiter_park(m, r, wanted, seconds, e);
+	return waiter_park(o, r, wanted, seconds, e);
 }
 
-void waiters_wake(struct machine *m)
+void waiters_wake(struct object *o)
 {
 	struct waiter *w, *next;
 
-	for (w = TAILQ_FIRST(&m->waiters); w; w = next) {
+	for (w = TAILQ_FIRST(&o->waiters); w; w = next) {
 		struct err e = { 0 };
 
 		next = TAILQ_NEXT(w, link);
-		if (m->state == w->wanted || wait_hopeless(m, w->wanted, &e))
+		if (o->class->states->now(o) == w->wanted || wait_hopeless(o, w->wanted, &e))
 			request_finish(waiter_take(w), e.code, &e);
 	}
 }
 
-void waiters_fail(struct machine *m)
+void waiters_fail(struct object *o)
 {
 	struct waiter *w;
 	struct err e = { 0 };
 
-	err_set(&e, -EIO, "wait: the machine was removed");
-	while ((w = TAILQ_FIRST(&m->waiters)))
+	err_set(&e, -EIO, "wait: the %s was removed", o->class->states->noun);
+	while ((w = TAILQ_FIRST(&o->waiters)))
 		request_finish(waiter_take(w), e.code, &e);
 }

@@ -1,0 +1,24 @@
+/* The settings of a shared directory, share/NAME: see machine_attrs.c. */
+#include "fs/part_type.h"
+
+#define AT(field) .offset = offsetof(struct part, share.field)
+
+static const struct attr rows[] = {
+	{ .name = "path",
+	  .type = &attr_path,
+	  AT(path),
+	  .flags = ATTR_LIVE | ATTR_DIR_PATH,
+	  .doc = "The directory of the host. Without one there is no share; writing one while the "
+		 "machine runs plugs it in, and an empty line unplugs it.",
+	  .good = "/",
+	  .bad = "srv" },
+	{ .name = "readonly",
+	  .type = &attr_bool,
+	  AT(readonly),
+	  .initial = "0",
+	  .doc = "Whether the guest can only read it.",
+	  .good = "1",
+	  .bad = "ro" },
+};
+
+const struct attr_table share_attrs = { rows, sizeof(rows) / sizeof(rows[0]) };
