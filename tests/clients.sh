@@ -21,15 +21,16 @@ clients_start() {
 	local started
 	tail -n 1 -f "$C/console" >"$T/tail" 2>&1 &
 	tail=$!
+	python3 -c "$POLLER" "$C/state" >"$T/polled" 2>&1 &
+	poller=$!
+	inotifywait -m -q -e modify --format '%w %e' "$C/state" >"$T/inotify" 2>"$T/inotify.err" &
+	watcher=$!
+	poll 30 grep -q polls "$T/polled" # the interpreter may take as long as the wait of $1
 	(put "$C/wait" stopped && echo stopped) >"$T/waited" 2>&1 &
 	waiter=$!
 	started=${EPOCHREALTIME/./}
 	(put "$C/wait" stopped "$1"; echo "$? $((${EPOCHREALTIME/./} - started))") >"$T/timed" 2>/dev/null &
 	timed=$!
-	python3 -c "$POLLER" "$C/state" >"$T/polled" 2>&1 &
-	poller=$!
-	inotifywait -m -q -e modify --format '%w %e' "$C/state" >"$T/inotify" 2>"$T/inotify.err" &
-	watcher=$!
 }
 
 waiting_is() {

@@ -9,13 +9,14 @@ set -u
 packages() {
 	case $1 in
 	build) echo gcc libc6-dev libfuse3-dev fuse3 libevent-dev libyaml-dev libseccomp-dev \
-		libzstd-dev liblzma-dev liblz4-dev zlib1g-dev ;;
+		libzstd-dev liblzma-dev liblz4-dev zlib1g-dev liburing-dev libarchive-dev libjansson-dev nettle-dev libnl-route-3-dev ;;
 	check) echo automake inotify-tools busybox-static python3 cpio acpica-tools procps \
-		util-linux mount strace mandoc rsync vim-tiny less dash uidmap ;;
+		util-linux mount strace squashfs-tools erofs-utils e2fsprogs mandoc rsync vim-tiny less dash uidmap \
+		nftables iproute2 ;;
 	demo) echo busybox-static cpio ;;
 	kernel) echo busybox-static cpio kmod ;;
 	lab) echo qemu-system-x86 e2fsprogs busybox-static cpio kmod inotify-tools python3 procps ;;
-	bench) echo crun busybox-static ;;
+	bench) echo crun busybox-static lz4 ;;
 	lint) echo clang-format cppcheck shellcheck ;;
 	*)
 		echo "deps.sh: no such group: $1 (build check demo kernel lab bench lint)" >&2

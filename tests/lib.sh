@@ -106,9 +106,9 @@ soon() {
 	fi
 }
 
-# poll SECONDS COMMAND...: repeats it until it succeeds; 1 when the time is over.
+# poll SECONDS COMMAND...: repeats it until it succeeds; 1 when the time is over. The lab has more.
 poll() {
-	local end=$((${EPOCHREALTIME/./} + $1 * 1000000))
+	local end=$((${EPOCHREALTIME/./} + $1 * 1000000 * ${LAB_SLOWER:-1}))
 	shift
 	until "$@" >/dev/null 2>&1; do
 		[ "${EPOCHREALTIME/./}" -lt "$end" ] || return 1
@@ -187,9 +187,14 @@ need_command() {
 	done
 }
 
-# need_device PATH: it is there and can be opened.
+# device_opens PATH: it is a device and can be opened (a shell's <> would make a file where there
+# is none).
+device_opens() {
+	[ -c "$1" ] && (: <>"$1") 2>/dev/null
+}
+
 need_device() {
-	(: <>"$1") 2>/dev/null || skip_all "cannot open $1"
+	device_opens "$1" || skip_all "cannot open $1"
 }
 
 # --- files -------------------------------------------------------------------------------
@@ -212,7 +217,7 @@ state_is() {
 
 # await DIR STATE [SECONDS]: waits in the filesystem's own way.
 await() {
-	put "$1/wait" "$2 ${3:-20}"
+	put "$1/wait" "$2 $((${3:-20} * ${LAB_SLOWER:-1}))"
 }
 
 # A root directory of busybox for a container, made once by make.

@@ -20,7 +20,7 @@ vm_new() {
 }
 
 can_run_vms() {
-	(: <>/dev/kvm) 2>/dev/null && [ -e "$TINY" ]
+	device_opens /dev/kvm && [ -e "$TINY" ]
 }
 
 pid_gone() {

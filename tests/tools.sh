@@ -21,9 +21,11 @@ tools_setup() {
 	put "$M/vm/tools/label" $'owner alice\nteam red\nnote two words'
 	put "$M/vm/tools/boot.cmdline" 'quiet panic=-1'
 	put "$M/vm/tools/cpu.count" 3
-	(cd "$M/vm/tools" && for file in *; do
+	(cd "$M/vm/tools" && find . -mindepth 1 | while IFS= read -r file; do
 		if [ -L "$file" ]; then
-			cp -P "$file" "$T/truth"
+			cp -P "$file" "$T/truth/$file"
+		elif [ -d "$file" ]; then
+			mkdir "$T/truth/$file"
 		else
 			cat "$file" >"$T/truth/$file"
 		fi
@@ -105,7 +107,7 @@ tools_readers() {
 		reads "${box}dd" 'r al' "${box}dd if=label bs=4 skip=1 count=1 2>/dev/null"
 		reads "${box}grep" 'team red' "${box}grep ^team label"
 		reads "${box}grep -r" $'./boot.cmdline\n./config.yaml' "${box}grep -rl panic=-1 . 2>/dev/null | sort"
-		reads "${box}find" $'./cpu.count\n./cpu.max\n./cpu.stat\n./cpu.weight' \
+		reads "${box}find" $'./cpu.count\n./cpu.max\n./cpu.model\n./cpu.stat\n./cpu.weight' \
 			"${box}find . -type f -name 'cpu.[cmsw]*' | sort"
 		reads "${box}find -size" './label' "${box}find . -name label -size 36c"
 		reads "${box}find | xargs" $'3\nquiet panic=-1' \
@@ -128,7 +130,7 @@ tools_shells() {
 		reads "$shell, read" 'owner alice' "$shell -c 'read -r line <label; echo \"\$line\"'"
 		reads "$shell, while read" 'alice red two words ' \
 			"$shell -c 'while read -r key value; do printf \"%s \" \"\$value\"; done <label'"
-		reads "$shell, its globs" $'cpu.count\ncpu.max\ncpu.stat\ncpu.weight' \
+		reads "$shell, its globs" $'cpu.count\ncpu.max\ncpu.model\ncpu.stat\ncpu.weight' \
 			"$shell -c 'for f in cpu.[cmsw]*; do echo \$f; done'"
 		reads "$shell, test" 'yes' "$shell -c '[ -f label ] && [ -s label ] && [ ! -e nothing ] && echo yes'"
 	done

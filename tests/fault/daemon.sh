@@ -56,6 +56,14 @@ end_all() {
 	done 2>/dev/null
 }
 
+# What runs, and what it waits for.
+processes() {
+	local p
+	for p in /proc/[0-9]*; do
+		echo "${p#/proc/} $(tr '\0' ' ' <"$p/cmdline") in $(cat "$p/wchan"),"
+	done 2>/dev/null | grep machinefs | xargs
+}
+
 # A daemon under failcall may fail to start: then it must have said so.
 try() { # SYSCALL ERRNO AFTER COUNT
 	local failcall_pid daemon
@@ -82,7 +90,7 @@ try() { # SYSCALL ERRNO AFTER COUNT
 	end_all
 	machinefs_stop
 	# It stays until the last monitor under its filter has gone.
-	poll 5 pid_gone "$failcall_pid" || { echo "a monitor is left"; kill -KILL "$failcall_pid"; }
+	poll 20 pid_gone "$failcall_pid" || { echo "left behind: $(processes)"; kill -KILL "$failcall_pid"; }
 	wait "$failcall_pid" 2>/dev/null
 	[ -z "${FAULT_DEBUG-}" ] || { echo "# $*: $(cat "$T/report")"; cat "$T/noted" "$T/work.err" "$T/one.log"; } >&2
 }

@@ -49,7 +49,7 @@ not_ok "nothing is mounted by all that" mountpoint -q "$m"
 run "${options[@]}" "$m"
 is "it returns when the mount answers" "$? $(cat "$m/version" | wc -l)" "0 1"
 is "having said nothing" "$(cat "$T/out" "$T/err")" ''
-like "its socket directory is private" "$(stat -c %a "$r")" 700
+is "nobody else lists its socket directory" "$(stat -c %a "$r")" 711
 mkdir "$m/vm/v"
 run "${options[@]}" "$T/mnt"
 is "a second daemon" $? 1

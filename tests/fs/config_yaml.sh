@@ -142,7 +142,11 @@ refuse_yaml "an escape sequence" 'boot\.cmdline' 'boot.cmdline: "\\e[0m"\n...\n'
 refuse_yaml "nothing but an end mark" '1:1: ' '...\n'
 refuse_yaml "an empty value" 'cpu\.count' 'cpu.count:\n...\n'
 for unit in '{' '[' 'a: {' '- ' '? ' '&a ' '"' 'label: {a: ' 'a:\n' '*a '; do
-	python3 -c "import sys; u = sys.argv[1].encode().decode('unicode_escape'); sys.stdout.write((u * (10485760 // len(u) + 1))[:10485760])" "$unit" >"$T/bad.yaml"
+	if [[ $unit == *'\n' ]]; then
+		yes -- "${unit%'\n'}"
+	else
+		yes -- "$unit" | tr -d '\n'
+	fi | head -c 10485760 >"$T/bad.yaml"
 	refused "10 MiB of '$unit'" EINVAL 'config\.yaml: ' "$a" timeout 20 cp "$T/bad.yaml" "$a/config.yaml"
 	head -c 200000 "$T/bad.yaml" >"$T/less.yaml"
 	refused "200 kB of it" EINVAL 'config\.yaml: ' "$a" timeout 20 cp "$T/less.yaml" "$a/config.yaml"
@@ -242,23 +246,6 @@ EBUSY config.yaml: 6:1: hostname: cannot change while the machine is running"
 	put "$M/container/to/ctl" kill
 	await "$M/container/to" stopped
 	ok "and to a stopped one" cp "$run/config.yaml" "$M/container/to/config.yaml"
-	if can_run_vms; then
-		vm_new v1 count
-		vm_new v2 count
-		put "$M/vm/v1/label" 'is first'
-		put "$M/vm/v2/ctl" start
-		ok "cp to a running VM, of what may change" cp "$M/vm/v1/config.yaml" "$M/vm/v2/config.yaml"
-		is "copies it" "$(cat "$M/vm/v2/label")" 'is first'
-		put "$M/vm/v1/cpu.count" 3
-		put "$M/vm/v1/memory.size" 64M
-		put "$M/vm/v1/label" 'is another'
-		refused "of what may not, is refused" EBUSY 'cpu\.count: cannot change while' "$M/vm/v2" \
-			cp "$M/vm/v1/config.yaml" "$M/vm/v2/config.yaml"
-		is "with a sentence for each" "$(grep -cE '^EBUSY config.yaml: [0-9]+:1: (cpu.count|memory.size): ' "$M/vm/v2/error")" 2
-		is "as a whole" "$(cat "$M/vm/v2/label")" 'is first'
-		put "$M/vm/v2/ctl" kill
-		await "$M/vm/v2" stopped
-	fi
 fi
 
 # --- odd values come back from the disk

@@ -225,31 +225,4 @@ ok "all of them" pid_gone "$pid"
 machinefs_start
 is "they have ended well" "$(cat "$s/state")" stopped
 
-# --- a VM
-if can_run_vms; then
-	vm_new v count
-	put "$v/ctl" start
-	pid=$(cat "$v/pid")
-	again
-	is "a VM runs on" "$(cat "$v/state") $(cat "$v/pid")" "running $pid"
-	ok "pauses" put "$v/ctl" pause
-	again
-	is "stays paused" "$(cat "$v/state")" paused
-	ok "resumes" put "$v/ctl" resume
-	size=$(stat -c %s "$v/console")
-	ok "counters count" test "$(value "$v/stat" exits)" -gt 0
-	kill -KILL "$pid"
-	soon "its monitor killed: failed at once" 1 state_is "$v" failed
-	like "exit says so" "$(cat "$v/exit")" '^failed: its monitor (was killed by signal 9|is gone)$'
-	soon "no control group is left" 2 eval '[ -z "$(groups_of "$(cat "$v/uuid")")" ]'
-	put "$v/boot.kernel" "$T/root/etc/passwd"
-	refused "a kernel that is text" EINVAL 'boot\.kernel: ' "$v" put "$v/ctl" start
-	is "changes no state" "$(cat "$v/state")" failed
-	put "$v/boot.kernel" "$TINY"
-	put "$v/boot.cmdline" poweroff
-	put "$v/ctl" start
-	await "$v" stopped 10
-	again
-	is "its ending is kept" "$(cat "$v/exit")" poweroff
-fi
 done_testing

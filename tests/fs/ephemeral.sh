@@ -169,10 +169,4 @@ soon "twenty at once" 10 none
 is "leave nothing" "$(ls "$STATE_DIR/container"; find "$RUN_DIR" -name '*-*')" ''
 kill $watcher 2>/dev/null
 wait $watcher 2>/dev/null
-if can_run_vms; then
-	vm_new v poweroff
-	put "$M/vm/v/ephemeral" 1
-	put "$M/vm/v/ctl" start
-	soon "a VM goes as well" 10 eval '[ ! -e "$M/vm/v" ]'
-fi
 done_testing

@@ -105,20 +105,7 @@ says "stop-all.sh" 0 'container/a: stopped, exited 3' $ex/stop-all.sh 10
 is "stop-all.sh stopped all" "$(cat "$M"/container/*/state)" $'stopped\nstopped'
 says "stop-all.sh, nothing to stop" 0 '^$' $ex/stop-all.sh
 
-if (: <>/dev/kvm) 2>/dev/null; then
-	says "vm-boot.sh" 0 'tiny: hello.*tiny: 2 cpus.*vm-boot.sh: poweroff' \
-		env CPUS=2 MEMORY=64M $ex/vm-boot.sh "$B/tests/guest/tiny.elf" '' hello smp=2 poweroff
-	says "vm-boot.sh, a guest that dies" 1 'failed: triple fault' \
-		env MEMORY=64M $ex/vm-boot.sh "$B/tests/guest/tiny.elf" '' triple
-	says "vm-boot.sh, a bad setting" 125 'EINVAL cpu.count: "two"' \
-		env CPUS=two $ex/vm-boot.sh "$B/tests/guest/tiny.elf"
-	says "vm-boot.sh, no kernel" 125 'EINVAL boot.kernel: ' $ex/vm-boot.sh README.md
-	is "vm-boot.sh leaves nothing" "$(ls "$M/vm")" ""
-else
-	skip "vm-boot.sh" "needs /dev/kvm"
-fi
-
-# What these do is tried in the lab, by tests/remote/.
+# What these do is tried by tests/remote/, in the lab; vm-boot.sh by tests/vm/tree.sh.
 for script in remote-9p remote-nfs remote-sshfs; do
 	says "$script.sh without arguments" 2 "$script\.sh " $ex/$script.sh
 	says "$script.sh with an option" 2 "$script\.sh " $ex/$script.sh --help

@@ -48,6 +48,17 @@ await "$A" stopped
 is "and goes" "$(stat -c %s "$A/pid")" 0
 is "exit says how" "$(stat -c %s "$A/exit")" 11
 
+# copy_file_range(2), which cp uses within a file system, goes by the length that the kernel has.
+mkdir "$M/container/b"
+for i in 1 2 3 4 5; do
+	stat "$A/config.yaml" "$A/config.yaml" "$A/config.yaml" >"$T/kept"
+	put "$A/label" "word $(printf "%0$((i * 7))d" 0)"
+	cp "$A/config.yaml" "$M/container/b/config.yaml" &&
+		cmp "$A/config.yaml" "$M/container/b/config.yaml" && echo same
+done >"$T/seen" 2>&1
+is "cp copies all of what has just grown" "$(xargs <"$T/seen")" "same same same same same"
+rmdir "$M/container/b"
+
 # chmod and touch answer with the newest time; what was kept before must still go.
 for i in 1 2 3 4 5; do
 	cat "$A/cpu.weight" >"$T/was"

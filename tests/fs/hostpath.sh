@@ -1,4 +1,5 @@
 #!/bin/bash
+# timeout: 300
 # Paths of the host in settings: every one of them is opened as the machine's owner, whoever writes
 # it, and whatever lies on the way. Which settings these are the manual says, so that a new one is
 # tried, too.
@@ -18,12 +19,13 @@ write() { # FILE TEXT
 # KIND NAME TYPE of each such setting
 settings() {
 	"$MACHINEFS" --manual | awk '
+		/^\.Sh / { kind = "" } # those of parts: tests/fs/parts.sh, tests/container/mount.sh
 		/^\.Sh SETTINGS OF EVERY MACHINE/ { kind = "every" }
 		/^\.Sh SETTINGS OF A CONTAINER/ { kind = "container" }
 		/^\.Sh SETTINGS OF A VIRTUAL MACHINE/ { kind = "vm" }
 		/^\.It Pa / { name = $3 }
-		/^Names a directory of the host/ { print kind, name, "directory" }
-		/^Names a regular file of the host/ { print kind, name, "file" }'
+		kind && /^Names a directory of the host/ { print kind, name, "directory" }
+		kind && /^Names a regular file of the host/ { print kind, name, "file" }'
 }
 settings >"$T/settings"
 is "the manual tells the settings that are paths" "$(tr '\n' ',' <"$T/settings")" \

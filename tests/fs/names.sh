@@ -40,7 +40,7 @@ rmdir "$M/container/a"
 for dir in . host; do
 	refused "mkdir in $dir" EPERM 'nothing can be made here' "$M" mkdir "$M/$dir/x"
 done
-refused "mkdir in a machine" EPERM 'nothing can be made here' "$M/vm/a" mkdir "$M/vm/a/disk"
+refused "mkdir in a machine" EPERM 'nothing can be made here' "$M/vm/a" mkdir "$M/vm/a/disks"
 is "the directory's link count counts" "$(stat -c %h "$M/vm")" 3
 
 # --- mv
@@ -56,7 +56,7 @@ done
 mkdir "$M/vm/c"
 not_ok "mv -T to a name that is taken" mv -T "$M/vm/b" "$M/vm/c"
 like "and says so" "$(cat "$M/error")" '^EEXIST vm/c exists$'
-refused "mv to the other kind" EPERM 'only a machine can be renamed, in its place' "$M" \
+refused "mv to the other kind" EPERM 'only a machine or a part of it can be renamed, in its place' "$M" \
 	mv -T "$M/vm/b" "$M/container/b"
 refused "mv of vm" EPERM 'only a machine' "$M" mv -T "$M/vm" "$M/vms"
 refused "mv of a file" EPERM 'only a machine' "$M/vm/b" mv -T "$M/vm/b/label" "$M/vm/b/labels"

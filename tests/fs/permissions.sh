@@ -127,18 +127,4 @@ like "EPERM" "$(cat "$d/error")" '^EPERM user\.map: '
 printf 'seccomp: none\n' >"$T/seccomp.yaml"
 not_ok "nor by config.yaml" as 1000 cp "$T/seccomp.yaml" "$d/config.yaml"
 is "which is as it was" "$(cat "$d/seccomp" "$w/boot.initrd")" default
-if can_run_vms; then
-	chmod 644 "$TINY"
-	cp "$TINY" "$T/tiny.elf"
-	chmod 644 "$T/tiny.elf"
-	put_as 1000 "$w/boot.kernel" "$T/tiny.elf"
-	put_as 1000 "$w/memory.size" 32M
-	put_as 1000 "$w/boot.cmdline" spin
-	ok "the owner starts a VM" put_as 1000 "$w/ctl" start
-	is "which runs as the owner" "$(stat -c %u "/proc/$(cat "$w/pid")")" 1000
-	is "without groups" "$(sed -n 's/^Groups:\t*//p' "/proc/$(cat "$w/pid")/status" | xargs)" ''
-	is "its terminal is the owner's" "$(stat -Lc %u "$w/tty")" 1000
-	put "$w/ctl" kill
-	await "$w" stopped
-fi
 done_testing

@@ -127,18 +127,7 @@ for i in {1..8}; do
 done
 pass "killed on the way it has one of the two names"
 
-# --- a VM, and who waits to be started again
-if can_run_vms; then
-	vm_new v count
-	put "$M/vm/v/ctl" start
-	pid=$(cat "$M/vm/v/pid")
-	ok "mv of a VM" mv "$M/vm/v" "$M/vm/w"
-	machinefs_kill9
-	machinefs_start
-	is "is as good" "$(cat "$M/vm/w/state") $(cat "$M/vm/w/pid")" "running $pid"
-	put "$M/vm/w/ctl" kill
-	ok "to its end" await "$M/vm/w" stopped
-fi
+# --- who waits to be started again
 put "$a/init" /bin/sh -c "'exit 1'"
 put "$a/restart" always
 put "$a/ctl" start

@@ -206,22 +206,4 @@ machinefs_start
 soon "a machine on a thread comes back with the daemon" 5 state_is "$c" running
 put "$c/ctl" kill
 await "$c" stopped
-
-# --- a VM
-if can_run_vms; then
-	vm_new v reboot
-	c=$M/vm/v
-	put "$c/restart" on-failure
-	put "$c/ctl" start
-	soon "a guest that reboots comes back" 10 event_is 'restart in 1 s, 1 of max'
-	is "it had ended" "$(cat "$c/exit")" reset
-	await "$c" running 5
-	soon "again and again" 10 event_is 'restart in 2 s, 2 of max'
-	put "$c/ctl" stop
-	put "$c/boot.cmdline" poweroff
-	put "$c/ctl" start
-	await "$c" stopped 10
-	sleep 1.2
-	is "one that powers itself off stays off" "$(cat "$c/state") $(cat "$c/exit")" "stopped poweroff"
-fi
 done_testing

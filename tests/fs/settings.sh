@@ -78,7 +78,7 @@ done
 put "$v/label" team blue
 is "a write changes the keys it names" "$(cat "$v/label")" $'owner alice\nteam blue\nnote two words'
 refused "several lines in one write fail together" EINVAL 'label: ' "$v" \
-	bash -c "printf 'a 1\nb 2\nbad\nc 3\n' | dd of='$v/label' bs=4096 status=none"
+	bash -c "printf 'a 1\nb 2\nbad\nc 3\n' | dd of='$v/label' bs=4096 iflag=fullblock status=none"
 is "none of them is taken" "$(cat "$v/label")" $'owner alice\nteam blue\nnote two words'
 ok "reading is what writing accepts" cp "$v/label" "$T/label"
 ok "written back" cp "$T/label" "$v/label"

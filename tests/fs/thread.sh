@@ -47,31 +47,6 @@ refused "a refused start" ENOENT 'init: ' "$c" put "$c/ctl" start
 is "leaves it stopped" "$(cat "$c/state")" stopped
 put "$c/init" /bin/sleep 1000
 
-if can_run_vms; then
-	vm_new v echo halt
-	v=$M/vm/v
-	put "$v/isolation" thread
-	put "$v/cpu.weight" 50
-	refused "a VM there has no limits" ENXIO 'isolation thread has no limits' "$v" put "$v/ctl" start
-	put "$v/cpu.weight" 100
-	ok "a VM starts" put "$v/ctl" start
-	is "inside the daemon" "$(cat "$v/pid")" "$MACHINEFS_PID"
-	poll 10 grep -q 'tiny: echo' "$v/console" # before, its serial port would drop it
-	put "$v/console" 'typed'
-	soon "its console works" 5 grep -q typed "$v/console"
-	put "$v/ctl" pause
-	is "it pauses" "$(cat "$v/state")" paused
-	put "$v/ctl" kill
-	ok "it ends" await "$v" stopped 5
-	put "$v/boot.kernel" "$T/root/etc/passwd"
-	refused "a bad kernel harms nobody" EINVAL 'boot\.kernel' "$v" put "$v/ctl" start
-	put "$v/boot.kernel" "$TINY"
-	put "$v/boot.cmdline" triple
-	put "$v/ctl" start
-	ok "nor does a triple fault" await "$v" failed 5
-	put "$v/boot.cmdline" count
-	put "$v/ctl" start
-fi
 container_new p /bin/sleep 1000
 put "$M/container/p/ctl" start
 put "$c/ctl" start

@@ -157,6 +157,7 @@ if can_run_vms; then
 	put "$v/ctl" kill
 	ok "and ends" await "$v" stopped
 else
+	put "$v/boot.kernel" /bin/sh # it is opened, not run
 	refused "no VM without /dev/kvm" ENXIO 'kvm' "$v" put "$v/ctl" start
 fi
 

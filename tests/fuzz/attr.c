@@ -41,28 +41,35 @@ static void store(const struct attr *a, enum machine_kind kind, const char *data
 static void one(const char *data, size_t len)
 {
 	const char *end = memchr(data, '\n', len);
-	size_t n = end ? (size_t)(end - data) : 0;
+	const struct attr *a;
+	char name[64];
 
-	for (size_t i = 0; end && i < machine_attr_count; i++) {
-		const struct attr *a = &machine_attrs[i];
+	if (!end || end - data >= (long)sizeof(name))
+		return;
+	snprintf(name, sizeof(name), "%.*s", (int)(end - data), data);
+	for (int kind = 0; kind < 2; kind++)
+		if ((a = attr_find((enum machine_kind)kind, name)))
+			store(a, (enum machine_kind)kind, end + 1, len - (size_t)(end + 1 - data));
+}
 
-		if (strlen(a->name) == n && !memcmp(a->name, data, n))
-			store(a, attr_applies(a, KIND_VM) ? KIND_VM : KIND_CONTAINER, end + 1,
-			      len - n - 1);
+/* The samples of the tables, so that what is added to them is tried at once. */
+static void add_samples(const struct attr *a)
+{
+	char text[512];
+
+	for (int good = 0; good < 2; good++) {
+		snprintf(text, sizeof(text), "%s\n%s", a->name, good ? a->good : a->bad);
+		fuzz_add(text, strlen(text));
 	}
 }
 
 int main(int argc, char **argv)
 {
-	/* The samples of the table, so that what is added to it is tried at once. */
-	for (size_t i = 0; i < machine_attr_count; i++) {
-		const struct attr *a = &machine_attrs[i];
-		char text[512];
+	const struct attr *a;
 
-		for (int good = 0; good < 2; good++) {
-			snprintf(text, sizeof(text), "%s\n%s", a->name, good ? a->good : a->bad);
-			fuzz_add(text, strlen(text));
-		}
-	}
+	for (int kind = 0; kind < 2; kind++)
+		for (size_t i = 0; (a = schema_attr(machine_schema((enum machine_kind)kind), i));
+		     i++)
+			add_samples(a);
 	return fuzz_main(argc, argv, one);
 }

@@ -23,6 +23,7 @@
 #define PEERS_MAX 64
 
 struct peer {
+	uint64_t tag;  /* of the configuration that START has brought */
 	char name[96]; /* of the machine when it was started: "container/web" */
 	int listener, fd, exit_fd;
 	bool used;
@@ -93,7 +94,7 @@ __attribute__((unused)) static bool peer_accept(struct peer *p)
 
 __attribute__((unused)) static void peer_say_hello(struct peer *p, enum wire_run run)
 {
-	struct wire_hello h = { .state = { .run = run }, .tty = "/dev/pts/7" };
+	struct wire_hello h = { .state = { .run = run }, .tty = "/dev/pts/7", .tag = p->tag };
 
 	wire_send(p->fd, WIRE_HELLO, 0, &h, sizeof(h), NULL, 0, NULL, 0);
 }
@@ -250,7 +251,7 @@ __attribute__((unused)) static const char *fuzz_cat(struct object *o, const char
 	ssize_t got;
 
 	text_clear(out);
-	if (node_lookup(o, name, &n) < 0)
+	if (node_lookup(node_of(o), name, (struct caller){ 0 }, &n) < 0)
 		return NULL;
 	node_stat(n, &st);
 	if (node_open(n, O_RDONLY, (struct caller){ 0, 0 }, &h) < 0)

@@ -24,7 +24,7 @@ static struct fuzz_request *client(const char *file, const char *text)
 		if (clients[i].handle)
 			continue;
 		fuzz_request_init(&clients[i].f);
-		fuzz_check(node_lookup(machine, file, &n) == 0);
+		fuzz_check(node_lookup(node_of(machine), file, (struct caller){ 0 }, &n) == 0);
 		fuzz_check(node_open(n, O_RDWR, (struct caller){ 0, 0 }, &clients[i].handle) == 0);
 		handle_write(clients[i].handle, &clients[i].f.request, text, strlen(text), 0);
 		return &clients[i].f;
@@ -47,8 +47,8 @@ static void machine_make(void)
 	struct err e = { 0 };
 
 	fuzz_check(fuzz_daemon_start(&e) == 0);
-	fuzz_check(node_mkdir(fuzz_daemon->machines[KIND_CONTAINER], "c", (struct caller){ 0, 0 },
-			      0755, &n) == 0);
+	fuzz_check(node_mkdir(node_of(fuzz_daemon->machines[KIND_CONTAINER]), "c",
+			      (struct caller){ 0, 0 }, 0755, &n) == 0);
 	machine = n.object;
 	fuzz_check(client("root", "/")->result == 1);
 	fuzz_check(client("seccomp", "none")->result == 4);
@@ -60,7 +60,7 @@ static int memory_page(void)
 {
 	int fd = memfd_create("page", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
-	if (ftruncate(fd, 4096) < 0)
+	if (ftruncate(fd, COUNTER_MAX * sizeof(uint64_t)) < 0)
 		return -1;
 	fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK);
 	return fd;
@@ -73,8 +73,9 @@ static void peer_say(struct peer *p, unsigned type, const char *body, size_t len
 	static const size_t sizes[] = { [WIRE_HELLO] = sizeof(struct wire_hello),
 					[WIRE_REPLY] = sizeof(struct wire_reply),
 					[WIRE_STATE] = sizeof(struct wire_state),
-					[WIRE_GREW] = 0 };
-	size_t size = type >= WIRE_HELLO && type <= WIRE_GREW ? sizes[type] : len;
+					[WIRE_GREW] = 0,
+					[WIRE_NOTICE] = sizeof(struct wire_notice) };
+	size_t size = type >= WIRE_HELLO && type <= WIRE_NOTICE ? sizes[type] : len;
 	uint32_t seq = len ? (unsigned char)body[0] : 0;
 	int fd = -1;
 
@@ -128,7 +129,7 @@ static void one(const char *data, size_t len)
 		fuzz_daemon_turn();
 		for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++)
 			fuzz_check(fuzz_cat(machine, said[i], &text));
-		fuzz_check(node_lookup(machine, "tty", &tty) == 0);
+		fuzz_check(node_lookup(node_of(machine), "tty", (struct caller){ 0 }, &tty) == 0);
 		text_clear(&text);
 		fuzz_check(node_readlink(tty, &text) == 0 &&
 			   (!strncmp(text_str(&text), "/dev/pts/", 9) ||

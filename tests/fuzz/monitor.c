@@ -1,8 +1,8 @@
 /*
- * A hostile daemon: whatever a monitor is told, it answers each START and VERB at most once, ends,
- * and leaves no descriptor behind. The real monitor with an engine that does nothing. The input is
- * a list of messages: a byte of the type, one of the length, the body. Type 0 is a new connection;
- * START (1) is a good one, changed at the places that its body names, followed by YAML.
+ * A hostile daemon: whatever a monitor is told, it answers each START, VERB and CONFIGURE at most
+ * once, ends, and leaves no descriptor behind. The real monitor with an engine that does nothing.
+ * The input is a list of messages: a byte of the type, one of the length, the body. Type 0 is a new
+ * connection; START (1) is a good one, changed at the places that its body names, followed by YAML.
  */
 #include <errno.h>
 #include <stdatomic.h>
@@ -82,6 +82,24 @@ static int null_signal(void *self, int signo, struct err *e)
 	return signo == 9 ? err_set(e, -EBUSY, "ctl: not this one") : 0;
 }
 
+static int null_configure(void *self, const struct machine_config *next, struct err *e)
+{
+	struct null_engine *n = self;
+
+	for (size_t i = 0; i < next->parts[PART_MOUNT].n; i++) {
+		const char *name = next->parts[PART_MOUNT].list[i].name;
+		int fd = engine_take_fd(n->host, PART_MOUNT, name, 0);
+
+		if (!strcmp(name, "no"))
+			err_set(e, -ENXIO, "mount/no: not this one");
+		if (fd >= 0)
+			close(fd);
+		if (e->code)
+			return e->code;
+	}
+	return 0;
+}
+
 static size_t null_input(void *self, const void *data, size_t len)
 {
 	struct null_engine *n = self;
@@ -107,6 +125,7 @@ static const struct engine null_engine = {
 	.pause = null_verb,
 	.resume = null_verb,
 	.signal = null_signal,
+	.configure = null_configure,
 	.input = null_input,
 	.free = null_free,
 };
@@ -141,22 +160,44 @@ static void say_start(int fd, uint32_t seq, const char *body, size_t len)
 	struct wire_start start = { .name = "web",
 				    .kind = KIND_CONTAINER,
 				    .nfds = 4,
-				    .roles = { WIRE_ROLE_LOG, WIRE_ROLE_OLD, WIRE_ROLE_EXIT,
-					       WIRE_ROLE_COUNTERS } };
+				    .roles = { { WIRE_ROLE_LOG },
+					       { WIRE_ROLE_OLD },
+					       { WIRE_ROLE_EXIT },
+					       { WIRE_ROLE_COUNTERS } } };
 	size_t changes = len ? (unsigned char)body[0] % 8 : 0, used = 1 + 2 * changes;
-	int fds[WIRE_FDS_MAX], n = 4;
+	int fds[WIRE_FDS_MAX] = { 0 }, n = 4;
 
 	used = used < len ? used : len;
 	for (size_t i = 1; i + 1 < used; i += 2)
 		((char *)&start)[(unsigned char)body[i] % sizeof(start)] = body[i + 1];
 	if (start.gid & 0xff)
-		n = (int)(start.gid % WIRE_FDS_MAX);
+		n = (int)(start.gid % 40);
 	for (int i = 0; i < n; i++)
-		fds[i] = i == 3 ? page(start.uid & 0xff ? (start.uid & 0xff) - 1 : 4096)
+		fds[i] = i == 3 ? page(start.uid & 0xff ? (start.uid & 0xff) - 1
+							: sizeof(struct engine_page))
 				: memfd_create("file", MFD_CLOEXEC);
 	start.uid = start.gid = 0; /* a pty is given to them */
 	wire_send(fd, WIRE_START, seq, &start, sizeof(start), body + used, len - used, fds, n);
 	for (int i = 0; i < n; i++)
+		close(fds[i]);
+}
+
+/* The first bytes are roles, as many as the first one says; the rest is the document. */
+static void say_configure(int fd, uint32_t seq, const char *body, size_t len)
+{
+	struct wire_configure w = { .tag = seq };
+	size_t n = len ? (unsigned char)body[0] % 8 : 0, used = 1 + sizeof(*w.roles) * n;
+	int fds[8] = { 0 };
+
+	if (used > len)
+		used = n = 0;
+	w.nfds = (uint32_t)n;
+	if (n)
+		memcpy(w.roles, body + 1, used - 1);
+	for (size_t i = 0; i < n; i++)
+		fds[i] = memfd_create("file", MFD_CLOEXEC);
+	wire_send(fd, WIRE_CONFIGURE, seq, &w, sizeof(w), body + used, len - used, fds, (int)n);
+	for (size_t i = 0; i < n; i++)
 		close(fds[i]);
 }
 
@@ -166,6 +207,8 @@ static void say(int fd, unsigned type, uint32_t seq, const char *body, size_t le
 
 	if (type == WIRE_START) {
 		say_start(fd, seq, body, len);
+	} else if (type == WIRE_CONFIGURE) {
+		say_configure(fd, seq, body, len);
 	} else if (type == WIRE_VERB) {
 		memcpy(&verb.arg, body + 1,
 		       len > sizeof(verb.arg) ? sizeof(verb.arg) : len - !!len);

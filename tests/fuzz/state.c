@@ -155,11 +155,11 @@ static void one(const char *data, size_t len)
 		for (int kind = 0; kind < 2; kind++) {
 			struct object *dir = fuzz_daemon->machines[kind];
 
-			fuzz_check(node_mkdir(dir, "new.machine", (struct caller){ 0, 0 }, 0755,
-					      &n) == 0 ||
+			fuzz_check(node_mkdir(node_of(dir), "new.machine", (struct caller){ 0, 0 },
+					      0755, &n) == 0 ||
 				   object_child(dir, "new.machine"));
 			while (dir->nchildren)
-				fuzz_check(node_rmdir(dir, dir->children[0]->name,
+				fuzz_check(node_rmdir(node_of(dir), dir->children[0]->name,
 						      (struct caller){ 0 }) == 0);
 		}
 		fuzz_daemon_stop(NULL, 0);

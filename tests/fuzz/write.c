@@ -45,8 +45,10 @@ static void peer_serve(struct peer *p)
 	static struct wire_message m;
 
 	while (p->used && peer_accept(p) && wire_recv(p->fd, WIRE_DAEMON, &m) == 1) {
-		if (m.header.type == WIRE_START)
+		if (m.header.type == WIRE_START) {
+			p->tag = ((struct wire_start *)m.body)->tag;
 			peer_say_hello(p, RUN_RUNNING);
+		}
 		if (m.header.type == WIRE_VERB && runs[((struct wire_verb *)m.body)->verb])
 			peer_say_state(p, runs[((struct wire_verb *)m.body)->verb], NULL);
 		if (m.header.type != WIRE_INPUT)
@@ -87,8 +89,8 @@ static struct object *machine_make(unsigned state)
 	struct err e = { 0 };
 
 	fuzz_check(fuzz_daemon_start(&e) == 0);
-	fuzz_check(node_mkdir(fuzz_daemon->machines[KIND_CONTAINER], "c", (struct caller){ 0, 0 },
-			      0755, &n) == 0);
+	fuzz_check(node_mkdir(node_of(fuzz_daemon->machines[KIND_CONTAINER]), "c",
+			      (struct caller){ 0, 0 }, 0755, &n) == 0);
 	if (!state)
 		return n.object;
 	put(n.object, "root", "/");
@@ -108,8 +110,8 @@ static void write_name(struct object *dir, const char *data, size_t len, bool re
 		return; /* the kernel lets none of these through */
 	memcpy(name, data, len);
 	name[len] = '\0';
-	rc = rename ? node_rename(dir, "c", dir, name)
-		    : node_mkdir(dir, name, (struct caller){ 0, 0 }, 0755, &n);
+	rc = rename ? node_rename(node_of(dir), "c", node_of(dir), name)
+		    : node_mkdir(node_of(dir), name, (struct caller){ 0, 0 }, 0755, &n);
 	fuzz_check(rc == -EEXIST || rc == -ENOENT || rc == -EBUSY ||
 		   object_name_valid(name) == (rc == 0));
 	if (rc < 0 && rc != -ENOENT)

@@ -9,10 +9,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -122,6 +124,45 @@ static bool removed(struct cgroup_host *h, const char *name)
 	return false;
 }
 
+enum limit { CPU_WEIGHT, MEMORY_MAX, PIDS_MAX };
+
+/* A container's settings as a new group has them. */
+static struct machine_config defaults(void)
+{
+	return (struct machine_config){
+		.kind = KIND_CONTAINER,
+		.cpu_weight = 100,
+		.cpu_count = LIMIT_MAX,
+		.cpu_max = { LIMIT_MAX, 100000 },
+		.memory_size = LIMIT_MAX,
+		.pids_max = LIMIT_MAX,
+		.container = { .memory_high = LIMIT_MAX,
+			       .memory_swap_max = LIMIT_MAX,
+			       .io_weight = 100 },
+	};
+}
+
+/* One setting, from what it is not to what it shall be. */
+static int set(struct cgroup *g, enum limit limit, uint64_t value, struct err *e)
+{
+	struct machine_config c = defaults(), old = defaults();
+	uint64_t *now[] = { &c.cpu_weight, &c.memory_size, &c.pids_max };
+	uint64_t *before[] = { &old.cpu_weight, &old.memory_size, &old.pids_max };
+
+	*now[limit] = value;
+	*before[limit] = value - 1;
+	return cgroup_limit(g, &c, &old, e);
+}
+
+static int set_cpu_max(struct cgroup *g, struct cpu_max max, struct err *e)
+{
+	struct machine_config c = defaults(), old = defaults();
+
+	c.cpu_max = max;
+	old.cpu_max = (struct cpu_max){ 12345, 54321 };
+	return cgroup_limit(g, &c, &old, e);
+}
+
 static void test_limits(struct cgroup_host *h)
 {
 	struct cgroup *g = NULL;
@@ -130,44 +171,44 @@ static void test_limits(struct cgroup_host *h)
 
 	ok(cgroup_new(h, "limits", &g, &e) == 0, "group made %s", e.text);
 	if (cgroup_dir(g, NEED_CPU, &v2) >= 0) {
-		ok(cgroup_set(g, CGROUP_CPU_WEIGHT, 50, &e) == 0 &&
+		ok(set(g, CPU_WEIGHT, 50, &e) == 0 &&
 			   !strcmp(value(g, NEED_CPU, v2 ? "cpu.weight" : "cpu.shares"),
 				   v2 ? "50\n" : "512\n"),
 		   "cpu.weight 50 %s", e.text);
-		ok(cgroup_set(g, CGROUP_CPU_WEIGHT, 100, &e) == 0 &&
+		ok(set(g, CPU_WEIGHT, 100, &e) == 0 &&
 			   !strcmp(value(g, NEED_CPU, v2 ? "cpu.weight" : "cpu.shares"),
 				   v2 ? "100\n" : "1024\n"),
 		   "and back to the default");
-		ok(cgroup_set_cpu_max(g, (struct cpu_max){ 20000, 50000 }, &e) == 0 &&
+		ok(set_cpu_max(g, (struct cpu_max){ 20000, 50000 }, &e) == 0 &&
 			   !strcmp(value(g, NEED_CPU, v2 ? "cpu.max" : "cpu.cfs_quota_us"),
 				   v2 ? "20000 50000\n" : "20000\n"),
 		   "cpu.max 20000 50000 %s", e.text);
-		ok(cgroup_set_cpu_max(g, (struct cpu_max){ LIMIT_MAX, 100000 }, &e) == 0 &&
+		ok(set_cpu_max(g, (struct cpu_max){ LIMIT_MAX, 100000 }, &e) == 0 &&
 			   !strcmp(value(g, NEED_CPU, v2 ? "cpu.max" : "cpu.cfs_quota_us"),
 				   v2 ? "max 100000\n" : "-1\n"),
 		   "cpu.max max");
 	} else {
-		ok(cgroup_set(g, CGROUP_CPU_WEIGHT, 100, &e) == 0, "default weight without cpu");
-		ok(cgroup_set(g, CGROUP_CPU_WEIGHT, 50, &e) == -ENXIO, "refused: %s", e.text);
+		ok(set(g, CPU_WEIGHT, 100, &e) == 0, "default weight without cpu");
+		ok(set(g, CPU_WEIGHT, 50, &e) == -ENXIO, "refused: %s", e.text);
 	}
 	if (cgroup_dir(g, NEED_MEMORY, &v2) >= 0) {
-		ok(cgroup_set(g, CGROUP_MEMORY_MAX, 64 << 20, &e) == 0 &&
+		ok(set(g, MEMORY_MAX, 64 << 20, &e) == 0 &&
 			   !strcmp(value(g, NEED_MEMORY,
 					 v2 ? "memory.max" : "memory.limit_in_bytes"),
 				   "67108864\n"),
 		   "memory.size 64M");
-		ok(cgroup_set(g, CGROUP_MEMORY_MAX, LIMIT_MAX, &e) == 0 &&
+		ok(set(g, MEMORY_MAX, LIMIT_MAX, &e) == 0 &&
 			   strlen(value(g, NEED_MEMORY,
 					v2 ? "memory.max" : "memory.limit_in_bytes")) != 9,
 		   "memory.size max");
 	} else {
-		ok(cgroup_set(g, CGROUP_MEMORY_MAX, LIMIT_MAX, &e) == 0, "max without memory");
-		ok(cgroup_set(g, CGROUP_MEMORY_MAX, 1 << 20, &e) == -ENXIO, "refused: %s", e.text);
+		ok(set(g, MEMORY_MAX, LIMIT_MAX, &e) == 0, "max without memory");
+		ok(set(g, MEMORY_MAX, 1 << 20, &e) == -ENXIO, "refused: %s", e.text);
 	}
 	if (cgroup_dir(g, NEED_PIDS, &v2) >= 0)
-		ok(cgroup_set(g, CGROUP_PIDS_MAX, 7, &e) == 0 &&
+		ok(set(g, PIDS_MAX, 7, &e) == 0 &&
 			   !strcmp(value(g, NEED_PIDS, "pids.max"), "7\n") &&
-			   cgroup_set(g, CGROUP_PIDS_MAX, LIMIT_MAX, &e) == 0 &&
+			   set(g, PIDS_MAX, LIMIT_MAX, &e) == 0 &&
 			   !strcmp(value(g, NEED_PIDS, "pids.max"), "max\n"),
 		   "pids.max 7, then max");
 	cgroup_free(g);
@@ -234,7 +275,7 @@ static void test_figures(struct cgroup_host *h)
 
 static void test_freezer(struct cgroup_host *h)
 {
-	struct cgroup *g = NULL, *again = NULL;
+	struct cgroup *g = NULL;
 	struct err e = { 0 };
 	int freezer = -1, frozen = -1, status;
 	unsigned long before;
@@ -252,11 +293,6 @@ static void test_freezer(struct cgroup_host *h)
 	ok(freezer_set(freezer, frozen, false, &e) == 0, "thawed");
 	ok(counts(before), "the counter goes on");
 	freezer_set(freezer, frozen, true, &e);
-	before = *counter;
-	ok(cgroup_new(h, "freezer", &again, &e) == 0, "taken over while frozen");
-	cgroup_free(again);
-	ok(counts(before), "it was thawed");
-	freezer_set(freezer, frozen, true, &e);
 	ok(cgroup_kill(g, &e) == 0, "killed while frozen %s", e.text);
 	ok(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL,
 	   "it is dead");
@@ -267,6 +303,62 @@ static void test_freezer(struct cgroup_host *h)
 	ok(removed(h, "freezer"), "removed");
 }
 
+/* How a child that is born into the group ends that would exit with 7. */
+static int born_into(const struct cgroup *g)
+{
+	int dir = cgroup_open_v2(g), status = -1;
+	struct clone_args args = {
+		.flags = dir < 0 ? 0 : CLONE_INTO_CGROUP,
+		.cgroup = (uint64_t)(dir < 0 ? 0 : dir),
+		.exit_signal = SIGCHLD,
+	};
+	pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+
+	if (pid == 0)
+		_exit(7);
+	waitpid(pid, &status, 0);
+	if (dir >= 0)
+		close(dir);
+	return status;
+}
+
+/* What an earlier run left: frozen, with a process, and killed once. */
+static void test_left(struct cgroup_host *h)
+{
+	int freezer = -1, frozen = -1, status = 0;
+	struct cgroup *g = NULL;
+	struct err e = { 0 };
+	pid_t pid;
+
+	cgroup_new(h, "left", &g, &e);
+	cgroup_open_freezer(g, &freezer, &frozen, &e);
+	*counter = 0;
+	pid = spawn(g, count_up);
+	ok(counts(0), "a process of an earlier run");
+	freezer_set(freezer, frozen, true, &e);
+	close(freezer);
+	if (frozen >= 0)
+		close(frozen);
+	cgroup_free(g);
+	g = NULL;
+	signal(SIGCHLD, SIG_IGN); /* nobody waits for what is killed */
+	ok(cgroup_new(h, "left", &g, &e) == 0, "its group is made anew %s", e.text);
+	signal(SIGCHLD, SIG_DFL);
+	ok(kill(pid, 0) < 0, "the process is dead");
+	*counter = 0;
+	pid = spawn(g, count_up);
+	ok(counts(0), "another joins");
+	cgroup_kill(g, &e);
+	ok(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status), "and is killed");
+	cgroup_free(g);
+	g = NULL;
+	ok(cgroup_new(h, "left", &g, &e) == 0, "made anew once more %s", e.text);
+	status = born_into(g);
+	ok(WIFEXITED(status) && WEXITSTATUS(status) == 7, "who is born there lives: %#x", status);
+	cgroup_free(g);
+	ok(removed(h, "left"), "removed");
+}
+
 static void test_kill_bomb(struct cgroup_host *h)
 {
 	struct cgroup *g = NULL;
@@ -275,7 +367,7 @@ static void test_kill_bomb(struct cgroup_host *h)
 	int dir, inner;
 
 	cgroup_new(h, "bomb", &g, &e);
-	if (cgroup_set(g, CGROUP_PIDS_MAX, 60, &e) < 0) {
+	if (set(g, PIDS_MAX, 60, &e) < 0) {
 		cgroup_free(g);
 		cgroup_remove(h, "bomb", &e);
 		return;
@@ -356,7 +448,7 @@ static void test_leaks(struct cgroup_host *h)
 		n = cgroup_open_procs(g, fds, NEED_COUNT, NULL);
 		while (n-- > 0)
 			close(fds[n]);
-		cgroup_set(g, CGROUP_PIDS_MAX, 5, NULL);
+		set(g, PIDS_MAX, 5, NULL);
 		cgroup_kill(g, NULL);
 		cgroup_free(g);
 		cgroup_remove(h, "leak", NULL);
@@ -389,6 +481,7 @@ static void test_host(struct cgroup_host *h, const char *what)
 	test_limits(h);
 	test_figures(h);
 	test_freezer(h);
+	test_left(h);
 	test_kill_bomb(h);
 	test_devices(h);
 	test_leaks(h);

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "fs/attr.h"
+#include "fs/part_type.h"
 #include "tests/unit/tap.h"
 
 static int set(struct machine_config *c, const char *name, const char *value, struct err *e)
@@ -14,15 +14,6 @@ static int set(struct machine_config *c, const char *name, const char *value, st
 
 /* ---- what is printed ---- */
 
-static bool same(const struct machine_config *x, const struct machine_config *y)
-{
-	for (size_t i = 0; i < machine_attr_count; i++)
-		if (attr_applies(&machine_attrs[i], x->kind) &&
-		    !attr_equal(&machine_attrs[i], x, y))
-			return false;
-	return true;
-}
-
 static bool comes_back(const struct machine_config *c, struct err *e)
 {
 	struct machine_config back = { 0 };
@@ -31,7 +22,7 @@ static bool comes_back(const struct machine_config *c, struct err *e)
 		    config_parse(c->kind, text_str(&first), first.len, &back, NULL, e) == 0;
 
 	if (good) {
-		good = same(c, &back) && config_print(&back, &second, e) == 0 &&
+		good = config_equal(c, &back) && config_print(&back, &second, e) == 0 &&
 		       !strcmp(text_str(&first), text_str(&second)) && first.len > 4 &&
 		       !strcmp(first.data + first.len - 4, "...\n");
 		config_free(&back);
@@ -167,15 +158,75 @@ static void test_samples(void)
 {
 	for (int kind = 0; kind < 2; kind++) {
 		struct machine_config c = { 0 };
+		const struct attr *a;
 		struct err e = { 0 };
 
 		ok(config_init((enum machine_kind)kind, &c, &e) == 0 && comes_back(&c, &e),
 		   "the defaults come back: %s", e.text);
-		for (size_t i = 0; i < machine_attr_count; i++)
-			if (attr_applies(&machine_attrs[i], c.kind))
-				set(&c, machine_attrs[i].name, machine_attrs[i].good, &e);
+		for (size_t i = 0; (a = schema_attr(machine_schema(c.kind), i)); i++)
+			set(&c, a->name, a->good, &e);
 		ok(comes_back(&c, &e), "all good samples come back: %s", e.text);
 		config_free(&c);
+	}
+}
+
+/* Two parts of each kind that a machine can have, one with all samples, one with the defaults. */
+static void add_parts(struct machine_config *c)
+{
+	const struct attr *a;
+	struct part *p;
+	struct err e = { 0 };
+
+	for (int k = 0; k < PART_KINDS; k++) {
+		if (!part_kind_applies((enum part_kind)k, c->kind))
+			continue;
+		parts_add(&c->parts[k], (enum part_kind)k, "1", NULL, &e);
+		ok(parts_add(&c->parts[k], (enum part_kind)k, "0", &p, &e) == 0, "%s/0",
+		   part_type((enum part_kind)k)->dir);
+		for (size_t i = 0; (a = schema_attr(&part_type((enum part_kind)k)->schema, i)); i++)
+			attr_store(a, p, a->good, strlen(a->good), &e);
+	}
+}
+
+static void test_parts(void)
+{
+	for (int kind = 0; kind < 2; kind++) {
+		struct machine_config c = { 0 }, back = { 0 };
+		struct text text = TEXT_INIT;
+		struct err e = { 0 };
+
+		config_init((enum machine_kind)kind, &c, &e);
+		add_parts(&c);
+		ok(comes_back(&c, &e), "parts come back: %s", e.text);
+		ok(config_print_complete(&c, &text, &e) == 0 &&
+			   config_parse(c.kind, text.data, text.len, &back, NULL, &e) == 0,
+		   "so do those that are there: %s", e.text);
+		ok(back.parts[PART_NIC].n == 1 && !strcmp(back.parts[PART_NIC].list[0].name, "0") &&
+			   (kind == KIND_CONTAINER || back.parts[PART_NUMA].n == 2),
+		   "and they alone");
+		config_free(&back);
+		config_free(&c);
+		text_free(&text);
+	}
+}
+
+static void test_places(void)
+{
+	static const char yaml[] = "cpu.count: 2\ndisk:\n  root:\n    path: /a\n  b: {path: /b, "
+				   "size: 1M}\n";
+	static const struct {
+		const char *name;
+		unsigned line, column;
+	} places[] = { { "cpu.count", 1, 1 },	   { "disk/root", 3, 3 },
+		       { "disk/root/path", 4, 5 }, { "disk/b/size", 5, 17 },
+		       { "disk/root/size", 0, 0 }, { "disk/b/path", 5, 7 },
+		       { "path", 0, 0 },	   { "disk/c", 0, 0 } };
+
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		struct config_place at = config_place(KIND_VM, yaml, strlen(yaml), places[i].name);
+
+		ok(at.line == places[i].line && at.column == places[i].column, "%s is at %u:%u",
+		   places[i].name, at.line, at.column);
 	}
 }
 
@@ -219,6 +270,24 @@ static const struct refusal {
 	{ "another version", "%YAML 2.0\n---\ncpu.count: 1\n", "1:1: ", "" },
 	{ "a bad value", "cpu.count: 0\n", "1:12: ", "cpu.count: 0 is outside" },
 	{ "an empty number", "cpu.count:\n", "1:11: ", "cpu.count" },
+	{ "parts of another kind of machine", "mount:\n  a:\n    target: /a\n",
+	  "1:1: ", "no such setting" },
+	{ "parts as a word", "disk: root\n", "1:7: ", "map" },
+	{ "parts as a list", "disk: [root]\n", "1:7: ", "list" },
+	{ "a part as a word", "disk:\n  root: /a\n", "2:9: ", "map" },
+	{ "a part with a bad name", "disk:\n  .root:\n    path: /a\n", "2:3: ", "not a name" },
+	{ "a part with an escaped NUL in its name", "disk:\n  \"a\\0b\": {}\n",
+	  "2:3: ", "not a name" },
+	{ "a node with a name", "numa:\n  a: {}\n", "2:3: ", "numbers" },
+	{ "the same part twice", "disk:\n  a: {}\n  a: {}\n", "3:3: ", "twice" },
+	{ "the same kind of parts twice", "disk: {a: {}}\ndisk: {b: {}}\n", "2:1: ", "twice" },
+	{ "an unknown setting of a part", "disk:\n  a:\n    colour: red\n",
+	  "3:5: ", "disk/a/colour: a disk has no such setting" },
+	{ "a setting of a part twice", "disk:\n  a:\n    size: 1\n    size: 2\n",
+	  "4:5: ", "disk/a/size: this key is here twice" },
+	{ "a bad value of a part", "disk:\n  a:\n    path: b\n", "3:11: ", "disk/a/path: " },
+	{ "a map as a part's value", "disk:\n  a:\n    path: {b: c}\n", "3:11: ", "one line" },
+	{ "a map as a part's name", "disk:\n  {a: b}: {}\n", "2:3: ", "one word" },
 	{ "an open quote", "boot.cmdline: \"a\n", "", "" },
 	{ "a tab for indentation", "label:\n\ta: b\n", "2:1: ", "" },
 	{ "bad indentation", "label:\n  a: b\n c: d\n", "3:2: ", "" },
@@ -363,6 +432,8 @@ static void test_unheard(void)
 int main(void)
 {
 	test_samples();
+	test_parts();
+	test_places();
 	test_odd_values();
 	test_long_values();
 	test_refusals();

@@ -90,6 +90,7 @@ static void harness_defaults(struct harness *h, const char *root)
 	h->config = (struct machine_config){
 		.kind = KIND_CONTAINER,
 		.cpu_weight = 100,
+		.cpu_count = LIMIT_MAX,
 		.cpu_max = { LIMIT_MAX, 100000 },
 		.memory_size = LIMIT_MAX,
 		.pids_max = LIMIT_MAX,
@@ -101,6 +102,12 @@ static void harness_defaults(struct harness *h, const char *root)
 			.namespaces = NS_PID | NS_MOUNT | NS_NET | NS_UTS | NS_IPC | NS_CGROUP,
 			.capabilities = CAPABILITIES_DEFAULT,
 			.no_new_privs = true,
+			.masked = (char *)(uintptr_t)MASKED_DEFAULT,
+			.readonly_paths = (char *)(uintptr_t)READONLY_DEFAULT,
+			.io_priority = 4,
+			.memory_high = LIMIT_MAX,
+			.memory_swap_max = LIMIT_MAX,
+			.io_weight = 100,
 		},
 	};
 }
@@ -178,8 +185,7 @@ static int harness_start(struct harness *h)
 	if (r < 0)
 		return r;
 	cgroup_restrict_devices(h->group, &h->err);
-	cgroup_set(h->group, CGROUP_PIDS_MAX, h->config.pids_max, &h->err);
-	cgroup_set(h->group, CGROUP_MEMORY_MAX, h->config.memory_size, &h->err);
+	cgroup_limit(h->group, &h->config, NULL, &h->err);
 	cgroup_open_procs(h->group, fd + ENGINE_FD_CGROUP, ENGINE_CGROUP_MAX, &h->err);
 	cgroup_open_freezer(h->group, &fd[ENGINE_FD_FREEZER], &fd[ENGINE_FD_FROZEN], &h->err);
 	fd[ENGINE_FD_ROOT] = open(h->config.container.root, O_PATH | O_DIRECTORY | O_CLOEXEC);

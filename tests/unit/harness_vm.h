@@ -8,12 +8,14 @@
 
 #include <event2/event.h>
 #include <fcntl.h>
+#include <linux/kvm.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/sysinfo.h>
 #include <time.h>
@@ -75,6 +77,10 @@ static void machine_ended(struct engine_host *host, const struct ending *ending)
 	pthread_mutex_unlock(&m->lock);
 }
 
+static void machine_notice(struct engine_host *host, enum engine_notice notice, const char *text)
+{
+}
+
 /* $GUEST_DIR, or where the runner builds. */
 static const char *guest_dir(void)
 {
@@ -120,6 +126,7 @@ __attribute__((unused)) static void machine_prepare(struct machine *m, const cha
 	m->host.loop = event_base_new();
 	m->host.counters = m->counters;
 	m->host.ended = machine_ended;
+	m->host.notice = machine_notice;
 	m->host.fd[ENGINE_FD_KVM] = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	m->host.fd[ENGINE_FD_KERNEL] = open_guest(kernel);
 	int log = memfd_create("log", MFD_CLOEXEC), old = memfd_create("old", MFD_CLOEXEC);
@@ -220,13 +227,23 @@ __attribute__((unused)) static bool machine_ends(struct machine *m, enum ending_
 	return true;
 }
 
-__attribute__((unused)) static void need_kvm(void)
+/* A file of that name is not enough. */
+__attribute__((unused)) static bool have_kvm(void)
 {
 	int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	bool have = fd >= 0 && ioctl(fd, KVM_GET_API_VERSION, 0) == KVM_API_VERSION;
 
-	if (fd < 0)
-		skip_all("/dev/kvm does not open");
-	close(fd);
+	if (fd >= 0)
+		close(fd);
+	return have;
+}
+
+__attribute__((unused)) static void need_kvm(void)
+{
+	int fd;
+
+	if (!have_kvm())
+		skip_all("needs /dev/kvm");
 	fd = open_guest("tiny.elf");
 	if (fd < 0)
 		skip_all("the tiny guest is not built (make build/tests/guest/tiny.elf)");

@@ -39,7 +39,11 @@ static int write_park(struct handle *h, struct request *r, const char *data, siz
 
 static const struct file rows[] = {
 	{ .name = "name", .mode = 0444, .show = show_name, .event = true },
-	{ .name = "even", .mode = 0644, .show = show_name, .write = write_even },
+	{ .name = "even",
+	  .mode = 0644,
+	  .show = show_name,
+	  .write = write_even,
+	  .changes = CHANGE_REFUSAL },
 	{ .name = "park", .mode = 0644, .show = show_name, .write = write_park, .parks = true },
 	{ .name = "error", .mode = 0444, .show = show_name },
 	{ .name = "link", .mode = 0777, .kind = FILE_LINK, .show = show_name },
@@ -87,7 +91,8 @@ static struct handle *handle_open(struct object *o, const char *name, int flags)
 	struct node n;
 	struct handle *h = NULL;
 
-	if (node_lookup(o, name, &n) < 0 || node_open(n, flags, (struct caller){ 0 }, &h) < 0)
+	if (node_lookup(node_of(o), name, (struct caller){ 0 }, &n) < 0 ||
+	    node_open(n, flags, (struct caller){ 0 }, &h) < 0)
 		ok(false, "open of %s", name);
 	return h;
 }
@@ -131,7 +136,8 @@ static void test_nodes(struct daemon *d, struct object *dir)
 	struct stat st;
 
 	for (size_t i = 0; i < dir->class->nfiles; i++) {
-		ok(node_lookup(dir, dir->class->files[i].name, &n) == 0 &&
+		ok(node_lookup(node_of(dir), dir->class->files[i].name, (struct caller){ 0 }, &n) ==
+				   0 &&
 			   node_find(d, node_ino(n), &again) == 0 && again.object == dir &&
 			   again.file == n.file,
 		   "%s is found by its number", dir->class->files[i].name);
@@ -140,13 +146,14 @@ static void test_nodes(struct daemon *d, struct object *dir)
 			   st.st_size == (off_t)strlen(dir->name) + 1,
 		   "and has a true length");
 	}
-	ok(node_lookup(dir, "nosuch", &n) == -ENOENT, "what is not there is ENOENT");
+	ok(node_lookup(node_of(dir), "nosuch", (struct caller){ 0 }, &n) == -ENOENT,
+	   "what is not there is ENOENT");
 	ok(node_find(d, 99ULL << 24, &n) == -ESTALE, "a number that is nobody's is ESTALE");
 	ok(node_find(d, dir->id << 24 | 12345, &n) == -ESTALE, "a file that is none, too");
-	ok(node_rmdir(dir, "nosuch", (struct caller){ 0 }) == -ENOENT &&
-		   node_rmdir(dir, "even", (struct caller){ 0 }) == -ENOTDIR,
+	ok(node_rmdir(node_of(dir), "nosuch", (struct caller){ 0 }) == -ENOENT &&
+		   node_rmdir(node_of(dir), "even", (struct caller){ 0 }) == -ENOTDIR,
 	   "rmdir of no directory");
-	ok(node_forbid(dir, "rm", "even") == -EPERM &&
+	ok(node_forbid(node_of(dir), "rm", "even") == -EPERM &&
 		   strstr(text_str(&dir->refusal), "EPERM rm even: "),
 	   "a refusal on a name stands in the directory's error");
 }
@@ -173,7 +180,7 @@ static void test_handles(struct object *o)
 	ok(put(h, &r, "1234") == 0 && !strcmp(handle_text(h), "web\n"), "a success ends it");
 	ok(strstr(text_str(&o->refusal), "5 bytes"), "error keeps the newest");
 	ok(put(h, &r, "") == 0 && last_answer == 0, "a write of nothing is none");
-	node_lookup(o, "name", &n);
+	node_lookup(node_of(o), "name", (struct caller){ 0 }, &n);
 	ok(node_open(n, O_WRONLY, (struct caller){ 0 }, &none) == -EPERM, "what has no write");
 	ok(node_open((struct node){ .object = o }, O_RDONLY, (struct caller){ 0 }, &none) ==
 		   -EISDIR,
@@ -255,12 +262,12 @@ static void test_owners(struct daemon *d, struct object *o)
 	struct node n, even, dir = { .object = o };
 	struct stat st;
 
-	node_lookup(o, "even", &n);
+	node_lookup(node_of(o), "even", (struct caller){ 0 }, &n);
 	ok(node_chown(n, NODE_SET_MODE, &own, root, NULL) == 0, "chmod of a file");
 	node_stat(n, &st);
 	ok((st.st_mode & 07777) == 0600 && st.st_uid == 0, "is its mode");
 	ok(node_chown(dir, NODE_SET_UID, &own, root, NULL) == 0, "chown of the directory");
-	node_lookup(o, "name", &n);
+	node_lookup(node_of(o), "name", (struct caller){ 0 }, &n);
 	node_stat(n, &st);
 	ok(st.st_uid == 1000, "is of the files that have no owner of their own");
 	own.mode = 0755;
@@ -273,7 +280,7 @@ static void test_owners(struct daemon *d, struct object *o)
 	node_chown(dir, NODE_SET_UID, &own, root, NULL);
 	own.mode = 02755;
 	ok(node_chown(dir, NODE_SET_MODE, &own, root, NULL) == -EPERM, "no directory set-group-id");
-	node_lookup(o, "even", &even);
+	node_lookup(node_of(o), "even", (struct caller){ 0 }, &even);
 	node_stat(even, &st);
 	ok((st.st_mode & 07777) == 0600 && st.st_uid == 1000 && st.st_gid == 0,
 	   "and of those that have a mode of their own");
@@ -303,10 +310,40 @@ static void test_gone(struct object *o)
 	object_remove(o);
 	ok(freed == 0, "an object with open files stays in memory");
 	ok(put(h, &r, "12") == -ESTALE && handle_read(h, 10, 0, &data) == -ESTALE &&
-		   node_lookup(o, "even", &n) == -ESTALE && (handle_poll(h, NULL) & POLLERR),
+		   node_lookup(node_of(o), "even", (struct caller){ 0 }, &n) == -ESTALE &&
+		   (handle_poll(h, NULL) & POLLERR),
 	   "but every operation is ESTALE");
 	handle_close(h);
 	ok(freed == 1, "until they are closed");
+}
+
+/* What of an answer the kernel may keep, and when it is told that it may not. */
+static void test_keeping(struct object *o)
+{
+	struct node even, name, dir = { .object = o };
+
+	node_lookup(node_of(o), "even", (struct caller){ 0 }, &even);
+	node_lookup(node_of(o), "name", (struct caller){ 0 }, &name);
+	ok(node_keep(dir) == KEEP_FOREVER, "a directory is kept");
+	ok(node_keep(name) == 0, "what is poked is not");
+	object_changed(o, "even");
+	invalidated = 0;
+	ok(node_keep(even) == 0 && !invalidated, "the first answer after a change is not kept");
+	ok(node_keep(even) > 0 && node_keep(even) > 0, "the next is");
+	object_changed(o, "even");
+	ok(invalidated == node_ino(even), "until it changes: it is taken back");
+	invalidated = 0;
+	ok(node_keep(even) == 0 && !invalidated,
+	   "what is told after that is not kept, nor taken back: its length counts");
+	ok(node_keep(even) == 0, "every time");
+	o->kept_until = 0;
+	invalidated = 0;
+	ok(node_keep(even) == 0 && !invalidated, "when nothing is kept any more, once not");
+	ok(node_keep(even) > 0, "then it is kept again");
+	object_changed(o, "even");
+	object_changed(o, "even");
+	o->kept_until = 0;
+	ok(node_keep(even) == 0 && node_keep(even) > 0, "changed twice it is the same");
 }
 
 int main(void)
@@ -330,6 +367,7 @@ int main(void)
 	test_parked(web);
 	test_restating(web);
 	test_poll(web);
+	test_keeping(web);
 	test_owners(&d, web);
 	object_path(web, &path);
 	ok(!strcmp(text_str(&path), "web"), "its path");

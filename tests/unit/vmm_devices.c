@@ -3,17 +3,23 @@
 #include "tests/unit/tap.h"
 
 #include <errno.h>
+#include <event2/event.h>
 #include <string.h>
 #include <sys/sysinfo.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "vmm/cpuplug.h"
 #include "vmm/guestmem.h"
 #include "vmm/i8042.h"
+#include "vmm/ioapic.h"
 #include "vmm/iobus.h"
+#include "vmm/msi.h"
 #include "vmm/pm.h"
+#include "vmm/pvpanic.h"
 #include "vmm/rtc.h"
 #include "vmm/uart.h"
+#include "vmm/watchdog.h"
 
 /* What a device did to the outside. */
 struct outside {
@@ -145,8 +151,8 @@ static void test_pm(void)
 	out(d, 1, 0, 0x06);
 	out(d, 1, 0, 0x06);
 	ok(o.wishes == 2 && o.wish == GUEST_RESET, "pm: its rising edge resets");
-	pm_power_button(p);
-	pm_power_button(p);
+	pm_event(p, PM_EVENT_POWER);
+	pm_event(p, PM_EVENT_POWER);
 	ok(o.edges == 2 && !o.level, "pm: each press is an edge");
 	ok(in(d, 0, PM_EVENTS) == PM_EVENT_POWER && in(d, 0, PM_EVENTS) == 0,
 	   "pm: events are read once");
@@ -243,17 +249,202 @@ static void test_rtc(void)
 	d->ops->free(d);
 }
 
+static struct event_base *loop;
+
+/* ---- ioapic, cpuplug, pvpanic, watchdog ---- */
+
+static void on_msi(void *arg, uint64_t address, uint32_t data)
+{
+	on_sent(arg, &address, sizeof(address));
+	on_sent(arg, &data, sizeof(data));
+}
+
+static void ioapic_put(struct device *d, uint32_t index, uint32_t v)
+{
+	d->ops->write(d, 0, 0, 4, index);
+	d->ops->write(d, 0, 0x10, 4, v);
+}
+
+static uint32_t ioapic_get(struct device *d, uint32_t index)
+{
+	d->ops->write(d, 0, 0, 4, index);
+	return (uint32_t)d->ops->read(d, 0, 0x10, 4);
+}
+
+static bool was_sent(struct outside *o, uint64_t address, uint32_t data)
+{
+	bool same =
+		o->nsent == 12 && !memcmp(o->sent, &address, 8) && !memcmp(o->sent + 8, &data, 4);
+
+	o->nsent = 0;
+	return same;
+}
+
+static void test_ioapic(void)
+{
+	struct outside o = { 0 };
+	struct ioapic *a;
+	struct device *d;
+
+	if (ioapic_new(on_msi, &o, &a, NULL) < 0)
+		abort();
+	d = ioapic_device(a);
+	ok(ioapic_get(d, 1) == 0x170020 && ioapic_get(d, 0x10) == 0x10000 &&
+		   ioapic_get(d, 0x40) == 0,
+	   "ioapic: 24 entries, all masked");
+	ioapic_set(a, 4, true);
+	ok(o.nsent == 0, "ioapic: a masked line tells nobody");
+	ioapic_put(d, 0x19, 0x03000000);
+	ioapic_put(d, 0x18, 0x31);
+	ok(was_sent(&o, 0xfee03000, 0x31), "ioapic: but is told when the mask goes");
+	ioapic_set(a, 4, true);
+	ok(o.nsent == 0, "ioapic: a line that stays high is no edge");
+	ioapic_set(a, 4, false);
+	ioapic_set(a, 4, true);
+	ok(was_sent(&o, 0xfee03000, 0x31), "ioapic: one that rises is");
+	ioapic_put(d, 0x1b, 0x01020000); // APIC id 257, as a guest writes it
+	ioapic_put(d, 0x1a, 0x0932);	 // logical, lowest priority
+	ioapic_set(a, 5, true);
+	ok(was_sent(&o, 0xfee01000 | 1 << 5 | 1 << 2, 0x132), "ioapic: an id of 15 bits");
+	ok(msi_address_for_kvm(0xfee01020) == 0x100fee01000ull, "msi: as KVM takes it");
+	ioapic_set(a, 24, true);
+	ioapic_set(a, ~0u, true);
+	ioapic_put(d, 0x40, 0);
+	ioapic_put(d, 0xff, 0);
+	ok(o.nsent == 0, "ioapic: what is outside is ignored");
+	d->ops->free(d);
+}
+
+static const struct cpu_topology four_of_eight = { 1, 4, 2 };
+
+static void on_ejected(void *arg, unsigned vcpu)
+{
+	struct outside *o = arg;
+
+	o->wishes++;
+	o->sent[0] = (char)vcpu;
+}
+
+static uint32_t plug_get(struct device *d, uint32_t vcpu, uint64_t offset, unsigned size)
+{
+	d->ops->write(d, 0, CPUPLUG_SELECT, 4, vcpu);
+	return (uint32_t)d->ops->read(d, 0, offset, size);
+}
+
+static void test_cpuplug(void)
+{
+	struct cpuplug_host host = { .ejected = on_ejected };
+	struct outside o = { 0 };
+	struct cpuplug *c;
+	struct device *d;
+
+	host.arg = &o;
+	if (cpuplug_new(8, 2, &four_of_eight, host, &c, NULL) < 0)
+		abort();
+	d = cpuplug_device(c);
+	ok(plug_get(d, 1, CPUPLUG_FLAGS, 1) == 1 && plug_get(d, 2, CPUPLUG_FLAGS, 1) == 0 &&
+		   plug_get(d, 5, CPUPLUG_APIC, 4) == 5 && plug_get(d, 0, CPUPLUG_NEXT, 4) == ~0u,
+	   "cpuplug: two are there, nothing happened");
+	cpuplug_add(c, 2);
+	ok(plug_get(d, 0, CPUPLUG_NEXT, 4) == 2 && plug_get(d, 2, CPUPLUG_FLAGS, 1) == 3,
+	   "cpuplug: one has come");
+	out(d, 0, CPUPLUG_FLAGS, CPUPLUG_COMES);
+	ok(plug_get(d, 2, CPUPLUG_NEXT, 4) == ~0u && cpuplug_present(c, 2), "cpuplug: noted");
+	cpuplug_ask(c, 2);
+	cpuplug_ask(c, 7);
+	ok(plug_get(d, 2, CPUPLUG_FLAGS, 1) == 5 && plug_get(d, 7, CPUPLUG_FLAGS, 1) == 0,
+	   "cpuplug: one shall go; one that is not there need not");
+	out(d, 0, CPUPLUG_SELECT, 2);
+	plug_get(d, 2, CPUPLUG_FLAGS, 1);
+	out(d, 0, CPUPLUG_FLAGS, CPUPLUG_EJECT);
+	ok(o.wishes == 1 && o.sent[0] == 2 && !cpuplug_present(c, 2), "cpuplug: it went");
+	out(d, 0, CPUPLUG_FLAGS, CPUPLUG_EJECT);
+	plug_get(d, 0, CPUPLUG_FLAGS, 1);
+	out(d, 0, CPUPLUG_FLAGS, CPUPLUG_EJECT);
+	plug_get(d, 8, CPUPLUG_FLAGS, 1);
+	out(d, 0, CPUPLUG_FLAGS, 0xff);
+	plug_get(d, ~0u, CPUPLUG_FLAGS, 1);
+	out(d, 0, CPUPLUG_FLAGS, 0xff);
+	ok(o.wishes == 1 && cpuplug_present(c, 0),
+	   "cpuplug: nothing else can be ejected, the first vCPU least of all");
+	d->ops->free(d);
+}
+
+static void test_watchdog(void)
+{
+	struct outside o = { 0 };
+	struct watchdog *w;
+	struct device *d;
+
+	if (watchdog_new(loop, (struct guest_wishes){ on_wish, &o }, &w, NULL) < 0)
+		abort();
+	d = watchdog_device(w);
+	d->ops->write(d, 0, WATCHDOG_COUNT, 2, 2);
+	out(d, 0, WATCHDOG_CONTROL, 1);
+	ok(d->ops->read(d, 0, WATCHDOG_LEFT, 2) == 2,
+	   "watchdog: of a machine that stands still waits");
+	usleep(250000);
+	event_base_loop(loop, EVLOOP_NONBLOCK);
+	ok(o.wishes == 0 && d->ops->read(d, 0, WATCHDOG_LEFT, 2) == 2, "watchdog: however long");
+	watchdog_hold(w, false);
+	while (o.wishes == 0)
+		event_base_loop(loop, EVLOOP_ONCE);
+	ok(o.wish == GUEST_WATCHDOG && in(d, 0, WATCHDOG_STATUS) == 1, "watchdog: comes to 0");
+	usleep(250000);
+	event_base_loop(loop, EVLOOP_NONBLOCK);
+	ok(o.wishes == 1, "watchdog: once");
+	d->ops->reset(d);
+	ok(in(d, 0, WATCHDOG_STATUS) == 1 && in(d, 0, WATCHDOG_CONTROL) == 0,
+	   "watchdog: a reset stops it, and the guest learns why there was one");
+	out(d, 0, WATCHDOG_STATUS, 0);
+	ok(in(d, 0, WATCHDOG_STATUS) == 0, "watchdog: which it may clear");
+	d->ops->write(d, 0, WATCHDOG_COUNT, 2, 3);
+	out(d, 0, WATCHDOG_CONTROL, 1);
+	out(d, 0, WATCHDOG_CONTROL, 0);
+	usleep(350000);
+	event_base_loop(loop, EVLOOP_NONBLOCK);
+	ok(o.wishes == 1, "watchdog: one that is stopped is silent");
+	d->ops->free(d);
+}
+
+static void test_pvpanic(void)
+{
+	struct outside o = { 0 };
+	struct device *d;
+
+	if (pvpanic_new((struct guest_wishes){ on_wish, &o }, &d, NULL) < 0)
+		abort();
+	out(d, 0, 0, 0xfe);
+	ok(o.wishes == 0 && in(d, 0, 0) == 1, "pvpanic: knows one event");
+	out(d, 0, 0, 1);
+	ok(o.wishes == 1 && o.wish == GUEST_PANICKED, "pvpanic: which it tells");
+	d->ops->free(d);
+}
+
 /* ---- save and load ---- */
 
-enum { UART, PM, I8042, RTC, KINDS };
+enum { UART, PM, I8042, RTC, IOAPIC, CPUPLUG, PVPANIC, WATCHDOG, KINDS };
 
 static struct device *make(int kind, struct outside *o)
 {
 	struct guest_wishes wishes = { on_wish, o };
 	struct device *d = NULL;
+	struct cpuplug_host host = { on_ejected, o };
+	struct watchdog *w;
+	struct cpuplug *c;
+	struct ioapic *a;
 	struct pm *p;
 
 	switch (kind) {
+	case IOAPIC:
+		return ioapic_new(on_msi, o, &a, NULL) < 0 ? NULL : ioapic_device(a);
+	case CPUPLUG:
+		return cpuplug_new(5, 2, &four_of_eight, host, &c, NULL) < 0 ? NULL
+									     : cpuplug_device(c);
+	case PVPANIC:
+		return pvpanic_new(wishes, &d, NULL) < 0 ? NULL : d;
+	case WATCHDOG:
+		return watchdog_new(loop, wishes, &w, NULL) < 0 ? NULL : watchdog_device(w);
 	case UART:
 		return uart_device(make_uart(o));
 	case PM:
@@ -273,23 +464,41 @@ static unsigned next(unsigned *seed)
 	return *seed >> 8;
 }
 
+/* What happens to a device from behind: embedded first, it is its owner. */
+static void poke(struct device *d, int kind, unsigned *seed)
+{
+	if (kind == IOAPIC)
+		ioapic_set((struct ioapic *)d, next(seed) % 26, next(seed) % 2);
+	else if (kind == CPUPLUG && next(seed) % 2)
+		cpuplug_ask((struct cpuplug *)d, next(seed) % 5);
+	else if (kind == CPUPLUG)
+		cpuplug_add((struct cpuplug *)d, next(seed) % 5);
+}
+
 /* Some accesses that a seed chooses; what was read comes back as a hash. */
 static unsigned play(struct device *d, int kind, unsigned seed, int steps)
 {
-	static const uint64_t offsets[KINDS] = { 8, 4, 1, 2 };
+	static const uint64_t offsets[KINDS] = { 8, 4, 1, 2, 0x20, 16, 1, 8 };
 	unsigned hash = 0;
 
 	for (int i = 0; i < steps; i++) {
 		unsigned region = kind == PM || kind == I8042 ? next(&seed) % 2 : 0;
 		uint64_t offset = region ? 0 : next(&seed) % offsets[kind];
-		uint8_t v = (uint8_t)next(&seed);
+		unsigned size = 1u << next(&seed) % 3, v = next(&seed);
 
+		if (size > d->ops->access_max)
+			size = 1;
+		offset &= ~(uint64_t)(size - 1);
+		if (next(&seed) % 4 == 0)
+			poke(d, kind, &seed);
+		if (next(&seed) % 2)
+			v %= 0x40; // indexes and bits that mean something
 		if (kind == RTC && offset == 0 && (v & 0x7f) < 14)
 			v = 0x40; // the clock goes on between two readings: memory only
 		if (next(&seed) % 2)
-			out(d, region, offset, v);
+			d->ops->write(d, region, offset, size, size == 4 ? v : v & 0xffff);
 		else
-			hash = hash * 31 + in(d, region, offset);
+			hash = hash * 31 + (unsigned)d->ops->read(d, region, offset, size);
 	}
 	return hash;
 }
@@ -416,9 +625,15 @@ int main(void)
 	test_pm();
 	test_i8042();
 	test_rtc();
+	loop = event_base_new();
+	test_ioapic();
+	test_cpuplug();
+	test_watchdog();
+	test_pvpanic();
 	for (int kind = 0; kind < KINDS; kind++)
 		test_save_load(kind);
 	test_bus();
 	test_memory();
+	event_base_free(loop);
 	return tap_done();
 }

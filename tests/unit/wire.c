@@ -35,7 +35,7 @@ static void send_raw(int fd, const void *data, size_t len, int nfds)
 {
 	union {
 		struct cmsghdr align;
-		char space[CMSG_SPACE(sizeof(int) * 64)];
+		char space[CMSG_SPACE(sizeof(int) * 256)];
 	} control = { 0 };
 	struct iovec iov = { (void *)data, len };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
@@ -57,7 +57,9 @@ static void test_round_trip(void)
 {
 	struct wire_message *m = message_new();
 	struct wire_verb verb = { .verb = VERB_STOP, .arg = -7 }, *got;
-	struct wire_start start = { .name = "web", .nfds = 2, .roles = { 1, 2 } };
+	struct wire_start start = { .name = "web",
+				    .nfds = 2,
+				    .roles = { { .role = 1 }, { .role = 2 } } };
 	int s[2], fds[2], before;
 	char big[WIRE_CONFIG_MAX];
 
@@ -133,8 +135,7 @@ static void test_malformed(void)
 	refuses("one byte and a descriptor", WIRE_DAEMON, &packet, 1, 1);
 	refuses("a body cut short", WIRE_DAEMON, &packet, head + sizeof(struct wire_verb) - 1, 0);
 	refuses("a body too long", WIRE_DAEMON, &packet, head + sizeof(struct wire_verb) + 1, 0);
-	refuses("a descriptor where none belongs", WIRE_DAEMON, &packet,
-		head + sizeof(struct wire_verb), 1);
+	refuses("a descriptor too many", WIRE_DAEMON, &packet, head + sizeof(struct wire_verb), 2);
 	refuses("the other side's message", WIRE_MONITOR, &packet, head + sizeof(struct wire_verb),
 		0);
 	h->version = WIRE_VERSION + 1;
@@ -151,6 +152,10 @@ static void test_malformed(void)
 		head + sizeof(struct wire_start) + WIRE_CONFIG_MAX + 1, 0);
 	refuses("START with too many descriptors", WIRE_DAEMON, &packet,
 		head + sizeof(struct wire_start), WIRE_FDS_MAX + 1);
+	h->type = WIRE_CONFIGURE;
+	refuses("CONFIGURE by a monitor", WIRE_MONITOR, &packet,
+		head + sizeof(struct wire_configure), 0);
+	refuses("CONFIGURE without a body", WIRE_DAEMON, &packet, head + 8, 0);
 	refuses("larger than any message", WIRE_DAEMON, &packet, head + WIRE_MAX + 100, 2);
 	h->type = WIRE_HELLO;
 	refuses("HELLO with two descriptors", WIRE_MONITOR, &packet,

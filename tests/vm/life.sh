@@ -35,11 +35,11 @@ ends() { # NAME STATE EXIT
 ok "start" start hello halt
 is "it runs" "$(cat "$v/state")" running
 prints "it prints" "tiny: hello"
-is "the verbs of a running one" "$(sort "$v/ctl" | xargs)" "kill pause reset stop"
+is "the verbs of a running one" "$(sort "$v/ctl" | xargs)" "dump kill pause reset stop"
 refused "start of a running one" EEXIST 'ctl: start: the machine is running' "$v" put "$v/ctl" start
 refused "rmdir of a running one" EBUSY 'running' "$v" rmdir "$v"
 refused "signals are not for VMs" EINVAL 'not a verb' "$v" put "$v/ctl" signal 9
-refused "RAM does not change while it runs" EBUSY 'memory.size: cannot change while' "$v" \
+refused "RAM grows no further than there is room" EBUSY 'memory.size: there is room for 64 MiB' "$v" \
 	put "$v/memory.size" 128M
 ok "pid is its monitor" test "$(cat "/proc/$(cat "$v/pid")/comm")" = v
 is "with no capabilities" "$(sed -n 's/^CapEff:\t//p' "/proc/$(cat "$v/pid")/status")" 0000000000000000
@@ -167,9 +167,11 @@ put "$v/cpu.max" 20000 100000
 start spin
 sleep 0.2
 usage() { value "$v/cpu.stat" usage_usec; }
-first=$(usage)
+# A sleep takes longer on a loaded machine: what counts is the share.
+first=$(usage) began=$(date +%s%N)
 sleep 1
-ok "cpu.max holds for a VM" test $(($(usage) - first)) -lt 400000
+used=$(($(usage) - first)) passed=$((($(date +%s%N) - began) / 1000))
+ok "cpu.max holds for a VM ($used of $passed us)" test $((used * 10)) -lt $((passed * 4))
 put "$v/ctl" kill && await "$v" stopped
 put "$v/cpu.max" max
 

@@ -36,6 +36,7 @@ is "no way to get any" "$(status "$pid" NoNewPrivs)" 1
 is "every thread likewise" "$(cat "/proc/$pid/task/"*/status | grep -cE '^Uid:[[:space:]]2001[[:space:]]2001[[:space:]]2001[[:space:]]2001$')" \
 	"$(find "/proc/$pid/task" -mindepth 1 -maxdepth 1 | wc -l)"
 is "it is not the opener" "$(pgrep -P "$MACHINEFS_PID" -f machinefs-opener | grep -cx "$pid")" 0
+is "its terminal is hers" "$(stat -Lc %u "$v/tty")" 2001
 not_ok "she cannot trace it: it was root once" as alice cat "/proc/$pid/environ"
 
 # --- who commands it

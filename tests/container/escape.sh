@@ -1,0 +1,123 @@
+#!/bin/bash
+# Ways out of a container that were published in recent years, each tried by its root: none leads out.
+. tests/lib.sh
+. tests/machines.sh
+need_root
+machinefs_start
+c=$M/container/c
+container_new c sleep 1000
+put "$c/ctl" start
+init=$(cat "$c/pid")
+monitor=$(ps -o ppid= -p "$init" | tr -d ' ')
+
+tried() { # COMMAND...: what a session of the container's root says of it
+	[ -d "$c/exec/s" ] || mkdir "$c/exec/s"
+	put "$c/exec/s/argv" "$@" && put "$c/exec/s/ctl" start && await "$c/exec/s" stopped &&
+		cat "$c/exec/s/stdout" "$c/exec/s/stderr"
+}
+
+# closed NAME SHELL-COMMAND: it does not print "escaped"
+closed() {
+	local said
+	said=$(tried sh -c "'{ $2; } && echo escaped'")
+	if [[ $said == *escaped* ]]; then fail "$1" "$said"; else pass "$1"; fi
+}
+
+# --- what is left open: CVE-2016-9962, CVE-2024-21626
+is "init has no descriptor but its console" "$(find "/proc/$init/fd" -mindepth 1 -printf '%f\n' | sort -n | xargs)" "0 1 2"
+is "a session none but 0 1 2 (3 is ls's own)" "$(tried sh -c "'ls /proc/self/fd | xargs'")" "0 1 2 3"
+closed "no working directory of the host's (CVE-2024-21626)" \
+	'cd /proc/self/fd/7/../../.. 2>/dev/null && ls etc/apt'
+for fd in 3 4 5 6 7 8 9; do
+	put "$c/exec/s/cwd" "/proc/self/fd/$fd"
+	put "$c/exec/s/argv" ls -d etc/apt ../etc/apt ../../etc/apt
+	put "$c/exec/s/ctl" start 2>/dev/null && await "$c/exec/s" stopped
+	unlike "nor by cwd and descriptor $fd" "$(cat "$c/exec/s/stdout")" apt
+done
+put "$c/exec/s/cwd" /
+
+# --- the monitor's program: CVE-2019-5736
+unlike "no process of the container runs our program" \
+	"$(tried sh -c "'for p in /proc/[0-9]*; do readlink \$p/exe; done'")" machinefs
+mkdir "$c/exec/self"
+cp "$T/root/bin/busybox" "$T/root/bin/self"
+ln -sfn /proc/self/exe "$T/root/bin/exe"
+put "$c/exec/self/argv" /bin/exe
+put "$c/exec/self/ctl" start 2>/dev/null
+await "$c/exec/self" stopped
+before=$(sha256sum <"$MACHINEFS")
+is "/proc/self/exe as a session's program leaves ours as it is" "$(sha256sum <"$MACHINEFS")" "$before"
+
+# --- the host's kernel
+closed "core_pattern" 'echo "|/bin/x" > /proc/sys/kernel/core_pattern'
+closed "modprobe's path" 'echo /bin/x > /proc/sys/kernel/modprobe'
+closed "sysrq" 'echo h > /proc/sysrq-trigger'
+closed "uevent_helper" 'echo /bin/x > /sys/kernel/uevent_helper'
+closed "the host's memory" 'cat /proc/kcore | head -c 1 | grep -q .'
+closed "its keys" 'grep -q . /proc/keys'
+closed "remounting /proc/sys" 'mount -o remount,rw /proc/sys'
+closed "another /proc" 'mkdir -p /p && mount -t proc p /p && echo 1 > /p/sys/kernel/sysrq'
+closed "release_agent (CVE-2022-0492)" \
+	'mkdir -p /g && mount -t cgroup -o rdma g /g && echo /bin/x > /g/release_agent'
+closed "by a user namespace of its own" \
+	'unshare -Urm sh -c "mkdir -p /g; mount -t cgroup -o memory g /g"'
+closed "its groups cannot be written" 'for f in $(find /sys/fs/cgroup -name cgroup.procs); do echo 1 > $f && exit 0; done; false'
+closed "a module" 'insmod /bin/busybox'
+closed "a disk's node" 'mknod /disk b 8 0 && head -c 1 /disk | grep -q .'
+closed "the host's memory device" 'mknod /mem c 1 1 && head -c 1 /mem | grep -q .'
+closed "kexec, reboot" 'reboot -f'
+closed "the clock" 'date -s 2001-01-01; test "$(date +%Y)" = 2001'
+
+# --- others' processes
+closed "tracing the monitor" "kill -0 $monitor"
+is "it cannot be seen" "$(tried sh -c "'ls -d /proc/$monitor /proc/$$ 2>/dev/null'")" ""
+is "nor the host's root by init's" "$(tried sh -c "'ls -d /proc/1/root/etc/apt 2>/dev/null'")" ""
+put "$c/ctl" signal USR1
+ok "no signal reaches the monitor" kill -0 "$monitor"
+
+# --- terminals: TIOCSTI; the console's other end
+put "$c/exec/s/tty" 1
+closed "typing on another's terminal" 'echo x > /dev/pts/99'
+is "its /dev/pts is its own" "$(tried sh -c "'ls /dev/pts | xargs'" | tr -d '\r')" "0 1 ptmx"
+put "$c/exec/s/tty" 0
+
+# --- after all of it
+ok "the daemon answers" test "$(cat "$c/state")" = running
+ok "the host's core_pattern is as it was" sh -c "! grep -q /bin/x /proc/sys/kernel/core_pattern"
+put "$c/ctl" kill
+await "$c" stopped
+
+# --- a hostile root directory: what we mount does not go through its links
+for name in proc sys dev; do
+	rm -rf "$T/hostile"
+	mkdir -p "$T/hostile" "$T/outside"
+	cp -a "$T/root/bin" "$T/hostile/"
+	ln -s "$T/outside" "$T/hostile/$name"
+	put "$c/root" "$T/hostile"
+	refused "/$name is a link" EINVAL "root: not a directory: /$name" "$c" put "$c/ctl" start
+done
+is "nothing came to be outside" "$(ls -A "$T/outside")" ""
+
+# --- a root that changes while it starts
+rm -rf "$T/hostile"
+mkdir -p "$T/hostile"
+cp -a "$T/root/bin" "$T/hostile/"
+(
+	cd "$T/hostile" || exit
+	while :; do
+		mkdir proc 2>/dev/null
+		rmdir proc 2>/dev/null
+		ln -s "$T/outside" proc 2>/dev/null
+		rm -f proc
+	done
+) &
+racer=$!
+put "$c/init" /bin/true
+for _ in $(seq 20); do
+	put "$c/ctl" start 2>/dev/null && await "$c" stopped
+done
+kill $racer
+wait $racer 2>/dev/null
+is "twenty starts in a changing root mount nothing outside" \
+	"$(ls -A "$T/outside"; grep -c "$T/outside" /proc/self/mountinfo)" 0
+done_testing

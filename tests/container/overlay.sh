@@ -1,0 +1,138 @@
+#!/bin/bash
+# Containers on images: an overlay for each, kept over its runs; what the image says of its program;
+# user namespaces; squashfs and erofs.
+# timeout: 180
+. tests/lib.sh
+need_root
+need_command python3
+grep -qw overlay /proc/filesystems || modprobe overlay 2>/dev/null || skip_all "this kernel has no overlayfs"
+machinefs_start
+root=$(busybox_root)
+import() { # NAME SOURCE
+	mkdir "$M/image/$1" && put "$M/image/$1/source" "$2" && put "$M/image/$1/ctl" import &&
+		put "$M/image/$1/wait" ready 30
+}
+new() { # NAME ROOT INIT...
+	c=$M/container/$1
+	mkdir "$c" && put "$c/root" "$2" && shift 2 && put "$c/init" "$*"
+}
+run() { # starts it and waits for its end
+	put "$c/ctl" start && await "$c" stopped 30
+}
+printed() { # the console of this run
+	tail -n "${1:-1}" "$c/console"
+}
+
+# --- one image, many containers
+ok "an image" import bb "$root"
+new a "image bb" "/bin/sh -c 'cat /mark; echo a >/mark; rm /etc/passwd; ls /etc; touch /tmp/x'"
+is "it is used" "$(cat "$M/image/bb/users")" container/a
+refused "so it stays" EBUSY 'bb is the root of container/a' "$M/image/bb" rmdir "$M/image/bb"
+refused "and keeps its name" EBUSY 'bb is the root of container/a' "$M" mv "$M/image/bb" "$M/image/cc"
+ok "a container on it" run
+is "ends well" "$(cat "$c/exit")" "exited 0"
+new b "image bb" "/bin/sh -c 'ls /mark /etc/passwd; echo b >/mark'"
+ok "another one" run
+like "sees nothing of the first one's" "$(cat "$c/console")" 'mark: No such file.*/etc/passwd'
+c=$M/container/a
+put "$c/init" "/bin/sh -c 'cat /mark; ls /etc/passwd'"
+ok "the first one again" run
+like "has what it wrote, and not what it removed" "$(printed 2)" $'^a\n.*etc/passwd: No such file'
+ok "the image is as it was" put "$M/image/bb/ctl" verify
+is "no mount is left" "$(grep -c "$STATE_DIR" /proc/self/mountinfo)" 0
+uuid=$(cat "$c/uuid")
+ok "rmdir" rmdir "$c"
+gone() { [ ! -e "$STATE_DIR/container/.$uuid" ] && [ ! -e "$STATE_DIR/container/a" ]; }
+soon "takes its layer along" 10 gone
+
+# --- root.writable
+new n "image bb" "/bin/sh -c 'touch /x; ls /proc/self/exe'"
+put "$c/root.writable" none
+ok "none" run
+like "is read-only" "$(printed 2)" 'Read-only file system'
+put "$c/root.writable" direct
+refused "an image is never written to" EINVAL 'an image is shared' "$c" put "$c/ctl" start
+refused "an image that is not there" ENOENT 'root: there is no image "no"' "$c" put "$c/root" "image no"
+refused "no name of an image" EINVAL 'not the name of an image' "$c" put "$c/root" "image ../bb"
+mkdir "$M/image/empty"
+put "$c/root" "image empty"
+put "$c/root.writable" auto
+refused "one that is not ready" EBUSY 'image empty is empty' "$c" put "$c/ctl" start
+new d "$root" "/bin/sh -c 'echo mine >/mark; cat /mark'"
+put "$c/root.writable" overlay
+ok "an overlay over a directory" run
+is "is written to" "$(printed)" mine
+not_ok "and not the directory" test -e "$root/mark"
+
+# --- what the image says
+python3 tests/hostile-tar.py oci-config "$T/oci-config"
+tar -C "$root" -cf "$T/bb.tar" .
+layer=$(sha256sum "$T/bb.tar" | cut -d' ' -f1)
+cp "$T/bb.tar" "$T/oci-config/blobs/sha256/$layer"
+python3 - "$T/oci-config" "$layer" "$(stat -c %s "$T/bb.tar")" <<'P'
+import hashlib, json, sys
+path, layer, size = sys.argv[1:]
+index = json.load(open(path + "/index.json"))
+m = index["manifests"][0]
+manifest = json.load(open(f"{path}/blobs/sha256/{m['digest'][7:]}"))
+manifest["layers"].append({"mediaType": "application/vnd.oci.image.layer.v1.tar",
+                           "digest": "sha256:" + layer, "size": int(size)})
+text = json.dumps(manifest).encode()
+m["digest"], m["size"] = "sha256:" + hashlib.sha256(text).hexdigest(), len(text)
+open(f"{path}/blobs/sha256/{m['digest'][7:]}", "wb").write(text)
+json.dump(index, open(path + "/index.json", "w"))
+P
+ok "an OCI image" import oci "$T/oci-config"
+new o "image oci" ""
+ok "a container that says nothing" run
+is "runs the image's command, there" "$(printed 2)" $'it\'s hello world\n/etc'
+put "$c/init.env" GREETING=you
+put "$c/init" "/bin/sh -c 'echo \$GREETING \$PWD'"
+ok "one that does" run
+is "has its own way" "$(printed)" "you /"
+
+# --- a user namespace
+new u "image bb" "/bin/sh -c 'stat -c \"%u %g\" / /bin/busybox; id -u; echo mine >/mine; cat /proc/self/uid_map'"
+put "$c/namespaces" pid mount net uts ipc cgroup user
+put "$c/user.map" 0 200000 65536
+if put "$c/ctl" start 2>/dev/null; then
+	await "$c" stopped 30
+	is "files belong to root inside" "$(printed 4 | head -n 3 | xargs)" "0 0 0 0 0"
+	like "who is nobody outside" "$(printed)" '0 +200000 +65536'
+	is "but is on the disk" "$(stat -c %u "$STATE_DIR/container/u/layer/upper/mine")" 0
+else
+	like "refused with a sentence, where it cannot be" "$(cat "$c/error")" '^ENXIO root'
+fi
+
+# --- file systems
+for kind in squashfs erofs; do
+	case $kind in
+	squashfs) make=mksquashfs ;;
+	*) make=mkfs.erofs ;;
+	esac
+	if ! command -v $make >/dev/null || [ ! -e /dev/loop-control ] ||
+		! { grep -qw $kind /proc/filesystems || modprobe $kind 2>/dev/null; }; then
+		skip "$kind" "no $make, loop devices or $kind here"
+		continue
+	fi
+	if [ $kind = squashfs ]; then
+		mksquashfs "$root" "$T/$kind.img" -quiet -no-progress >/dev/null
+	else
+		mkfs.erofs "$T/$kind.img" "$root" >/dev/null 2>&1
+	fi
+	ok "$kind" import $kind "$T/$kind.img"
+	is "is found out" "$(cat "$M/image/$kind/kind")" $kind
+	ok "and verified" put "$M/image/$kind/ctl" verify
+	new $kind "image $kind" "/bin/sh -c 'echo on $kind >/x; cat /x'"
+	ok "a container on $kind" run
+	is "writes to its overlay" "$(printed)" "on $kind"
+	loops=$(losetup -n -O BACK-FILE 2>/dev/null | grep -c "$STATE_DIR")
+	is "no loop device is left" "$loops" 0
+done
+# The kernel is not to trust what a user has written.
+mkdir "$M/image/hers"
+chown 12345 "$M/image/hers"
+put "$M/image/hers/source" "$T/bb.tar"
+put "$M/image/hers/type" squashfs
+refused "a user's file system" EPERM 'the kernel would mount' "$M/image/hers" put "$M/image/hers/ctl" import
+done_testing

@@ -1,0 +1,72 @@
+#!/bin/bash
+# What a VM's memory is made of, with the tiny guest: it is the host's side that counts.
+. tests/lib.sh
+. tests/machines.sh
+need_root
+need_device /dev/kvm
+machinefs_start
+vm_new v hello halt
+v=$M/vm/v
+pool=/sys/kernel/mm/hugepages/hugepages-2048kB
+
+smaps() { # FIELD: KiB, of all mappings
+	sed -n "s/^$1: *\([0-9]*\) kB/\1/p" "/proc/$(cat "$v/pid")/smaps" | awk '{n += $1} END {print n + 0}'
+}
+
+starts() { # FILE VALUE...
+	while [ $# -gt 0 ]; do
+		put "$v/$1" "$2" || return 1
+		shift 2
+	done
+	put "$v/ctl" start && poll 20 grep -q 'tiny: hello' "$v/console"
+}
+
+ends() {
+	put "$v/ctl" kill
+	await "$v" stopped
+}
+
+ok "small pages" starts memory.backing small
+is "are small" "$(smaps AnonHugePages)" 0
+ok "what the guest does not use costs nothing" test "$(smaps Rss)" -lt 16384
+ends
+ok "prealloc" starts memory.prealloc 1
+ok "takes all of it at the start" test "$(smaps Rss)" -ge 32768
+ends
+ok "lock" starts memory.prealloc 0 memory.lock 1
+ok "locks what is used" test "$(smaps Locked)" -gt 0
+ends
+put "$v/memory.lock" 0
+if [ -e /sys/kernel/mm/ksm/run ]; then
+	ok "merge" starts memory.merge 1
+	like "lets KSM look at it" "$(grep VmFlags "/proc/$(cat "$v/pid")/smaps")" ' mg'
+	ends
+else
+	refused "merge, without KSM" ENXIO 'memory.merge: ' "$v" starts memory.merge 1
+fi
+put "$v/memory.merge" 0
+
+have=$(cat $pool/free_hugepages 2>/dev/null)
+if [ "${have:-0}" -ge 8 ]; then
+	ok "huge pages" starts memory.backing "hugetlb 2M" memory.size 16M
+	is "are taken from the pool at once" "$(cat $pool/free_hugepages)" $((have - 8))
+	ok "reset" put "$v/ctl" reset
+	is "keeps them" "$(cat $pool/free_hugepages)" $((have - 8))
+	ends
+	is "and are given back" "$(cat $pool/free_hugepages)" "$have"
+	put "$v/memory.size" $(((have + 1) * 2))M
+	refused "one too few" ENOSPC \
+		"memory.backing: .*$((have + 1)) huge pages of 2 MiB" "$v" put "$v/ctl" start
+	is "leaves the pool as it was" "$(cat $pool/free_hugepages)" "$have"
+else
+	skip "huge pages" "this host's pool has none"
+fi
+put "$v/memory.size" 32M
+put "$v/memory.backing" thp
+if [ -d /sys/devices/system/node/node1 ]; then
+	ok "memory of one node of the host" starts memory.numa 1
+	like "is bound to it" "$(cat "/proc/$(cat "$v/pid")/numa_maps")" 'bind:1 '
+	ends
+fi
+refused "a node that the host has not" ENXIO 'memory.numa: this host has no' "$v" starts memory.numa 63
+done_testing
