@@ -12,7 +12,7 @@ Q := $(if $(V),,@)
 CFLAGS   ?= -O2 -g
 WARN     := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
             -Wpointer-arith -Wwrite-strings -Wvla -Wno-unused-parameter -Wno-missing-field-initializers
-CPPFLAGS += -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -I. -I$(B) -I/usr/include/fuse3 \
+CPPFLAGS += -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -I. -I$(B) -I/usr/include/fuse3 -I/usr/include/libnl3 \
             -DMACHINEFS_VERSION='"$(VERSION)"'
 HARDEN   := -fstack-protector-strong -fPIE $(if $(SAN),,-D_FORTIFY_SOURCE=2)
 empty :=
@@ -23,9 +23,9 @@ ALL_CFLAGS = -std=gnu17 $(CFLAGS) $(WARN) $(HARDEN) $(SANFLAGS) -MMD -MP
 # The libraries are linked in, libc is not: a monitor is exec'd for every start, and resolving
 # five shared libraries took a third of a container's start.
 LDFLAGS += -pie -Wl,-z,relro,-z,now $(SANFLAGS)
-LIBS := -Wl,-Bstatic -lfuse3 -levent_core -lyaml -lseccomp -lzstd -llzma -llz4 -lz -Wl,-Bdynamic -lpthread
+LIBS := -Wl,-Bstatic -lnl-route-3 -lnl-3 -lfuse3 -levent_core -lyaml -luring -lseccomp -larchive -ljansson -lnettle -lzstd -llzma -llz4 -lz -Wl,-Bdynamic -lpthread
 
-SRCS := $(wildcard fs/*.c vmm/*.c backends/*.c backends/container/*.c)
+SRCS := $(wildcard fs/*.c vmm/*.c backends/*.c backends/container/*.c backends/image/*.c)
 OBJS := $(SRCS:%.c=$(B)/%.o)
 LIB_OBJS := $(filter-out $(B)/fs/main.o,$(OBJS))
 
@@ -82,6 +82,7 @@ help:
 	@echo 'make fuzz         the fuzzers alone; FUZZ_SECONDS=3600 FUZZ_SEED=N FUZZ_KEEP=DIR'
 	@echo 'make lab-check    the tests that run inside the lab; tests/lab/run TEST runs one'
 	@echo 'make bench        figures beside the peers, as ratios (root)'
+	@echo 'make bench-lab    VMs beside QEMU, in the lab; BENCH="boot first disk net idle" ROUNDS=3'
 	@echo 'make lint         formatting, include directions, static checks'
 	@echo 'make manual       docs/machinefs.5, anew from the tables in fs/'
 	@echo 'make install      to DESTDIR and PREFIX ($(PREFIX))'

@@ -199,7 +199,7 @@ say "machinefs is mounted. All that follows happens in its tree, with cat, echo 
 run "cat version"
 run "ls"
 show_container
-if [ ! -w /dev/kvm ]; then
+if [ ! -c /dev/kvm ] || [ ! -w /dev/kvm ]; then
 	say "No virtual machine here, there is no /dev/kvm:"
 	run "grep -i kvm host/check"
 elif [ -z "$stock" ]; then
