@@ -41,6 +41,52 @@ static int take_double(struct splitter *s, struct err *e)
 	return 0;
 }
 
+static int hex_digit(char c)
+{
+	static const char digits[] = "0123456789abcdef";
+	const char *at = c ? strchr(digits, c | 0x20) : NULL;
+
+	return at ? (int)(at - digits) : -1;
+}
+
+/* in is behind the backslash. */
+static int take_escape(struct splitter *s, struct err *e)
+{
+	static const char letters[] = "ntr\\'", meaning[] = "\n\t\r\\'";
+	char c = *s->in++;
+	const char *at = c ? strchr(letters, c) : NULL;
+	int high = c == 'x' ? hex_digit(s->in[0]) : -1;
+	int low = high >= 0 ? hex_digit(s->in[1]) : -1;
+
+	if (at)
+		*s->out++ = meaning[at - letters];
+	else if (low >= 0 && high * 16 + low) {
+		*s->out++ = (char)(high * 16 + low);
+		s->in += 2;
+	} else
+		return err_set(e, -EINVAL,
+			       "in $'...' a backslash stands before n, t, r, \\, ' or xHH");
+	return 0;
+}
+
+/* in is behind "$'". */
+static int take_escaped(struct splitter *s, struct err *e)
+{
+	int r = 0;
+
+	while (r == 0 && *s->in && *s->in != '\'') {
+		if (*s->in == '\\') {
+			s->in++;
+			r = take_escape(s, e);
+		} else {
+			*s->out++ = *s->in++;
+		}
+	}
+	if (r == 0 && !*s->in++)
+		return err_set(e, -EINVAL, "a $' has no end");
+	return r;
+}
+
 static int take_backslash(struct splitter *s, struct err *e)
 {
 	if (!*s->in)
@@ -61,6 +107,8 @@ static int take_word(struct splitter *s, struct err *e)
 			r = take_single(s, e);
 		else if (c == '"')
 			r = take_double(s, e);
+		else if (c == '$' && *s->in == '\'')
+			s->in++, r = take_escaped(s, e);
 		else if (c == '\\')
 			r = take_backslash(s, e);
 		else
@@ -125,6 +173,33 @@ void argv_free(char **argv)
 	free(argv);
 }
 
+static bool is_control(char c)
+{
+	return (unsigned char)c < 0x20 || c == 0x7f;
+}
+
+static bool has_control(const char *word)
+{
+	while (*word && !is_control(*word))
+		word++;
+	return *word;
+}
+
+static void quote_escaped(struct text *out, const char *word)
+{
+	text_add(out, "$'");
+	for (; *word; word++)
+		if (*word == '\\' || *word == '\'')
+			text_addf(out, "\\%c", *word);
+		else if (*word == '\n')
+			text_add(out, "\\n");
+		else if (is_control(*word))
+			text_addf(out, "\\x%02x", (unsigned)*word);
+		else
+			text_add_bytes(out, word, 1);
+	text_add(out, "'");
+}
+
 void argv_quote(struct text *out, const char *word)
 {
 	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
@@ -132,6 +207,10 @@ void argv_quote(struct text *out, const char *word)
 
 	if (*word && !word[strspn(word, plain)]) {
 		text_add(out, word);
+		return;
+	}
+	if (has_control(word)) {
+		quote_escaped(out, word);
 		return;
 	}
 	text_add(out, "'");

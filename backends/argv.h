@@ -3,6 +3,7 @@
  *
  * Blanks separate words. '...' takes everything literally, "..." everything but a backslash
  * before one of " \ $ `, and outside quotes a backslash takes the next character literally.
+ * $'...' is as in bash, so that one line can say a word of several: \n \t \r \\ \' \xHH, no others.
  * Nothing is expanded: $ ` * ? ~ | & ; < > and # are ordinary characters, since there is no
  * shell. Who wants one writes: /bin/sh -c '...'.
  */

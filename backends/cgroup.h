@@ -32,6 +32,7 @@ enum cgroup_file {
 	CGROUP_CPU_STAT,
 	CGROUP_CPU_PRESSURE,
 	CGROUP_PIDS_CURRENT,
+	CGROUP_PROCS,
 };
 
 /* Finds the hierarchies in /proc/self/mountinfo; ENXIO where there is no usable cgroup. */

@@ -120,6 +120,7 @@ int cgroup_read(struct cgroup *g, enum cgroup_file file, struct text *out, struc
 		[CGROUP_CPU_STAT] = { "cpu.stat", NEED_CPUACCT, NULL },
 		[CGROUP_CPU_PRESSURE] = { "cpu.pressure", NEED_CPUACCT, NULL },
 		[CGROUP_PIDS_CURRENT] = { "pids.current", NEED_PIDS, "pids.current" },
+		[CGROUP_PROCS] = { "cgroup.procs", NEED_PIDS, "cgroup.procs" },
 	};
 	const char *name = files[file].v2;
 	bool v2 = false;

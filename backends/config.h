@@ -43,10 +43,13 @@ struct id_map {
 	} * ranges;
 };
 
-/* The user that a container's init runs as. */
+/* The user that a process of a container runs as, and its groups beside gid. */
+#define INIT_GROUPS_MAX 64
 struct init_user {
 	uint32_t uid;
 	uint32_t gid;
+	uint32_t ngroups;
+	uint32_t groups[INIT_GROUPS_MAX];
 };
 
 enum machine_kind { KIND_VM, KIND_CONTAINER };
@@ -133,6 +136,7 @@ struct container_config {
 	struct keyed env;   /* init.env */
 	char *cwd;	    /* absolute, inside the container */
 	struct init_user user;
+	char *stdio[3];	     /* host paths that are init's 0, 1, 2; "": the console */
 	char *hostname;	     /* "" means the machine's name */
 	uint64_t namespaces; /* enum namespace_bit */
 	struct id_map user_map;

@@ -56,7 +56,10 @@ enum engine_fd {
 	ENGINE_FD_SECCOMP, /* container: memfd with a struct sock_filter array (default profile) */
 	ENGINE_FD_FREEZER, /* the machine's cgroup: see cgroup_open_freezer() */
 	ENGINE_FD_FROZEN,  /* likewise: where completion is read (v2), or -1 */
-	ENGINE_FD_NET_NS,  /* container: namespaces.join: the namespace to join, or -1, as are */
+	ENGINE_FD_STDIN,   /* container: init.stdin, O_PATH, as are: */
+	ENGINE_FD_STDOUT,
+	ENGINE_FD_STDERR,
+	ENGINE_FD_NET_NS, /* container: namespaces.join: the namespace to join, or -1, as are */
 	ENGINE_FD_IPC_NS,
 	ENGINE_FD_UTS_NS,
 	ENGINE_FD_CGROUP_V2, /* the group's directory on v2, to be cloned into, or -1 */
@@ -120,6 +123,7 @@ struct exec_spec {
 	struct init_user user;
 	bool tty;
 	int fd[EXEC_FD_COUNT]; /* the engine's, which sets those that it takes to -1 */
+	int stdio[3];	       /* O_PATH, what is its 0, 1, 2 instead of pipes; or -1 */
 	/* Control groups that the machine came to have since its start: see cgroup_open_late(). */
 	int groups[EXEC_GROUPS_MAX];
 	unsigned ngroups;

@@ -138,8 +138,10 @@ static int walk_all(struct walk *w, struct err *e)
 /* What each kind may lead to, and how it is opened. */
 static const struct ending_place {
 	bool regular, directory, block, character;
-	int flags;  /* of open(2); O_PATH: of what the owner may access(2) as the next says */
-	int access; /* R_OK and the like */
+	bool stream; /* FIFOs, and of character devices those that nothing comes of by opening them
+		      */
+	int flags;   /* of open(2); O_PATH: of what the owner may access(2) as the next says */
+	int access;  /* R_OK and the like */
 	const char *what;
 } ends[HOSTPATH_KINDS] = {
 	[HOSTPATH_FILE] = { .regular = true, .flags = O_RDONLY, .what = "a regular file" },
@@ -162,12 +164,34 @@ static const struct ending_place {
 			    .flags = O_PATH,
 			    .access = R_OK | W_OK,
 			    .what = "a device" },
+	[HOSTPATH_SOURCE] = { .regular = true,
+			      .stream = true,
+			      .flags = O_PATH,
+			      .access = R_OK,
+			      .what = "a FIFO, a regular file, a terminal or /dev/null" },
+	[HOSTPATH_SINK] = { .regular = true,
+			    .stream = true,
+			    .flags = O_PATH,
+			    .access = W_OK,
+			    .what = "a FIFO, a regular file, a terminal or /dev/null" },
 };
 
-static bool place_fits(const struct ending_place *p, mode_t mode)
+/* A pty's slave, or /dev/null: Documentation/admin-guide/devices.txt. */
+static bool is_stream(const struct statx *st)
 {
-	return (p->regular && S_ISREG(mode)) || (p->directory && S_ISDIR(mode)) ||
-	       (p->block && S_ISBLK(mode)) || (p->character && S_ISCHR(mode));
+	return S_ISFIFO(st->stx_mode) ||
+	       (S_ISCHR(st->stx_mode) &&
+		((st->stx_rdev_major >= 136 && st->stx_rdev_major <= 143) ||
+		 (st->stx_rdev_major == 1 && st->stx_rdev_minor == 3)));
+}
+
+static bool place_fits(const struct ending_place *p, const struct statx *st)
+{
+	mode_t mode = st->stx_mode;
+
+	return (p->stream && is_stream(st)) || (p->regular && S_ISREG(mode)) ||
+	       (p->directory && S_ISDIR(mode)) || (p->block && S_ISBLK(mode)) ||
+	       (p->character && S_ISCHR(mode));
 }
 
 static const char *type_name(mode_t mode)
@@ -186,7 +210,7 @@ static int walk_end(struct walk *w, int *ret_fd, struct err *e)
 	const struct ending_place *place = &ends[w->path->kind];
 	char self[64];
 
-	if (!place_fits(place, w->st.stx_mode))
+	if (!place_fits(place, &w->st))
 		return err_set(e, -EINVAL, "%s: %s is %s, not %s", w->path->what, w->path->path,
 			       type_name(w->st.stx_mode), place->what);
 	snprintf(self, sizeof(self), "/proc/self/fd/%d", w->at);

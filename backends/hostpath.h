@@ -29,6 +29,8 @@ enum hostpath_kind {
 	HOSTPATH_DISK_READONLY, /* likewise, for reading */
 	HOSTPATH_ANY,		/* directory as above, or regular file, O_PATH; he may read it */
 	HOSTPATH_NODE,		/* character or block device, O_PATH; he may read and write it */
+	HOSTPATH_SOURCE, /* FIFO, regular file, terminal or /dev/null, O_PATH; he may read it */
+	HOSTPATH_SINK,	 /* likewise; he may write it */
 	HOSTPATH_KINDS
 };
 

@@ -150,8 +150,11 @@ struct wire_exec {
 	uint64_t id;
 	uint32_t uid;
 	uint32_t gid;
-	uint32_t tty;  /* 0 or 1 */
-	uint32_t nenv; /* variables */
+	uint32_t tty;	  /* 0 or 1 */
+	uint32_t nenv;	  /* variables */
+	uint32_t streams; /* bit N: there is a descriptor for its N, behind those of enum exec_fd */
+	uint32_t ngroups;
+	uint32_t groups[INIT_GROUPS_MAX];
 };
 
 struct wire_exec_id {

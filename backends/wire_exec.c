@@ -20,7 +20,11 @@ int wire_exec_pack(const struct exec_spec *s, struct wire_exec *body, struct tex
 		.gid = s->user.gid,
 		.tty = s->tty,
 		.nenv = (uint32_t)s->env.n,
+		.ngroups = s->user.ngroups,
 	};
+	memcpy(body->groups, s->user.groups, sizeof(body->groups));
+	for (int i = 0; i < 3; i++)
+		body->streams |= s->stdio[i] >= 0 ? 1u << i : 0;
 	add(texts, s->argv);
 	add(texts, s->cwd);
 	for (size_t i = 0; i < s->env.n; i++) {
@@ -65,10 +69,13 @@ int wire_exec_unpack(struct wire_message *m, struct exec_spec *ret, struct err *
 {
 	const struct wire_exec *body = (const struct wire_exec *)m->body;
 	struct exec_spec s = { .id = body->id,
-			       .user = { body->uid, body->gid },
+			       .user = { body->uid, body->gid, body->ngroups },
 			       .tty = body->tty != 0 };
 
-	if (m->nfds < EXEC_FD_COUNT || body->nenv > WIRE_ENV_MAX)
+	int taken = EXEC_FD_COUNT + __builtin_popcount(body->streams & 7);
+
+	if (m->nfds < taken || m->nfds > taken + EXEC_GROUPS_MAX || body->nenv > WIRE_ENV_MAX ||
+	    body->ngroups > INIT_GROUPS_MAX)
 		return err_set(e, -EINVAL, "ctl: start: a broken message");
 	s.env.n = body->nenv;
 	s.env.entries = calloc(s.env.n + 1, sizeof(*s.env.entries));
@@ -78,9 +85,13 @@ int wire_exec_unpack(struct wire_message *m, struct exec_spec *ret, struct err *
 		free(s.env.entries);
 		return err_set(e, -EINVAL, "ctl: start: a broken message");
 	}
+	memcpy(s.user.groups, body->groups, sizeof(s.user.groups));
 	memcpy(s.fd, m->fds, sizeof(s.fd));
-	s.ngroups = (unsigned)(m->nfds - EXEC_FD_COUNT);
-	memcpy(s.groups, m->fds + EXEC_FD_COUNT, s.ngroups * sizeof(int));
+	taken = EXEC_FD_COUNT;
+	for (int i = 0; i < 3; i++)
+		s.stdio[i] = body->streams >> i & 1 ? m->fds[taken++] : -1;
+	s.ngroups = (unsigned)(m->nfds - taken);
+	memcpy(s.groups, m->fds + taken, s.ngroups * sizeof(int));
 	m->nfds = 0;
 	*ret = s;
 	return 0;
@@ -92,6 +103,9 @@ void wire_exec_free(struct exec_spec *s)
 	for (int i = 0; i < EXEC_FD_COUNT; i++)
 		if (s->fd[i] >= 0)
 			close(s->fd[i]);
+	for (int i = 0; i < 3; i++)
+		if (s->stdio[i] >= 0)
+			close(s->stdio[i]);
 	for (unsigned i = 0; i < s->ngroups; i++)
 		close(s->groups[i]);
 }

@@ -43,16 +43,18 @@ struct attr_type {
 };
 
 enum attr_flag {
-	ATTR_LIVE = 1 << 0,	 /* may change while the machine runs */
-	ATTR_FILE_PATH = 1 << 1, /* names a regular host file, checked as the owner */
-	ATTR_DIR_PATH = 1 << 2,	 /* names a host directory, likewise */
-	ATTR_DISK_PATH = 1 << 3, /* a regular file or a block device, to be read and written */
-	ATTR_ANY_PATH = 1 << 4,	 /* a directory or a regular file */
-	ATTR_NODE_PATH = 1 << 5, /* a device node */
-	ATTR_ENGINE = 1 << 6,	 /* live, and the engine acts on it. All of parts' are so */
-	ATTR_OPENS = 1 << 7,	 /* what a part's descriptors depend on: part_type.open() */
-	ATTR_PATH =
-		ATTR_FILE_PATH | ATTR_DIR_PATH | ATTR_DISK_PATH | ATTR_ANY_PATH | ATTR_NODE_PATH,
+	ATTR_LIVE = 1 << 0,	   /* may change while the machine runs */
+	ATTR_FILE_PATH = 1 << 1,   /* names a regular host file, checked as the owner */
+	ATTR_DIR_PATH = 1 << 2,	   /* names a host directory, likewise */
+	ATTR_DISK_PATH = 1 << 3,   /* a regular file or a block device, to be read and written */
+	ATTR_ANY_PATH = 1 << 4,	   /* a directory or a regular file */
+	ATTR_NODE_PATH = 1 << 5,   /* a device node */
+	ATTR_ENGINE = 1 << 6,	   /* live, and the engine acts on it. All of parts' are so */
+	ATTR_OPENS = 1 << 7,	   /* what a part's descriptors depend on: part_type.open() */
+	ATTR_SOURCE_PATH = 1 << 8, /* a FIFO, a file, a terminal: to be read */
+	ATTR_SINK_PATH = 1 << 9,   /* likewise, to be written */
+	ATTR_PATH = ATTR_FILE_PATH | ATTR_DIR_PATH | ATTR_DISK_PATH | ATTR_ANY_PATH |
+		    ATTR_NODE_PATH | ATTR_SOURCE_PATH | ATTR_SINK_PATH,
 };
 
 struct attr {
@@ -83,7 +85,7 @@ extern const struct attr_type attr_keyed; /* struct keyed */
 extern const struct attr_type attr_env;	  /* struct keyed, lines NAME=VALUE */
 extern const struct attr_type attr_cpu_max;
 extern const struct attr_type attr_quota;
-extern const struct attr_type attr_user;   /* struct init_user: UID[:GID] */
+extern const struct attr_type attr_user;   /* struct init_user: UID[:GID[,GID...]] */
 extern const struct attr_type attr_id_map; /* struct id_map */
 extern const struct attr_type attr_capabilities;
 extern const struct attr_type attr_name;      /* char *, of an object, or empty */

@@ -664,30 +664,43 @@ static int id_parse(const char *s, uint32_t *ret)
 
 static int parse_user(const struct attr *a, const char *line, void *field, struct err *e)
 {
-	char copy[32], *colon;
-	struct init_user u;
+	char copy[(INIT_GROUPS_MAX + 2) * 11], *colon, *group, *save = NULL;
+	struct init_user u = { 0 };
 
 	snprintf(copy, sizeof(copy), "%s", line);
 	colon = strchr(copy, ':');
 	if (colon)
 		*colon++ = '\0';
-	if (strlen(line) >= sizeof(copy) || id_parse(copy, &u.uid) < 0 ||
-	    id_parse(colon ? colon : copy, &u.gid) < 0)
-		return err_set(e, -EINVAL, "\"%.64s\" is not UID or UID:GID", line);
+	group = colon ? strtok_r(colon, ",", &save) : copy;
+	if (strlen(line) >= sizeof(copy) || id_parse(copy, &u.uid) < 0 || !group ||
+	    id_parse(group, &u.gid) < 0)
+		goto bad;
+	while (colon && (group = strtok_r(NULL, ",", &save))) {
+		if (u.ngroups == INIT_GROUPS_MAX)
+			return err_set(e, -EINVAL, "more than %d groups", INIT_GROUPS_MAX);
+		if (id_parse(group, &u.groups[u.ngroups++]) < 0)
+			goto bad;
+	}
 	*(struct init_user *)field = u;
 	return 0;
+bad:
+	return err_set(e, -EINVAL, "\"%.64s\" is not UID or UID:GID[,GID...]", line);
 }
 
 static void print_user(const struct attr *a, const void *field, struct text *out)
 {
 	const struct init_user *u = field;
 
-	text_addf(out, "%u:%u\n", u->uid, u->gid);
+	text_addf(out, "%u:%u", u->uid, u->gid);
+	for (uint32_t i = 0; i < u->ngroups; i++)
+		text_addf(out, ",%u", u->groups[i]);
+	text_add(out, "\n");
 }
 
 const struct attr_type attr_user = {
 	.name = "user",
-	.format = "UID or UID:GID, numbers inside the container.",
+	.format =
+		"UID or UID:GID, further groups with commas behind; numbers inside the container.",
 	.size = sizeof(struct init_user),
 	.parse = parse_user,
 	.print = print_user,

@@ -31,6 +31,7 @@ struct exec_config {
 	struct init_user user;
 	char *cwd;
 	bool tty;
+	char *stdio[3]; /* host paths, or "" */
 };
 
 struct exec {

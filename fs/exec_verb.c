@@ -44,6 +44,21 @@ static int start_open(const struct exec *x, int fds[EXEC_FD_COUNT], struct err *
 		       : err_set(e, -ENOSPC, "ctl: start: the state directory is full");
 }
 
+/* What it reads and prints to, of the host's. */
+static int start_streams(const struct exec *x, int fds[3], struct err *e)
+{
+	static const char *const names[] = { "stdin.path", "stdout.path", "stderr.path" };
+	int rc = 0;
+
+	for (int i = 0; rc == 0 && i < 3; i++)
+		rc = machine_open_path(x->machine, &x->config, schema_find(&exec_schema, names[i]),
+				       "", &fds[i], e);
+	if (rc == 0 && x->config.tty && (fds[0] >= 0 || fds[1] >= 0 || fds[2] >= 0))
+		rc = err_set(e, -EINVAL,
+			     "tty: a session with paths to read and print to gets no terminal");
+	return rc;
+}
+
 static int exec_start(struct exec *x, struct request *r, struct err *e)
 {
 	struct machine *m = x->machine;
@@ -54,6 +69,7 @@ static int exec_start(struct exec *x, struct request *r, struct err *e)
 		.env = x->config.env,
 		.user = x->config.user,
 		.tty = x->config.tty,
+		.stdio = { -1, -1, -1 },
 	};
 	int rc;
 
@@ -62,7 +78,9 @@ static int exec_start(struct exec *x, struct request *r, struct err *e)
 	if (!m->link || m->state != STATE_RUNNING)
 		return err_set(e, -EBUSY, "ctl: start: the container is %s", state_words[m->state]);
 	memset(s.fd, -1, sizeof(s.fd));
-	rc = start_open(x, s.fd, e);
+	rc = start_streams(x, s.stdio, e);
+	if (rc == 0)
+		rc = start_open(x, s.fd, e);
 	if (rc == 0 && m->cgroup) {
 		rc = cgroup_open_late(m->cgroup, s.groups, EXEC_GROUPS_MAX, e);
 		s.ngroups = rc > 0 ? (unsigned)rc : 0;
@@ -72,6 +90,9 @@ static int exec_start(struct exec *x, struct request *r, struct err *e)
 	for (int i = 0; i < EXEC_FD_COUNT; i++)
 		if (s.fd[i] >= 0)
 			close(s.fd[i]);
+	for (int i = 0; i < 3; i++)
+		if (s.stdio[i] >= 0)
+			close(s.stdio[i]);
 	for (unsigned i = 0; i < s.ngroups; i++)
 		close(s.groups[i]);
 	if (rc != NODE_PARKED)

@@ -219,6 +219,12 @@ static int launch_open_container(struct launch *l, struct err *e)
 	if (rc == 0 && c->seccomp == SECCOMP_PROFILE_DEFAULT)
 		rc = launch_seccomp(l, e);
 	if (rc == 0)
+		rc = launch_host_path(l, "init.stdin", ENGINE_FD_STDIN, e);
+	if (rc == 0)
+		rc = launch_host_path(l, "init.stdout", ENGINE_FD_STDOUT, e);
+	if (rc == 0)
+		rc = launch_host_path(l, "init.stderr", ENGINE_FD_STDERR, e);
+	if (rc == 0)
 		rc = launch_join(l, "net", ENGINE_FD_NET_NS, e);
 	if (rc == 0)
 		rc = launch_join(l, "ipc", ENGINE_FD_IPC_NS, e);

@@ -632,15 +632,18 @@ int link_exec_start(struct link *l, struct request *r, link_answered *then,
 		    const struct exec_spec *s, struct err *e)
 {
 	struct text texts = TEXT_INIT;
-	int fds[EXEC_FD_COUNT + EXEC_GROUPS_MAX];
+	int fds[EXEC_FD_COUNT + 3 + EXEC_GROUPS_MAX], n = EXEC_FD_COUNT;
 	struct wire_exec w;
 	int rc = wire_exec_pack(s, &w, &texts, e);
 
 	memcpy(fds, s->fd, sizeof(s->fd));
-	memcpy(fds + EXEC_FD_COUNT, s->groups, s->ngroups * sizeof(int));
+	for (int i = 0; i < 3; i++)
+		if (s->stdio[i] >= 0)
+			fds[n++] = s->stdio[i];
+	memcpy(fds + n, s->groups, s->ngroups * sizeof(int));
 	if (rc == 0)
 		rc = link_ask(l, r, then, WIRE_EXEC_START, &w, sizeof(w), &texts, fds,
-			      EXEC_FD_COUNT + (int)s->ngroups, e);
+			      n + (int)s->ngroups, e);
 	text_free(&texts);
 	return rc;
 }

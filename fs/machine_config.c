@@ -19,10 +19,12 @@ static enum hostpath_kind path_kind(const struct attr *a, const void *base)
 	if (a->flags & ATTR_DISK_PATH)
 		return ((const struct part *)base)->disk.readonly ? HOSTPATH_DISK_READONLY
 								  : HOSTPATH_DISK;
-	return a->flags & ATTR_DIR_PATH	   ? HOSTPATH_DIRECTORY
-	       : a->flags & ATTR_ANY_PATH  ? HOSTPATH_ANY
-	       : a->flags & ATTR_NODE_PATH ? HOSTPATH_NODE
-					   : HOSTPATH_FILE;
+	return a->flags & ATTR_DIR_PATH	     ? HOSTPATH_DIRECTORY
+	       : a->flags & ATTR_ANY_PATH    ? HOSTPATH_ANY
+	       : a->flags & ATTR_NODE_PATH   ? HOSTPATH_NODE
+	       : a->flags & ATTR_SOURCE_PATH ? HOSTPATH_SOURCE
+	       : a->flags & ATTR_SINK_PATH   ? HOSTPATH_SINK
+					     : HOSTPATH_FILE;
 }
 
 int machine_open_path(const struct machine *m, const void *base, const struct attr *a,

@@ -356,9 +356,13 @@ static const struct {
 	const char *name;
 	enum cgroup_file file;
 } figures[] = {
-	{ "memory.current", CGROUP_MEMORY_CURRENT },   { "memory.stat", CGROUP_MEMORY_STAT },
-	{ "memory.pressure", CGROUP_MEMORY_PRESSURE }, { "cpu.stat", CGROUP_CPU_STAT },
-	{ "cpu.pressure", CGROUP_CPU_PRESSURE },       { "pids.current", CGROUP_PIDS_CURRENT },
+	{ "memory.current", CGROUP_MEMORY_CURRENT },
+	{ "memory.stat", CGROUP_MEMORY_STAT },
+	{ "memory.pressure", CGROUP_MEMORY_PRESSURE },
+	{ "cpu.stat", CGROUP_CPU_STAT },
+	{ "cpu.pressure", CGROUP_CPU_PRESSURE },
+	{ "pids.current", CGROUP_PIDS_CURRENT },
+	{ "cgroup.procs", CGROUP_PROCS },
 };
 
 static void show_figure(struct object *o, const struct file *f, struct text *out)
@@ -645,6 +649,12 @@ static const struct machine_file machine_rows[] = {
 	    .mode = 0444,
 	    .show = show_figure,
 	    .doc = "How many processes and threads it has." },
+	  OF_BOTH },
+	{ { .name = "cgroup.procs",
+	    .mode = 0444,
+	    .show = show_figure,
+	    .doc = "The pids of its processes, as the host sees them; not of those that are in "
+		   "groups which it made itself." },
 	  OF_BOTH },
 	{ { .name = "accounting",
 	    .mode = 0444,

@@ -339,7 +339,9 @@ static void print_path(FILE *out, const struct attr *a)
 		: a->flags & ATTR_DISK_PATH ? "a regular file or a block device"
 		: a->flags & ATTR_ANY_PATH  ? "a directory or a regular file"
 		: a->flags & ATTR_NODE_PATH ? "a device"
-					    : "a regular file");
+		: a->flags & (ATTR_SOURCE_PATH | ATTR_SINK_PATH)
+			? "a FIFO, a regular file, a terminal or /dev/null"
+			: "a regular file");
 }
 
 static void print_setting(FILE *out, const struct attr *a, bool machine)

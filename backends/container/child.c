@@ -65,7 +65,7 @@ static void await_parent(struct child *c)
 	if (c->plan->waits && recv(c->socket, &go, 1, 0) != 1)
 		_exit(1);
 	if (c->plan->namespaces & NS_USER)
-		child_become(c, 0, 0);
+		child_become(c, &(struct init_user){ 0 });
 }
 
 static void enter_root(struct child *c)
@@ -79,6 +79,7 @@ static void enter_root(struct child *c)
 	 */
 	if (fchdir(c->plan->place) < 0)
 		child_fail(c, errno, "root", NULL);
+	child_take_streams(c);
 	child_close_descriptors(c);
 	if (flags && syscall(SYS_unshare, flags) < 0)
 		child_fail(c, errno, "namespaces: mount, cgroup", NULL);

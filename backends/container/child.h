@@ -40,7 +40,7 @@ void child_append(char *out, size_t size, const char *s);
 
 void child_write(struct child *c, int fd, const char *text, const char *what);
 void child_join_cgroups(struct child *c);
-void child_become(struct child *c, uid_t uid, gid_t gid);
+void child_become(struct child *c, const struct init_user *user);
 /* Scheduler, nice value, priority at disks, labels: while /proc is the host's. */
 void child_set_priorities(struct child *c);
 void child_set_rlimits(struct child *c);
@@ -54,7 +54,12 @@ void child_close_descriptors(struct child *c);
  * is printed goes to a log that people read with cat and grep, and every line would end in \r\n.
  */
 void child_open_console(struct child *c, int dir, const char *ptmx);
-/* The console becomes 0, 1, 2 and the controlling terminal. */
+/* What is to be 0, 1, 2 and not the console's is that from here on. */
+void child_take_streams(struct child *c);
+/*
+ * The console becomes those of 0, 1, 2 that are nothing else, and the controlling terminal if there
+ * are any. Also without a console (slave -1): then what is 0 does, if it is a terminal.
+ */
 void child_take_console(struct child *c);
 /* What execve would hand on: ignored signals, the mask, the umask, the session's keyring. */
 void child_forget_monitor(struct child *c);

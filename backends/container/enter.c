@@ -43,7 +43,10 @@ static void enter_rest(struct child *c, int init)
 		child_fail(c, errno, "root", NULL);
 }
 
-/* They are his who will use them: /dev/stdout can be opened again. */
+/*
+ * They are his who will use them: /dev/stdout can be opened again. Of what is a path of the host's
+ * the monitor's end is that of a pipe without another.
+ */
 static void make_pipes(struct child *c, int theirs[3])
 {
 	for (int i = 0; i < 3; i++) {
@@ -51,7 +54,8 @@ static void make_pipes(struct child *c, int theirs[3])
 
 		if (pipe2(ends, O_CLOEXEC) < 0)
 			child_fail(c, errno, "stdin, stdout, stderr", NULL);
-		if (fcntl(ends[i == 0], F_SETFL, O_NONBLOCK) < 0 || dup2(ends[i != 0], i) < 0)
+		if (fcntl(ends[i == 0], F_SETFL, O_NONBLOCK) < 0 ||
+		    (c->plan->stdio[i] < 0 && dup2(ends[i != 0], i) < 0))
 			child_fail(c, errno, "stdin, stdout, stderr", NULL);
 		theirs[i] = ends[i == 0];
 	}
@@ -66,10 +70,11 @@ static _Noreturn void session_main(const struct plan *plan, int socket, int init
 	child_join_cgroups(&c);
 	child_set_priorities(&c);
 	if (plan->namespaces & NS_USER)
-		child_become(&c, 0, 0);
+		child_become(&c, &(struct init_user){ 0 });
 	/* Changing credentials has undone it, and what is here is the monitor's still. */
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	enter_rest(&c, init);
+	child_take_streams(&c);
 	child_close_descriptors(&c);
 	child_set_rlimits(&c);
 	setsid();
@@ -81,8 +86,10 @@ static _Noreturn void session_main(const struct plan *plan, int socket, int init
 	}
 	child_forget_monitor(&c);
 	child_drop_privileges(&c);
-	if (!tty)
+	if (!tty) {
 		make_pipes(&c, fds);
+		child_take_console(&c);
+	}
 	child_enter_cwd(&c);
 	child_tell_ready(&c, fds, enter_fds(tty));
 	child_execute(&c);

@@ -312,9 +312,41 @@ static int check(const struct plan *p, struct err *e)
 	return 0;
 }
 
+/*
+ * Opened anew, so that nothing waits; the descriptor is of what its owner may use. For the process
+ * it is an ordinary one again.
+ */
+static int open_stream(int fd, bool reads, const char *name, struct err *e)
+{
+	char path[64];
+	int ret, flags = O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	ret = open(path, flags | (reads ? O_RDONLY : O_WRONLY | O_APPEND));
+	if (ret < 0 && errno == ENXIO)
+		return err_set(e, -EBUSY, "%s: nobody reads this FIFO", name);
+	if (ret < 0 || fcntl(ret, F_SETFL, reads ? 0 : O_APPEND) < 0) {
+		err_sys(e, errno, "%s", name);
+		if (ret >= 0)
+			close(ret);
+		return e->code;
+	}
+	return ret;
+}
+
+static int make_stdio(struct plan *p, const int fds[3], struct err *e)
+{
+	int r = 0;
+
+	for (int i = 0; r >= 0 && i < 3; i++)
+		if (fds[i] >= 0)
+			p->stdio[i] = r = open_stream(fds[i], i == 0, p->names->stdio[i], e);
+	return r < 0 ? r : 0;
+}
+
 static void plan_begin(struct plan *p, const struct engine_host *host)
 {
-	*p = (struct plan){ .config = &host->config->container };
+	*p = (struct plan){ .config = &host->config->container, .stdio = { -1, -1, -1 } };
 	p->namespaces = p->config->namespaces;
 	p->image = p->config->root && !strncmp(p->config->root, "image ", 6);
 	p->writable = p->config->root_writable;
@@ -365,7 +397,9 @@ static int plan_fill(struct plan *p, const struct engine_host *host, const char 
 
 int plan_init(struct plan *p, struct engine_host *host, struct err *e)
 {
-	static const struct plan_names names = { "init", "init.user", "init.cwd" };
+	static const struct plan_names names = {
+		"init", "init.user", "init.cwd", { "init.stdin", "init.stdout", "init.stderr" }
+	};
 	int r;
 
 	plan_begin(p, host);
@@ -380,6 +414,8 @@ int plan_init(struct plan *p, struct engine_host *host, struct err *e)
 		r = make_confinement(p, e);
 	if (r == 0)
 		r = make_mounts(p, host, e);
+	if (r == 0)
+		r = make_stdio(p, host->fd + ENGINE_FD_STDIN, e);
 	if (r < 0)
 		plan_free(p);
 	return r;
@@ -388,7 +424,9 @@ int plan_init(struct plan *p, struct engine_host *host, struct err *e)
 int plan_init_session(struct plan *p, const struct engine_host *host, const struct exec_spec *s,
 		      struct err *e)
 {
-	static const struct plan_names names = { "argv", "user", "cwd" };
+	static const struct plan_names names = {
+		"argv", "user", "cwd", { "stdin.path", "stdout.path", "stderr.path" }
+	};
 	int r;
 
 	plan_begin(p, host);
@@ -399,6 +437,8 @@ int plan_init_session(struct plan *p, const struct engine_host *host, const stru
 	r = plan_fill(p, host, s->argv, e);
 	for (unsigned i = 0; r == 0 && i < s->ngroups && p->cgroup_count < ENGINE_CGROUP_MAX; i++)
 		p->cgroups[p->cgroup_count++] = s->groups[i];
+	if (r == 0)
+		r = make_stdio(p, s->stdio, e);
 	if (r < 0)
 		plan_free(p);
 	return r;
@@ -425,6 +465,9 @@ uint64_t plan_clone_flags(uint64_t namespaces)
 
 void plan_free(struct plan *p)
 {
+	for (int i = 0; i < 3; i++)
+		if (p->stdio[i] >= 0)
+			close(p->stdio[i]);
 	argv_free(p->argv);
 	free(p->env);
 	free(p->paths);

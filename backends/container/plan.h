@@ -25,7 +25,7 @@ struct sock_filter;
 
 /* Of the settings that say what to execute, as refusals are to name them. */
 struct plan_names {
-	const char *command, *user, *cwd;
+	const char *command, *user, *cwd, *stdio[3];
 };
 
 struct plan {
@@ -68,6 +68,7 @@ struct plan {
 	int nrlimits;
 	int join[3]; /* the host's; namespaces to enter, or -1 */
 	uint64_t joined_namespaces;
+	int stdio[3]; /* its 0, 1, 2, or -1: its console's or session's */
 
 	struct sock_filter *filter; /* NULL without seccomp */
 	unsigned short filter_count;

@@ -14,10 +14,15 @@
 #include <unistd.h>
 
 /* Not the C library's set*id(): those would signal threads that this process does not have. */
-void child_become(struct child *c, uid_t uid, gid_t gid)
+void child_become(struct child *c, const struct init_user *user)
 {
-	if (!c->plan->map.deny_setgroups && syscall(SYS_setgroups, 0, NULL) < 0)
-		child_fail(c, errno, c->plan->names->user, ": dropping groups");
+	uid_t uid = user->uid;
+	gid_t gid = user->gid;
+
+	if ((!c->plan->map.deny_setgroups || user->ngroups) &&
+	    syscall(SYS_setgroups, user->ngroups, user->groups) < 0)
+		child_fail(c, errno, c->plan->names->user,
+			   user->ngroups ? ": its groups" : ": dropping groups");
 	if (syscall(SYS_setresgid, gid, gid, gid) < 0)
 		child_fail(c, errno, c->plan->names->user, ": the gid");
 	if (syscall(SYS_setresuid, uid, uid, uid) < 0)
@@ -65,7 +70,7 @@ void child_drop_privileges(struct child *c)
 	drop_bounding(c);
 	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
 		child_fail(c, errno, "capabilities", NULL);
-	child_become(c, c->plan->user.uid, c->plan->user.gid);
+	child_become(c, &c->plan->user);
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
 		child_fail(c, errno, "capabilities: ambient set", NULL);
 	if (config->no_new_privs) {

@@ -114,13 +114,29 @@ void child_open_console(struct child *c, int dir, const char *ptmx)
 		child_fail(c, errno, c->plan->names->user, ": console");
 }
 
+void child_take_streams(struct child *c)
+{
+	for (int fd = 0; fd < 3; fd++)
+		if (c->plan->stdio[fd] >= 0 && dup2(c->plan->stdio[fd], fd) < 0)
+			child_fail(c, errno, c->plan->names->stdio[fd], NULL);
+}
+
 void child_take_console(struct child *c)
 {
-	if (ioctl(c->slave, TIOCSCTTY, 0) < 0)
-		child_fail(c, errno, "console: controlling terminal", NULL);
-	for (int fd = 0; fd < 3; fd++)
-		if (dup2(c->slave, fd) < 0)
+	const int *given = c->plan->stdio;
+	int terminal = c->slave;
+	struct termios t;
+
+	for (int fd = 0; fd < 3 && c->slave >= 0; fd++)
+		if (given[fd] < 0 && dup2(c->slave, fd) < 0)
 			child_fail(c, errno, "console", NULL);
+	if (given[0] >= 0 && tcgetattr(0, &t) == 0)
+		terminal = 0;
+	else if (given[0] >= 0 && given[1] >= 0 && given[2] >= 0)
+		return;
+	/* One of the host's may be another session's, which is then not robbed of it. */
+	if (terminal >= 0 && ioctl(terminal, TIOCSCTTY, 0) < 0 && terminal == c->slave)
+		child_fail(c, errno, "console: controlling terminal", NULL);
 }
 
 void child_forget_monitor(struct child *c)

@@ -39,6 +39,8 @@ static const struct {
 	{ "echo $HOME `id` * ~ #no | & ; < >", "echo|$HOME|`id`|*|~|#no|||&|;|<|>" },
 	{ "a \"'\" '\"'", "a|'|\"" },
 	{ "a\nb", "a|b" },
+	{ "a $'b\\nc\\'d\\\\'e $'' $x '$'", "a|b\nc'd\\e||$x|$" },
+	{ "a $'\\x41\\x0a\\t\\r$\"'", "a|A\n\t\r$\"" },
 };
 
 static const struct {
@@ -47,7 +49,9 @@ static const struct {
 	{ "", "no command" },	    { " \t\n", "no command" },	 { "'' a", "no command" },
 	{ "a 'b", "single quote" }, { "a \"b", "double quote" }, { "a \"b\\\"", "double quote" },
 	{ "a \\", "backslash" },    { "'", "single quote" },	 { "\"", "double quote" },
-	{ "\\", "backslash" },
+	{ "\\", "backslash" },	    { "a $'b", "no end" },	 { "a $'\\x00'", "xHH" },
+	{ "a $'\\xg0'", "xHH" },    { "a $'\\x4", "xHH" },	 { "a $'\\", "xHH" },
+	{ "a $'\\q'", "xHH" },
 };
 
 static void test_bounds(void)
@@ -76,6 +80,26 @@ static void test_bounds(void)
 	free(line);
 }
 
+/* What is quoted is split into what it was, in one line. */
+static void test_quote(void)
+{
+	static const char *const words[] = { "a",    "",	  "a b",      "it's",
+					     "$'x'", "a\nb'c\\d", "\x7f\x01", "\303\251" };
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		struct text line = TEXT_INIT;
+		const char *got;
+
+		text_add(&line, "x ");
+		argv_quote(&line, words[i]);
+		got = joined(text_str(&line));
+		ok(text_line_valid(text_str(&line)) && got && !strncmp(got, "x|", 2) &&
+			   !strcmp(got + 2, words[i]),
+		   "quotes word %zu: %s", i, text_str(&line));
+		text_free(&line);
+	}
+}
+
 int main(void)
 {
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
@@ -93,6 +117,7 @@ int main(void)
 		   "refuses line %zu: %s", i, e.text);
 	}
 	test_bounds();
+	test_quote();
 	argv_free(NULL);
 	return tap_done();
 }
