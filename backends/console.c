@@ -3,14 +3,11 @@
 
 #include <errno.h>
 #include <event2/event.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <sys/ioctl.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include "backends/growlog.h"
@@ -23,13 +20,11 @@ struct console {
 	void *arg;
 	pthread_mutex_t lock; /* guards log: output comes from any thread */
 	struct growlog log;
-	int master;   /* pty; -1 when there could be none */
-	int slave;    /* kept open: without it the master reads EIO when nobody has it open */
+	struct pty pty;
 	int wake;     /* eventfd: output has come */
 	bool quiet;   /* within grew_interval of the last `grew`; loop thread */
 	bool pending; /* output came while quiet; loop thread */
 	struct event *wake_event, *typed_event, *timer;
-	char tty[64];
 };
 
 void console_output(struct console *c, const void *data, size_t len)
@@ -42,7 +37,7 @@ void console_output(struct console *c, const void *data, size_t len)
 	growlog_add(&c->log, data, len);
 	pthread_mutex_unlock(&c->lock);
 	/* Non-blocking: when nobody reads the pty, its buffer fills and the rest is dropped. */
-	if (c->master >= 0 && write(c->master, data, len) < 0 && errno == EIO)
+	if (c->pty.master >= 0 && write(c->pty.master, data, len) < 0 && errno == EIO)
 		return;
 	if (write(c->wake, &one, sizeof(one)) < 0)
 		return; /* the counter is full: the loop is awake already */
@@ -88,33 +83,8 @@ static void on_typed(int fd, short what, void *arg)
 		c->ops->typed(c->arg, buf, (size_t)n);
 }
 
-/* A machine without a tty still runs: no pty is not a failure. */
-static void console_open_pty(struct console *c, uid_t uid)
-{
-	struct termios t;
-
-	c->master = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
-	if (c->master < 0)
-		return;
-	if (unlockpt(c->master) == 0 && ptsname_r(c->master, c->tty, sizeof(c->tty)) == 0)
-		c->slave = ioctl(c->master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
-	if (c->slave < 0 || tcgetattr(c->slave, &t) < 0)
-		goto fail;
-	/* Raw: the machine's own terminal layer echoes, and our output must not come back. */
-	cfmakeraw(&t);
-	if (tcsetattr(c->slave, TCSANOW, &t) < 0 || fchown(c->slave, uid, (gid_t)-1) < 0)
-		goto fail;
-	return;
-fail:
-	close(c->master);
-	if (c->slave >= 0)
-		close(c->slave);
-	c->master = c->slave = -1;
-	c->tty[0] = '\0';
-}
-
-int console_new(struct event_base *loop, int log, int old, uid_t uid, const struct console_ops *ops,
-		void *arg, struct console **ret, struct err *e)
+int console_new(struct event_base *loop, int log, int old, struct pty *pty,
+		const struct console_ops *ops, void *arg, struct console **ret, struct err *e)
 {
 	struct console *c = calloc(1, sizeof(*c));
 
@@ -122,8 +92,7 @@ int console_new(struct event_base *loop, int log, int old, uid_t uid, const stru
 		return err_sys(e, ENOMEM, "console");
 	*c = (struct console){ .ops = ops, .arg = arg, .log = { -1, -1, 0 } };
 	pthread_mutex_init(&c->lock, NULL);
-	c->master = c->slave = c->wake = -1;
-	console_open_pty(c, uid);
+	c->pty = PTY_NONE;
 	c->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (c->wake < 0) {
 		err_sys(e, errno, "console: eventfd");
@@ -131,9 +100,9 @@ int console_new(struct event_base *loop, int log, int old, uid_t uid, const stru
 	}
 	c->wake_event = event_new(loop, c->wake, EV_READ | EV_PERSIST, on_wake, c);
 	c->timer = evtimer_new(loop, on_quiet_over, c);
-	if (c->master >= 0)
-		c->typed_event = event_new(loop, c->master, EV_READ | EV_PERSIST, on_typed, c);
-	if (!c->wake_event || !c->timer || (c->master >= 0 && !c->typed_event) ||
+	if (pty->master >= 0)
+		c->typed_event = event_new(loop, pty->master, EV_READ | EV_PERSIST, on_typed, c);
+	if (!c->wake_event || !c->timer || (pty->master >= 0 && !c->typed_event) ||
 	    event_add(c->wake_event, NULL) < 0 ||
 	    (c->typed_event && event_add(c->typed_event, NULL) < 0)) {
 		err_sys(e, ENOMEM, "console");
@@ -143,6 +112,8 @@ int console_new(struct event_base *loop, int log, int old, uid_t uid, const stru
 		err_prefix(e, "console: ");
 		goto fail;
 	}
+	c->pty = *pty;
+	*pty = PTY_NONE;
 	*ret = c;
 	return 0;
 fail:
@@ -152,7 +123,7 @@ fail:
 
 const char *console_tty(const struct console *c)
 {
-	return c->tty;
+	return c->pty.name;
 }
 
 void console_free(struct console *c)
@@ -160,14 +131,13 @@ void console_free(struct console *c)
 	if (!c)
 		return;
 	struct event *events[] = { c->wake_event, c->typed_event, c->timer };
-	int fds[] = { c->master, c->slave, c->wake };
 
 	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
 		if (events[i])
 			event_free(events[i]);
-	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
-		if (fds[i] >= 0)
-			close(fds[i]);
+	pty_close(&c->pty);
+	if (c->wake >= 0)
+		close(c->wake);
 	growlog_close(&c->log);
 	pthread_mutex_destroy(&c->lock);
 	free(c);

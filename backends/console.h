@@ -9,9 +9,9 @@
 #define BACKENDS_CONSOLE_H
 
 #include <stddef.h>
-#include <sys/types.h>
 
 #include "backends/err.h"
+#include "backends/pty.h"
 
 struct console;
 struct event_base;
@@ -24,12 +24,12 @@ struct console_ops {
 };
 
 /*
- * Takes over the descriptors log and old (read-write regular files; `log` is appended to) and
- * opens a pty whose slave belongs to uid. Loop thread, as console_free(). On failure the
- * descriptors stay the caller's.
+ * Takes over the descriptors log and old (read-write regular files; `log` is appended to) and the
+ * pty: a machine without one still runs. Loop thread, as console_free(). On failure all stay the
+ * caller's.
  */
-int console_new(struct event_base *loop, int log, int old, uid_t uid, const struct console_ops *ops,
-		void *arg, struct console **ret, struct err *e);
+int console_new(struct event_base *loop, int log, int old, struct pty *pty,
+		const struct console_ops *ops, void *arg, struct console **ret, struct err *e);
 
 /* The machine printed len bytes. Any thread; never blocks on a reader of the pty. */
 void console_output(struct console *c, const void *data, size_t len);

@@ -50,6 +50,7 @@ struct monitor {
 	enum wire_run run;
 	struct ending ending; /* written once, by ended(), before ended_once is published */
 	atomic_bool ended_once;
+	struct monitor_place place;
 	struct wire_message message;
 };
 
@@ -486,6 +487,9 @@ static int monitor_become_owner(struct monitor *m, struct err *e)
 	if (geteuid() == 0 &&
 	    m->host.uid == 0) // root may lock memory; without capabilities, by this
 		(void)setrlimit(RLIMIT_MEMLOCK, &(struct rlimit){ RLIM_INFINITY, RLIM_INFINITY });
+	if (m->place.walled)
+		return other ? err_set(e, -EIO, "start: this monitor waited for its own user")
+			     : 0;
 	if (other && cred_find(m->host.uid, m->host.gid, &who, e) < 0)
 		return err_prefix(e, "start: ");
 	if (walls_limit(e) < 0 || walls_raise(e) < 0)
@@ -521,6 +525,15 @@ static int monitor_narrow(struct monitor *m, struct err *e)
 	return monitor_filter_install(MONITOR_LOOP, e);
 }
 
+static int monitor_open_console(struct monitor *m, struct err *e)
+{
+	if (m->place.pty.master < 0 && !m->place.walled)
+		pty_open(&m->place.pty);
+	pty_give(&m->place.pty, m->host.uid);
+	return console_new(m->host.loop, m->fd[WIRE_ROLE_LOG], m->fd[WIRE_ROLE_OLD], &m->place.pty,
+			   &console_ops, m, &m->host.console, e);
+}
+
 static int monitor_start(struct monitor *m, struct err *e)
 {
 	struct wire_start *w = (struct wire_start *)m->message.body;
@@ -548,8 +561,7 @@ static int monitor_start(struct monitor *m, struct err *e)
 	if (rc == 0)
 		rc = monitor_map_counters(m, e);
 	if (rc == 0)
-		rc = console_new(m->host.loop, m->fd[WIRE_ROLE_LOG], m->fd[WIRE_ROLE_OLD],
-				 m->host.uid, &console_ops, m, &m->host.console, e);
+		rc = monitor_open_console(m, e);
 	if (rc < 0)
 		return rc;
 	m->fd[WIRE_ROLE_LOG] = m->fd[WIRE_ROLE_OLD] = -1;
@@ -716,6 +728,7 @@ static void monitor_free(struct monitor *m)
 		m->engine->free(m->self);
 	monitor_hang_up(m);
 	console_free(m->host.console);
+	pty_close(&m->place.pty);
 	struct event *events[] = { m->accept_event, m->ended_event, m->timer };
 	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
 		if (events[i])
@@ -737,7 +750,8 @@ static void monitor_free(struct monitor *m)
 	free(m);
 }
 
-static struct monitor *monitor_new(int listener, const struct monitor_hooks *hooks)
+static struct monitor *monitor_new(int listener, const struct monitor_hooks *hooks,
+				   struct monitor_place *place)
 {
 	struct monitor *m = calloc(1, sizeof(*m));
 
@@ -747,6 +761,7 @@ static struct monitor *monitor_new(int listener, const struct monitor_hooks *hoo
 	}
 	m->hooks = hooks;
 	m->listener = listener;
+	m->place = place ? *place : (struct monitor_place){ .pty = PTY_NONE };
 	m->daemon = -1;
 	for (int i = 0; i < WIRE_ROLE_PART; i++)
 		*monitor_slot(m, (unsigned)i) = -1;
@@ -770,9 +785,9 @@ fail:
 	return NULL;
 }
 
-int monitor_main(int listener, const struct monitor_hooks *hooks)
+int monitor_main(int listener, const struct monitor_hooks *hooks, struct monitor_place *place)
 {
-	struct monitor *m = monitor_new(listener, hooks);
+	struct monitor *m = monitor_new(listener, hooks, place);
 	bool ran;
 
 	if (!m)

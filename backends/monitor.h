@@ -15,6 +15,7 @@
 
 #include "backends/engine.h"
 #include "backends/err.h"
+#include "backends/pty.h"
 
 /* What the monitor needs from the room above it. */
 struct monitor_hooks {
@@ -26,11 +27,17 @@ struct monitor_hooks {
 	bool own_process; /* may change the credentials and the name of the process */
 };
 
+/* What a process that has waited for its machine (spare.h) has done already. */
+struct monitor_place {
+	bool walled; /* it is behind its walls, where there are no files */
+	struct pty pty;
+};
+
 /*
  * Takes over listener (a listening SOCK_SEQPACKET socket) and returns when the machine has
  * ended, or could not be started, or when no daemon connected within ten seconds. Returns 0 for
- * a machine that ran.
+ * a machine that ran. Takes over what is in place; NULL: nothing has been done.
  */
-int monitor_main(int listener, const struct monitor_hooks *hooks);
+int monitor_main(int listener, const struct monitor_hooks *hooks, struct monitor_place *place);
 
 #endif

@@ -35,6 +35,7 @@ static const struct wire_format {
 	[WIRE_CHECK_MAP] = { WIRE_ASKER, sizeof(struct wire_check_map),
 			     WIRE_RANGES_MAX * sizeof(struct id_map_range), 0 },
 	[WIRE_OPENED] = { WIRE_OPENER, sizeof(struct wire_reply), 0, 1 },
+	[WIRE_ADOPT] = { WIRE_ASKER, sizeof(struct wire_adopt), 0, 2 },
 	[WIRE_IMPORT] = { WIRE_ASKER, sizeof(struct wire_import), 0, 3 },
 	[WIRE_IMPORTED] = { WIRE_IMPORTER, sizeof(struct wire_imported), WIRE_CONFIG_MAX, 0 },
 };

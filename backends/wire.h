@@ -13,7 +13,8 @@
  * unasked whenever the state changes, NOTICE when there is one.
  *
  * The daemon and its opener (opener.h) speak in the same manner, each OPEN and CHECK_MAP answered
- * by one OPENED; and with an importer (image/importer.h), whose one IMPORT is answered by IMPORTED.
+ * by one OPENED; and with an importer (image/importer.h), whose one IMPORT is answered by IMPORTED. A monitor
+ * that waits for a machine is told ADOPT (spare.h), which is not answered.
  */
 #ifndef BACKENDS_WIRE_H
 #define BACKENDS_WIRE_H
@@ -52,6 +53,7 @@ enum wire_type {
 	WIRE_EXEC_SIGNAL, /* daemon: struct wire_exec_signal */
 	WIRE_EXEC_STATE,  /* monitor: struct wire_exec_state */
 	WIRE_EXEC_GREW,	  /* monitor: struct wire_exec_grew */
+	WIRE_ADOPT,	  /* asker: struct wire_adopt, descriptors (spare.h) */
 	WIRE_TYPE_END,
 };
 
@@ -197,6 +199,10 @@ struct wire_open {
 struct wire_check_map {
 	uint32_t uid;
 	uint32_t gid;
+};
+
+struct wire_adopt {
+	char title[96];
 };
 
 /* What an importer is to do, with these descriptors in this order. */

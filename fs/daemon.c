@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "backends/opener.h"
+#include "backends/spare.h"
 #include "backends/wire.h"
 #include "fs/autostart.h"
 #include "fs/event_log.h"
@@ -408,6 +409,10 @@ int daemon_new(const struct daemon_options *options, struct daemon **ret, struct
 	if (rc == 0)
 		rc = opener_new(&d->opener, e);
 	if (rc == 0)
+		rc = spare_new(d->loop, vm_engine.name, &d->spares[KIND_VM], e);
+	if (rc == 0)
+		rc = spare_new(d->loop, container_engine.name, &d->spares[KIND_CONTAINER], e);
+	if (rc == 0)
 		rc = store_open(options->state_dir, &d->state_fd, e);
 	if (rc == 0)
 		rc = open_run_dir(options->run_dir, &d->run_fd, e);
@@ -464,6 +469,8 @@ void daemon_free(struct daemon *d)
 	autostart_free(d->autostart);
 	cgroup_host_free(d->cgroups);
 	opener_free(d->opener);
+	for (int kind = 0; kind < 2; kind++)
+		spare_free(d->spares[kind]);
 	event_log_free(d->events);
 	free(d->message);
 	if (d->loop)

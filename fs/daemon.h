@@ -18,6 +18,7 @@ struct event_log;
 struct link;
 struct machine;
 struct opener;
+struct spare;
 struct waiter;
 TAILQ_HEAD(machine_list, machine);
 struct poker;
@@ -64,6 +65,7 @@ struct daemon {
 	struct poker *poker;	 /* NULL until mounted */
 	struct upgrade *upgrade; /* likewise */
 	struct opener *opener;
+	struct spare *spares[2]; /* monitors in waiting, by kind */
 	uint64_t own_dev; /* of the mount; 0 until mounted */
 	int seccomp_fd;	  /* the default profile, compiled at first use; -1 */
 	uint64_t seccomp_capabilities;

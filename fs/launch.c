@@ -16,6 +16,7 @@
 #include "backends/cgroup.h"
 #include "backends/monitor.h"
 #include "backends/seccomp.h"
+#include "backends/spare.h"
 #include "backends/spawn.h"
 #include "fs/attr.h"
 #include "fs/config_yaml.h"
@@ -321,16 +322,45 @@ static int config_decode(enum machine_kind kind, const char *text, size_t len,
 static const struct monitor_hooks process_hooks = { engine_of, config_decode, config_free, true };
 static const struct monitor_hooks thread_hooks = { engine_of, config_decode, config_free, false };
 
-int launch_monitor(void)
+/* As a process that the daemon has spawned. */
+static void signals_begin(void)
 {
 	sigset_t none;
 
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL); /* spawn_process() leaves all blocked */
 	signal(SIGPIPE, SIG_IGN);
+}
+
+int launch_monitor(void)
+{
+	signals_begin();
 	if (fcntl(MONITOR_LISTENER, F_SETFD, FD_CLOEXEC) < 0)
 		return 2;
-	return monitor_main(MONITOR_LISTENER, &process_hooks) < 0 ? 1 : 0;
+	return monitor_main(MONITOR_LISTENER, &process_hooks, NULL) < 0 ? 1 : 0;
+}
+
+int launch_spare(char **argv)
+{
+	bool vm = argv[2] && !strcmp(argv[2], vm_engine.name);
+	struct monitor_place place;
+	int listener;
+
+	signals_begin();
+	listener = spare_wait(argv, !engine_of(vm ? KIND_VM : KIND_CONTAINER)->keeps_root, &place,
+			      NULL);
+	return listener < 0 || monitor_main(listener, &process_hooks, &place) < 0 ? 1 : 0;
+}
+
+/* One that waits serves whoever stays what the daemon is. */
+static int launch_take_spare(struct launch *l, const char *title, pid_t *ret_pid)
+{
+	const struct machine *m = l->m;
+
+	if (!engine_of(m->kind)->keeps_root && m->object.owner.uid != geteuid())
+		return -ENXIO;
+	return spare_take(m->object.daemon->spares[m->kind], title, l->listener, l->birth_group,
+			  ret_pid);
 }
 
 static int launch_process(struct launch *l, pid_t *ret_pid, struct err *e)
@@ -349,12 +379,14 @@ static int launch_process(struct launch *l, pid_t *ret_pid, struct err *e)
 	};
 
 	snprintf(title, sizeof(title), "%s/%s", engine_of(l->m->kind)->name, l->m->object.name);
+	if (launch_take_spare(l, title, ret_pid) == 0)
+		return 0;
 	return spawn_process(&spawn, ret_pid, e);
 }
 
 static void *monitor_thread(void *arg)
 {
-	monitor_main((int)(intptr_t)arg, &thread_hooks);
+	monitor_main((int)(intptr_t)arg, &thread_hooks, NULL);
 	return NULL;
 }
 
@@ -519,6 +551,7 @@ int launch_machine(struct machine *m, struct request *r, struct err *e)
 		m->object.daemon->stats.starts++;
 		restart_began(m, r != NULL);
 		machine_set_state(m, STATE_STARTING, "");
+		spare_want(m->object.daemon->spares[m->kind]);
 	} else {
 		link_abandon(m->link);
 		m->link = NULL;

@@ -19,5 +19,7 @@ int launch_machine(struct machine *m, struct request *r, struct err *e);
 
 /* What main() runs in a monitor's process: the listening socket is descriptor 3. */
 int launch_monitor(void);
+/* Likewise in that of one which waits for a machine, see backends/spare.h. */
+int launch_spare(char **argv);
 
 #endif

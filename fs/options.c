@@ -37,6 +37,7 @@ enum long_option {
 	OPTION_SUCCESSOR,
 	OPTION_OPENER,
 	OPTION_IMPORTER,
+	OPTION_SPARE,
 	OPTION_MANUAL
 };
 
@@ -52,6 +53,7 @@ static const struct option long_options[] = {
 	{ "successor", no_argument, NULL, OPTION_SUCCESSOR },
 	{ "opener", no_argument, NULL, OPTION_OPENER },
 	{ "importer", no_argument, NULL, OPTION_IMPORTER },
+	{ "spare", no_argument, NULL, OPTION_SPARE },
 	{ "manual", no_argument, NULL, OPTION_MANUAL },
 	{ NULL, 0, NULL, 0 },
 };
@@ -128,6 +130,8 @@ int options_parse(int argc, char **argv, struct daemon_options *o)
 			return 0;
 		case OPTION_MONITOR:
 			return launch_monitor();
+		case OPTION_SPARE:
+			return launch_spare(argv);
 		case OPTION_OPENER:
 			return opener_main() < 0;
 		case OPTION_IMPORTER:

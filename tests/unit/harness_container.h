@@ -53,9 +53,11 @@ static int harness_console(struct harness *h)
 {
 	static const struct console_ops ops = { harness_console_event, harness_console_typed };
 	int log = memfd_create("log", MFD_CLOEXEC), old = memfd_create("old", MFD_CLOEXEC);
+	struct pty pty;
 
+	pty_open(&pty);
 	h->log = fcntl(log, F_DUPFD_CLOEXEC, 3);
-	return console_new(h->host.loop, log, old, getuid(), &ops, NULL, &h->host.console, &h->err);
+	return console_new(h->host.loop, log, old, &pty, &ops, NULL, &h->host.console, &h->err);
 }
 
 static void harness_console_free(struct harness *h)

@@ -36,8 +36,10 @@ static void machine_typed(void *arg, const void *data, size_t len)
 static int machine_console(int log, int old, struct event_base *loop, struct console **ret)
 {
 	static const struct console_ops ops = { machine_grew, machine_typed };
+	struct pty pty;
 
-	return console_new(loop, log, old, getuid(), &ops, NULL, ret, NULL);
+	pty_open(&pty);
+	return console_new(loop, log, old, &pty, &ops, NULL, ret, NULL);
 }
 
 struct machine {

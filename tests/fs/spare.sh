@@ -1,0 +1,72 @@
+#!/bin/bash
+# A monitor in waiting: there is none before a machine was started, the next machine gets it, and
+# nothing depends on it.
+. tests/lib.sh
+. tests/machines.sh
+need_root
+machinefs_start
+
+waiting() { pgrep -P "$MACHINEFS_PID" -f "machinefs-monitor --spare $1"; }
+one_waits() { [ "$(waiting "$1" | wc -l)" = 1 ]; }
+monitor_of() { pgrep -f "^machinefs-monitor --monitor $1 *$"; }
+
+for c in a b c d; do
+	container_new $c /bin/sleep 1000
+done
+ok "none waits before there was a machine" eval '! waiting container'
+ok "a first machine starts" put "$M/container/a/ctl" start
+soon "then one waits" 5 one_waits container
+spare=$(waiting container)
+ok "a second machine starts" put "$M/container/b/ctl" start
+is "with the one that waited" "$(monitor_of container/b)" "$spare"
+soon "and another waits" 5 one_waits container
+ok "which is not it" test "$(waiting container)" != "$spare"
+spare=$(waiting container)
+kill -9 "$spare"
+poll 5 pgrep -r Z -P "$MACHINEFS_PID"
+ok "one that has died is no loss" put "$M/container/c/ctl" start
+is "the machine runs" "$(cat "$M/container/c/state")" running
+ok "it has a monitor" monitor_of container/c
+soon "and another waits again" 5 one_waits container
+
+for c in a b c; do
+	ok "$c ends" put "$M/container/$c/ctl" kill
+	await "$M/container/$c" stopped
+done
+no_zombies() { ! pgrep -r Z -P "$MACHINEFS_PID"; }
+put "$M/container/d/ctl" start
+soon "what has ended is reaped" 5 no_zombies
+
+if [ -w /dev/kvm ]; then
+	vm_new v hello halt
+	vm_new w hello halt
+	put "$M/vm/v/ctl" start
+	soon "one waits for a VM" 5 one_waits vm
+	spare=$(waiting vm)
+	behind_walls() { [ "$(readlink "/proc/$spare/ns/net")" != "$(readlink "/proc/$MACHINEFS_PID/ns/net")" ]; }
+	soon "it has a network namespace of its own" 5 behind_walls
+	soon "and an empty root" 5 eval '[ -z "$(ls -A /proc/$spare/root)" ]'
+	chown 1234 "$M/vm/w"
+	chmod 755 "$T" 2>/dev/null
+	ok "another user's VM starts" put "$M/vm/w/ctl" start
+	is "without the one that waits for root's" "$(waiting vm)" "$spare"
+	is "as that user" "$(stat -c %u "/proc/$(monitor_of vm/w)")" 1234
+	put "$M/vm/w/ctl" kill
+	await "$M/vm/w" stopped
+	put "$M/vm/v/ctl" kill
+	await "$M/vm/v" stopped
+	put "$M/vm/v/ctl" start
+	soon "root's gets it" 5 grep -q 'tiny: hello' "$M/vm/v/console"
+	ok "its process is a monitor's by its arguments" monitor_of vm/v
+	ok "in the walls that the waiting one had" test \
+		"$(readlink "/proc/$(monitor_of vm/v)/ns/net")" != "$(readlink "/proc/$MACHINEFS_PID/ns/net")"
+	put "$M/vm/v/ctl" kill
+	await "$M/vm/v" stopped
+else
+	skip "a VM's" "no /dev/kvm"
+fi
+
+machinefs_kill9
+nobody_waits() { ! pgrep -f "machinefs-monitor --spare"; }
+soon "a daemon that is killed leaves none behind" 5 nobody_waits
+done_testing
