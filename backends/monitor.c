@@ -488,8 +488,7 @@ static int monitor_become_owner(struct monitor *m, struct err *e)
 	    m->host.uid == 0) // root may lock memory; without capabilities, by this
 		(void)setrlimit(RLIMIT_MEMLOCK, &(struct rlimit){ RLIM_INFINITY, RLIM_INFINITY });
 	if (m->place.walled)
-		return other ? err_set(e, -EIO, "start: this monitor waited for its own user")
-			     : 0;
+		return other ? err_set(e, -EIO, "start: this monitor waited for its own user") : 0;
 	if (other && cred_find(m->host.uid, m->host.gid, &who, e) < 0)
 		return err_prefix(e, "start: ");
 	if (walls_limit(e) < 0 || walls_raise(e) < 0)

@@ -23,7 +23,7 @@
 
 #define SPARE_FD   3
 #define SPENT_MAX  8
-#define TITLE_ROOM "                                                                                "
+#define TITLE_ROOM 80
 
 /* Behind whatever else the one who has started a machine does next. */
 static const struct timeval soon = { .tv_usec = 2000 };
@@ -57,7 +57,7 @@ static pid_t *spare_slot(struct spare *s)
 /* With room in its arguments for those that a monitor has. */
 static int spare_spawn(struct spare *s)
 {
-	char name[] = "machinefs-monitor", option[] = "--spare", room[] = TITLE_ROOM;
+	char name[] = "machinefs-monitor", option[] = "--spare", room[TITLE_ROOM + 1] = "";
 	char *argv[] = { name, option, (char *)s->kind, room, NULL };
 	char *env[] = { NULL };
 	struct spawn spawn = {
@@ -71,6 +71,7 @@ static int spare_spawn(struct spare *s)
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
 		return -errno;
+	memset(room, ' ', TITLE_ROOM);
 	spawn.fd = fds[1];
 	rc = spawn_process(&spawn, &s->pid, NULL);
 	close(fds[1]);
@@ -181,7 +182,8 @@ static void title_set(char **argv, const char *title)
 static pid_t clone_into(int group)
 {
 	struct clone_args args = {
-		.flags = CLONE_INTO_CGROUP | CLONE_PARENT | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID,
+		.flags = CLONE_INTO_CGROUP | CLONE_PARENT | CLONE_CHILD_SETTID |
+			 CLONE_CHILD_CLEARTID,
 		.cgroup = (uint64_t)group,
 	};
 	int *tid = NULL;
@@ -192,7 +194,7 @@ static pid_t clone_into(int group)
 	return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 }
 
-/* Returns in the process that is the monitor. */
+/* The listener in the process that is the monitor, which is another where it had to be cloned. */
 static int adopted(const struct wire_message *m, char **argv)
 {
 	struct wire_adopt *w = (struct wire_adopt *)m->body;
@@ -201,8 +203,8 @@ static int adopted(const struct wire_message *m, char **argv)
 	w->title[sizeof(w->title) - 1] = '\0';
 	if (m->nfds == 2) {
 		pid = clone_into(m->fds[1]);
-		if (pid != 0)
-			_exit(pid < 0); /* the listener goes with us, and the daemon sees it */
+		if (pid != 0) /* that it came to nothing, the daemon sees by the listener's end */
+			return -EPIPE;
 		setsid();
 		close(m->fds[1]);
 	}

@@ -13,8 +13,8 @@
  * unasked whenever the state changes, NOTICE when there is one.
  *
  * The daemon and its opener (opener.h) speak in the same manner, each OPEN and CHECK_MAP answered
- * by one OPENED; and with an importer (image/importer.h), whose one IMPORT is answered by IMPORTED. A monitor
- * that waits for a machine is told ADOPT (spare.h), which is not answered.
+ * by one OPENED; and with an importer (image/importer.h), whose one IMPORT is answered by
+ * IMPORTED. A monitor that waits for a machine is told ADOPT (spare.h), which is not answered.
  */
 #ifndef BACKENDS_WIRE_H
 #define BACKENDS_WIRE_H

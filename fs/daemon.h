@@ -66,8 +66,8 @@ struct daemon {
 	struct upgrade *upgrade; /* likewise */
 	struct opener *opener;
 	struct spare *spares[2]; /* monitors in waiting, by kind */
-	uint64_t own_dev; /* of the mount; 0 until mounted */
-	int seccomp_fd;	  /* the default profile, compiled at first use; -1 */
+	uint64_t own_dev;	 /* of the mount; 0 until mounted */
+	int seccomp_fd;		 /* the default profile, compiled at first use; -1 */
 	uint64_t seccomp_capabilities;
 	struct timespec clock; /* the newest time given out */
 	struct daemon_stats stats;
