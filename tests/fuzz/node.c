@@ -3,6 +3,7 @@
  * says, against a model of the tree that says what each must answer. What the model knows of a
  * machine, what its files say, and what the next daemon finds must be one.
  */
+#include "backends/cgroup.h"
 #include "fs/attr.h"
 #include "fs/config_yaml.h"
 #include "fs/fuse.h"
@@ -539,10 +540,13 @@ static void op_open(void)
 		return;
 	n = (struct node){ m->object, &m->object->class->files[file % m->object->class->nfiles] };
 	rc = node_open(n, flag, (struct caller){ 0, 0 }, &f->handle);
-	fuzz_check(rc == (flag != O_RDONLY && !n.file->write ? -EPERM : 0));
+	fuzz_check(rc == (n.file->kind == FILE_DIR	       ? -EISDIR
+			  : flag != O_RDONLY && !n.file->write ? -EPERM
+							       : 0));
 	if (rc < 0) {
 		f->handle = NULL;
-		check_refused(m->object, rc);
+		if (rc == -EPERM)
+			check_refused(m->object, rc);
 		return;
 	}
 	f->model = m;
@@ -821,13 +825,13 @@ static void op_interrupt(void)
 	p->used = false;
 }
 
-/* What a start needs that has no control group, and no path but "/". */
+/* What a start needs that has no control group, no path but "/", and nobody beside it. */
 static bool can_start(const struct model *m)
 {
 	const struct machine_config *c = &m->config;
 
-	return m->kind == KIND_CONTAINER && !m->owners[0].uid && c->cpu_max.quota == LIMIT_MAX &&
-	       c->cpu_weight == 100 && c->pids_max == LIMIT_MAX && c->memory_size == LIMIT_MAX;
+	return m->kind == KIND_CONTAINER && !m->owners[0].uid && !cgroup_limits_asked(c) &&
+	       !c->container.join.n;
 }
 
 static void op_start(void)
