@@ -53,8 +53,10 @@ uint64_t iobus_read(const struct iobus *b, uint64_t addr, unsigned size)
 	const struct io_range *r = iobus_find(b, addr);
 	uint64_t v = 0;
 
-	if (range_takes(r, addr, size))
-		return r->device->ops->read(r->device, r->region, addr - r->base, size);
+	if (range_takes(r, addr, size)) {
+		v = r->device->ops->read(r->device, r->region, addr - r->base, size);
+		return size < 8 ? v & ((1ull << 8 * size) - 1) : v; // a register may be wider
+	}
 	if (size == 1)
 		return 0xff;
 	for (unsigned i = 0; i < size; i++)
