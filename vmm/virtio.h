@@ -85,8 +85,8 @@ struct virtio_ops {
 
 	/*
 	 * What the device knows beside status, features and queues, a version first. Only while
-	 * stopped and settled. load() is all or nothing, and does not ask record_done(): the
-	 * transport does, after it. Its queues and features are loaded already.
+	 * stopped and settled. load() comes last, its queues and features are loaded already; it
+	 * is all or nothing, and asks record_done() before it changes anything.
 	 */
 	void (*save)(struct virtio_device *d, struct record *r);
 	int (*load)(struct virtio_device *d, struct record *r, struct err *e);

@@ -236,7 +236,7 @@ static int balloon_load(struct virtio_device *d, struct record *r, struct err *e
 	c.actual = record_get_u32(r);
 	has_stats = record_get_u8(r);
 	head = record_get_u32(r);
-	if (version != 1 || has_stats > 1 || head >= VIRTQ_SIZE_MAX || r->failed)
+	if (version != 1 || has_stats > 1 || head >= VIRTQ_SIZE_MAX || !record_done(r))
 		return err_set(e, -EINVAL, "%s: not a state that this version can load", d->id);
 	pthread_mutex_lock(&d->lock);
 	b->config = c;

@@ -446,7 +446,7 @@ static void blk_save(struct virtio_device *d, struct record *r)
 
 static int blk_load(struct virtio_device *d, struct record *r, struct err *e)
 {
-	if (record_get_u8(r) != 1)
+	if (record_get_u8(r) != 1 || !record_done(r))
 		return err_set(e, -EINVAL, "%s: not a state that this version can load", d->id);
 	return 0;
 }

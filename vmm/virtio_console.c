@@ -117,7 +117,7 @@ static int console_load(struct virtio_device *d, struct record *r, struct err *e
 	uint8_t version = record_get_u8(r);
 	uint32_t n = record_get_u32(r);
 
-	if (version != 1 || n > 4096 || record_left(r) < n)
+	if (version != 1 || n > 4096 || r->failed || record_left(r) != n)
 		return err_set(e, -EINVAL, "%s: not a state that this version can load", d->id);
 	record_get(r, vc->typed, n);
 	vc->waiting = n;

@@ -125,9 +125,9 @@ static int fs_load(struct virtio_device *d, struct record *r, struct err *e)
 {
 	uint8_t version = record_get_u8(r);
 
-	return version == 1
-		       ? 0
-		       : err_set(e, -EINVAL, "virtio-fs: a saved state of version %u", version);
+	if (version != 1 || !record_done(r))
+		return err_set(e, -EINVAL, "virtio-fs: not a state that this version can load");
+	return 0;
 }
 
 static void fs_free(struct virtio_device *d)

@@ -232,8 +232,8 @@ static int mem_load(struct virtio_device *d, struct record *r, struct err *e)
 	record_get(r, bits, (n + 7) / 8);
 	for (uint64_t i = 0; i < n; i++)
 		plugged += (bits[i / 8] >> (i % 8) & 1) * block;
-	if (r->failed)
-		return err_set(e, -EINVAL, "%s: the state is cut short", d->id);
+	if (!record_done(r))
+		return err_set(e, -EINVAL, "%s: the state is of another length", d->id);
 	guestmem_unplug(m->mem, 0, n);
 	if (load_blocks(m, bits) < 0) {
 		guestmem_unplug(m->mem, 0, n);

@@ -350,8 +350,8 @@ static int net_load(struct virtio_device *d, struct record *r, struct err *e)
 
 	record_get(r, mac.byte, sizeof(mac.byte));
 	record_get_u8(r); /* an announcement is due anyway */
-	if (version != 1)
-		return err_set(e, -EINVAL, "virtio-net: a saved state of version %u", version);
+	if (version != 1 || !record_done(r))
+		return err_set(e, -EINVAL, "virtio-net: not a state that this version can load");
 	if (active > n->npairs)
 		return err_set(e, -EINVAL, "virtio-net: the saved state uses %u pairs of queues",
 			       active);

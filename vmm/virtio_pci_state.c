@@ -74,15 +74,22 @@ static int vp_load_registers(struct virtio_pci *vp, struct record *r)
 	return r->failed ? -EINVAL : 0;
 }
 
-/* On failure half of it is loaded: the caller puts back what was. */
+/* On failure half of the transport's part is loaded: the caller puts back what was. */
 static int vp_load_all(struct virtio_pci *vp, struct record *r, struct err *e)
 {
 	if (record_get_u8(r) != 1 || pci_function_load(&vp->pci, r, e) < 0 ||
-	    vp_load_registers(vp, r) < 0 || vp->virtio->ops->load(vp->virtio, r, e) < 0 ||
-	    !record_done(r))
+	    vp_load_registers(vp, r) < 0 || vp->virtio->ops->load(vp->virtio, r, e) < 0)
 		return err_set(e, -EINVAL, "%s: not a state that this version can load",
 			       vp->virtio->id);
 	return 0;
+}
+
+/* The device itself has refused, and is as it was. */
+static void vp_put_back(struct virtio_pci *vp, struct record *before)
+{
+	record_get_u8(before);
+	(void)pci_function_load(&vp->pci, before, NULL);
+	(void)vp_load_registers(vp, before);
 }
 
 int vp_load(struct device *d, struct record *r, struct err *e)
@@ -96,7 +103,7 @@ int vp_load(struct device *d, struct record *r, struct err *e)
 	vp_save(d, before);
 	ret = vp_load_all(vp, r, e);
 	if (ret < 0)
-		(void)vp_load_all(vp, before, NULL);
+		vp_put_back(vp, before);
 	free(before);
 	vp_connect(vp);
 	return ret;

@@ -236,8 +236,8 @@ static int vsock_load(struct virtio_device *d, struct record *r, struct err *e)
 {
 	uint8_t version = record_get_u8(r);
 
-	if (version != 1)
-		return err_set(e, -EINVAL, "virtio-vsock: a saved state of version %u", version);
+	if (version != 1 || !record_done(r))
+		return err_set(e, -EINVAL, "virtio-vsock: not a state that this version can load");
 	conn_free_all(vsock_of(d));
 	vsock_of(d)->nrefusals = 0;
 	vsock_of(d)->tell_reset = true;

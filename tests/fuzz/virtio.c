@@ -3,36 +3,26 @@
  * image. An input is a device and a row of small commands, some of which do what a good driver
  * does, so that the way into the devices is short.
  */
-#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/saved.h"
 
+#include <linux/virtio_mem.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 
 #include "tests/unit/harness_virtio_pci.h"
+#include "vmm/virtio_balloon.h"
 #include "vmm/virtio_blk.h"
 #include "vmm/virtio_console.h"
+#include "vmm/virtio_mem.h"
 #include "vmm/virtio_net.h"
 #include "vmm/virtio_rng.h"
 
 #define IMAGE (64u << 10)
 
-struct script {
-	const unsigned char *p, *end;
-};
+/* Of the first byte: these bits choose among what came later. */
+enum { MEM = 0x08, BALLOON = 0x10, LATER = 0x18 };
 
-static unsigned take(struct script *s)
-{
-	return s->p < s->end ? *s->p++ : 0;
-}
-
-static uint64_t take_n(struct script *s, unsigned bytes)
-{
-	uint64_t v = 0;
-
-	while (bytes--)
-		v = v << 8 | take(s);
-	return v;
-}
+static unsigned queues; // that the driver starts
 
 static void on_output(void *arg, const void *data, size_t len)
 {
@@ -97,9 +87,26 @@ static struct virtio_device *make_net(const struct virtio_env *env)
 	return d;
 }
 
-static struct virtio_device *make(const struct virtio_env *env, unsigned kind, unsigned *sum)
+/* Memory with room for more. */
+static void hot_memory(struct rig *r)
 {
+	struct guestmem_want want = { .size = RIG_MEMORY, .possible = RIG_MEMORY + (16u << 20) };
+
+	guestmem_free(&r->mem);
+	fuzz_check(guestmem_make(&r->mem, &want, NULL) == 0);
+}
+
+static struct virtio_device *make(struct rig *r, unsigned kind, unsigned *sum)
+{
+	const struct virtio_env *env = &r->env;
 	struct virtio_device *d = NULL;
+
+	if ((kind & LATER) == MEM)
+		fuzz_check(virtio_mem_new(env, &r->mem, NULL, &d, NULL) == 0);
+	else if ((kind & LATER) == BALLOON)
+		fuzz_check(virtio_balloon_new(env, &r->mem, NULL, &d, NULL) == 0);
+	if (d)
+		return d;
 
 	switch ((kind & 7) % 5) {
 	case 0:
@@ -136,7 +143,7 @@ static void touch(struct driver *d, struct script *s, bool write)
 
 static void describe(struct driver *d, struct script *s)
 {
-	unsigned q = take(s) % 2, i = take(s) % 17;
+	unsigned q = take(s) % queues, i = take(s) % 17;
 	uint64_t at = address(s);
 	uint32_t len = (uint32_t)take_n(s, 2);
 	uint16_t flags = (uint16_t)(take(s) % 8), next = (uint16_t)take(s);
@@ -149,7 +156,7 @@ static void describe(struct driver *d, struct script *s)
 
 static void offer(struct driver *d, struct script *s)
 {
-	unsigned q = take(s) % 2;
+	unsigned q = take(s) % queues;
 
 	if (!d->q[q].size)
 		return;
@@ -160,7 +167,7 @@ static void offer(struct driver *d, struct script *s)
 /* A request as drivers make it: header, room, status. */
 static void ask(struct driver *d, struct script *s)
 {
-	unsigned q = take(s) % 2, type = take(s) % 16;
+	unsigned q = take(s) % queues, type = take(s) % 16;
 	uint64_t header[2] = { type, take_n(s, 1) };
 	uint32_t len = (uint32_t)take_n(s, 2);
 	bool in = take(s) & 1;
@@ -183,21 +190,40 @@ static void poke(struct rig *r, struct script *s)
 	(void)guestmem_write(&r->mem, at, &v, sizeof(v));
 }
 
-/* Its state, with a few bytes changed, into itself. */
 static void reload(struct pci_function *f, struct script *s)
 {
-	struct record *r = calloc(1, sizeof(*r));
-
 	fuzz_check(f->device.ops->pause(&f->device, NULL) == 0);
-	f->device.ops->save(&f->device, r);
-	fuzz_check(!r->failed);
-	for (unsigned n = take(s) % 4; n--;)
-		r->data[take_n(s, 2) % r->len] = (unsigned char)take(s);
-	if (take(s) & 1)
-		r->len = take_n(s, 2) % (r->len + 1);
-	(void)f->device.ops->load(&f->device, r, NULL);
+	saved_reload(&f->device, s);
 	f->device.ops->resume(&f->device);
-	free(r);
+}
+
+/* A request to virtio-mem. */
+static void plug_memory(struct driver *d, struct script *s)
+{
+	struct virtio_mem_req q = { .type = (uint16_t)(take(s) % 5) };
+	unsigned how = take(s);
+
+	if (!d->q[0].size)
+		return;
+	q.u.plug.addr = d->rig->mem.hot.gpa + (how % 16 << 21) - (how & 0x80 ? 1u << 21 : 0) +
+			(how & 0x40 ? take_n(s, 2) : 0);
+	q.u.plug.nb_blocks = (uint16_t)(how & 0x20 ? take_n(s, 2) : how & 3);
+	guestmem_write(&d->rig->mem, RIG_DATA, &q, sizeof(q));
+	put_desc(d, 0, 0, RIG_DATA, sizeof(q), VRING_DESC_F_NEXT, 1);
+	put_desc(d, 0, 1, RIG_DATA + 0x800, 10, VRING_DESC_F_WRITE, 0);
+	driver_offer(d, 0, 0);
+	driver_put(d, d->notify, 2, 0);
+}
+
+/* Its machine is to have more or less memory. */
+static void want(struct virtio_device *d, struct script *s)
+{
+	uint64_t bytes = take_n(s, 2) << 12;
+
+	if (d->ops->type == 24)
+		virtio_mem_want(d, bytes << 2);
+	if (d->ops->type == 5)
+		virtio_balloon_want(d, bytes);
 }
 
 static void config(struct rig *r, struct script *s)
@@ -208,10 +234,11 @@ static void config(struct rig *r, struct script *s)
 	rig_set_config(r, 1, reg, size, (uint32_t)take_n(s, 4));
 }
 
-static void run(struct rig *r, struct driver *d, struct pci_function *f, struct script *s)
+static void run(struct rig *r, struct driver *d, struct pci_function *f, struct virtio_device *vd,
+		struct script *s)
 {
 	while (s->p < s->end) {
-		switch (take(s) % 12) {
+		switch (take(s) % 14) {
 		case 0:
 			touch(d, s, false);
 			break;
@@ -222,7 +249,7 @@ static void run(struct rig *r, struct driver *d, struct pci_function *f, struct 
 			config(r, s);
 			break;
 		case 3:
-			driver_start(d, r, 1, 2, take(s) & 1 ? VIRTIO_EVENT_IDX : 0);
+			driver_start(d, r, 1, queues, take(s) & 1 ? VIRTIO_EVENT_IDX : 0);
 			break;
 		case 4:
 			describe(d, s);
@@ -250,6 +277,12 @@ static void run(struct rig *r, struct driver *d, struct pci_function *f, struct 
 		case 11:
 			driver_set_status(d, (uint8_t)take(s));
 			break;
+		case 12:
+			plug_memory(d, s);
+			break;
+		case 13:
+			want(vd, s);
+			break;
 		}
 	}
 }
@@ -258,16 +291,21 @@ static void one(const char *data, size_t len)
 {
 	struct script s = { (const unsigned char *)data, (const unsigned char *)data + len };
 	unsigned kind = take(&s), sum = 0;
+	struct virtio_device *vd;
 	struct pci_function *f;
 	struct driver d;
 	struct rig r;
 
 	rig_new(&r);
-	f = rig_plug(&r, make(&r.env, kind, &sum), 1);
+	if ((kind & LATER) == MEM)
+		hot_memory(&r);
+	vd = make(&r, kind, &sum);
+	queues = kind & LATER ? vd->nqueues : 2;
+	f = rig_plug(&r, vd, 1);
 	fuzz_check(driver_find(&d, &r, 1));
 	if (kind & 0x80)
-		driver_start(&d, &r, 1, 2, 0);
-	run(&r, &d, f, &s);
+		driver_start(&d, &r, 1, queues, 0);
+	run(&r, &d, f, vd, &s);
 	rig_step(&r);
 	fuzz_check(f->device.ops->pause(&f->device, NULL) == 0);
 	f->device.ops->reset(&f->device);
