@@ -75,7 +75,8 @@ static const struct pci_host_ops rig_ops = { .msi = rig_msi,
 					     .hotplug = rig_hotplug,
 					     .ejected = rig_ejected };
 
-__attribute__((unused)) static void rig_new(struct rig *r)
+/* ops are given the rig. */
+__attribute__((unused)) static void rig_new_with(struct rig *r, const struct pci_host_ops *ops)
 {
 	const uint64_t window64 = 1ull << 38;
 	struct device *d;
@@ -83,7 +84,7 @@ __attribute__((unused)) static void rig_new(struct rig *r)
 	memset(r, 0, sizeof(*r));
 	r->loop = event_base_new();
 	if (guestmem_new(&r->mem, RIG_MEMORY, NULL) < 0 ||
-	    pci_bus_new(&rig_ops, r, r->loop, window64, &r->bus, NULL) < 0)
+	    pci_bus_new(ops, r, r->loop, window64, &r->bus, NULL) < 0)
 		abort();
 	d = pci_bus_device(r->bus);
 	iobus_attach(&r->pio, PCI_CONFIG_PORT, PCI_CONFIG_PORTS, d, 0, NULL);
@@ -92,6 +93,11 @@ __attribute__((unused)) static void rig_new(struct rig *r)
 	iobus_attach(&r->mmio, PCI_WINDOW32, PCI_WINDOW32_LEN, d, 3, NULL);
 	iobus_attach(&r->mmio, window64, PCI_WINDOW64_LEN, d, 4, NULL);
 	r->env = (struct virtio_env){ &r->mem, r->loop, rig_failed, r };
+}
+
+__attribute__((unused)) static void rig_new(struct rig *r)
+{
+	rig_new_with(r, &rig_ops);
 }
 
 __attribute__((unused)) static void rig_free(struct rig *r)
