@@ -285,7 +285,7 @@ static void one(const char *data, size_t len)
 	}
 	for (int i = 0; i < used; i++)
 		shutdown(fds[i], SHUT_WR);
-	monitor_main(listener, &hooks);
+	monitor_main(listener, &hooks, NULL);
 	for (int i = 0; i < used; i++)
 		hear(fds[i], seqs[i]);
 	fuzz_check(next_fd() == before);
