@@ -2,11 +2,12 @@
 #include "backends/spare.h"
 
 #include <errno.h>
-#include <event2/event.h>
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,14 +26,17 @@
 #define SPENT_MAX  8
 #define TITLE_ROOM 80
 
-/* Behind whatever else the one who has started a machine does next. */
-static const struct timeval soon = { .tv_usec = 2000 };
-
+/*
+ * Whoever spawns sleeps until the child executes, for as long as that finds no CPU; the loop must
+ * not wait for that, so a thread does. What it writes is the loop's when `spawned` says so.
+ */
 struct spare {
 	const char *kind;
-	struct event *timer;
-	int fd; /* -1: there is none */
-	pid_t pid;
+	int fd;		  /* -1: there is none */
+	int child_fd;	  /* the thread's */
+	pid_t pid;	  /* 0: it could not be executed */
+	pthread_t thread; /* runs, or is to be joined, while there is an fd */
+	atomic_bool spawned;
 	pid_t spent[SPENT_MAX]; /* told to clone or to end, and still to be reaped */
 };
 
@@ -55,8 +59,9 @@ static pid_t *spare_slot(struct spare *s)
 }
 
 /* With room in its arguments for those that a monitor has. */
-static int spare_spawn(struct spare *s)
+static void *spare_spawn(void *arg)
 {
+	struct spare *s = arg;
 	char name[] = "machinefs-monitor", option[] = "--spare", room[TITLE_ROOM + 1] = "";
 	char *argv[] = { name, option, (char *)s->kind, room, NULL };
 	char *env[] = { NULL };
@@ -64,33 +69,20 @@ static int spare_spawn(struct spare *s)
 		.exe = "/proc/self/exe",
 		.argv = argv,
 		.env = env,
+		.fd = s->child_fd,
 		.fd_as = SPARE_FD,
 		.cgroup = -1,
 	};
-	int fds[2], rc;
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
-		return -errno;
 	memset(room, ' ', TITLE_ROOM);
-	spawn.fd = fds[1];
-	rc = spawn_process(&spawn, &s->pid, NULL);
-	close(fds[1]);
-	if (rc < 0)
-		close(fds[0]);
-	else
-		s->fd = fds[0];
-	return rc;
+	if (spawn_process(&spawn, &s->pid, NULL) < 0)
+		s->pid = 0;
+	close(s->child_fd);
+	atomic_store(&s->spawned, true);
+	return NULL;
 }
 
-static void on_wanted(int fd, short what, void *arg)
-{
-	struct spare *s = arg;
-
-	if (s->fd < 0 && spare_slot(s))
-		spare_spawn(s);
-}
-
-int spare_new(struct event_base *loop, const char *kind, struct spare **ret, struct err *e)
+int spare_new(const char *kind, struct spare **ret, struct err *e)
 {
 	struct spare *s = calloc(1, sizeof(*s));
 
@@ -98,53 +90,71 @@ int spare_new(struct event_base *loop, const char *kind, struct spare **ret, str
 		return err_sys(e, ENOMEM, "spare monitor");
 	s->kind = kind;
 	s->fd = -1;
-	s->timer = evtimer_new(loop, on_wanted, s);
-	if (!s->timer) {
-		free(s);
-		return err_sys(e, ENOMEM, "spare monitor");
-	}
 	*ret = s;
 	return 0;
 }
 
 void spare_want(struct spare *s)
 {
-	if (s->fd < 0)
-		event_add(s->timer, &soon);
+	sigset_t all, old;
+	int fds[2];
+
+	if (s->fd >= 0 || !spare_slot(s) ||
+	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
+		return;
+	s->fd = fds[0];
+	s->child_fd = fds[1];
+	atomic_store(&s->spawned, false);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old); /* signals are the loop's */
+	if (pthread_create(&s->thread, NULL, spare_spawn, s)) {
+		close(fds[0]);
+		close(fds[1]);
+		s->fd = -1;
+	}
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+}
+
+/* From here on there is none. Returns the process that there was; 0: none. */
+static pid_t spare_forget(struct spare *s)
+{
+	pthread_join(s->thread, NULL);
+	close(s->fd);
+	s->fd = -1;
+	return s->pid;
 }
 
 int spare_take(struct spare *s, const char *title, int listener, int group, pid_t *ret_pid)
 {
 	struct wire_adopt w = { 0 };
 	int fds[] = { listener, group };
+	pid_t pid;
 	int rc;
 
-	if (s->fd < 0)
+	if (s->fd < 0 || !atomic_load(&s->spawned))
 		return -ENXIO;
 	snprintf(w.title, sizeof(w.title), "%s", title);
 	rc = wire_send(s->fd, WIRE_ADOPT, 0, &w, sizeof(w), NULL, 0, fds, group < 0 ? 1 : 2);
-	if (rc < 0 || group >= 0) {
-		pid_t *slot = spare_slot(s); /* there is one: on_wanted() */
-
-		*slot = s->pid;
-		s->pid = 0;
+	pid = spare_forget(s);
+	if (pid > 0 && (rc < 0 || group >= 0)) {
+		*spare_slot(s) = pid; /* there is one: spare_want() */
+		pid = 0;
 	}
-	close(s->fd);
-	s->fd = -1;
-	*ret_pid = s->pid;
-	s->pid = 0;
+	*ret_pid = pid;
 	return rc < 0 ? -ENXIO : 0;
 }
 
 void spare_drop(struct spare *s)
 {
+	pid_t pid;
+
 	if (s->fd < 0)
 		return;
-	close(s->fd);
-	s->fd = -1;
-	kill(s->pid, SIGKILL);
-	waitpid(s->pid, NULL, 0);
-	s->pid = 0;
+	pid = spare_forget(s);
+	if (pid <= 0)
+		return;
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
 }
 
 void spare_free(struct spare *s)
@@ -153,7 +163,6 @@ void spare_free(struct spare *s)
 		return;
 	spare_drop(s);
 	spare_reap(s);
-	event_free(s->timer);
 	free(s);
 }
 

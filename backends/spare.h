@@ -4,7 +4,7 @@
  * To execute a program, load its libraries and raise walls around it takes longer than most of what
  * follows. A spare has done that before there is a machine, and is told of it by ADOPT, with the
  * listener on which the machine's daemon has connected. There is at most one of a kind of machine
- * at a time, made shortly after one was taken: a host that starts none keeps none. It is the
+ * at a time, made when a machine has been started: a host that starts none keeps none. It is the
  * daemon's child, and ends with the daemon's end of the socket.
  *
  * A machine's monitor may have to be born into its control group, since to move there waits for
@@ -20,24 +20,23 @@
 #include "backends/err.h"
 #include "backends/monitor.h"
 
-struct event_base;
 struct spare;
 
 /* ---- the daemon's end; loop thread ---- */
 
 /* None is made yet. kind: the word by which the process knows what it is for. */
-int spare_new(struct event_base *loop, const char *kind, struct spare **ret, struct err *e);
+int spare_new(const char *kind, struct spare **ret, struct err *e);
 
 /*
- * Lets one be ready soon, for the next machine. That there can be none is nobody's failure: the
- * machine's monitor is then executed when it is wanted.
+ * Has one made, for the next machine, and does not wait for that. That there can be none is
+ * nobody's failure: the machine's monitor is then executed when it is wanted.
  */
 void spare_want(struct spare *s);
 
 /*
  * Makes the spare the monitor that listens on listener, born into the directory group of version 2
  * unless that is -1. Both stay the caller's. *ret_pid: the process, or 0 where only HELLO will
- * tell. -ENXIO: there is none.
+ * tell. -ENXIO: there is none, or not yet.
  */
 int spare_take(struct spare *s, const char *title, int listener, int group, pid_t *ret_pid);
 

@@ -409,9 +409,9 @@ int daemon_new(const struct daemon_options *options, struct daemon **ret, struct
 	if (rc == 0)
 		rc = opener_new(&d->opener, e);
 	if (rc == 0)
-		rc = spare_new(d->loop, vm_engine.name, &d->spares[KIND_VM], e);
+		rc = spare_new(vm_engine.name, &d->spares[KIND_VM], e);
 	if (rc == 0)
-		rc = spare_new(d->loop, container_engine.name, &d->spares[KIND_CONTAINER], e);
+		rc = spare_new(container_engine.name, &d->spares[KIND_CONTAINER], e);
 	if (rc == 0)
 		rc = store_open(options->state_dir, &d->state_fd, e);
 	if (rc == 0)
