@@ -70,14 +70,20 @@ enum engine_fd {
 #define ENGINE_REGISTERS  27 /* in the order of show_registers() in fs/machine_files.c */
 #define ENGINE_FD_COUNT	  (ENGINE_FD_CGROUP + ENGINE_CGROUP_MAX)
 
+/* What an engine says of each vCPU. */
+enum vcpu_figure {
+	VCPU_THREAD, /* its thread's id on the host; 0: it has none */
+	VCPU_EXITS,  /* returns from KVM_RUN that user space handled */
+	VCPU_EXITS_IO,
+	VCPU_EXITS_MMIO,
+	VCPU_EXITS_MSR,
+	VCPU_EXITS_SIGNAL, /* taken out of KVM_RUN, to pause for one */
+	VCPU_FIGURES = 8,
+};
+
 /* Counters that an engine keeps; readers in other processes see them without a call. */
 enum engine_counter {
-	COUNTER_CONSOLE_BYTES, /* printed by the machine since start */
-	COUNTER_EXITS,	       /* VM: returns from KVM_RUN that user space handled */
-	COUNTER_EXITS_IO,
-	COUNTER_EXITS_MMIO,
-	COUNTER_EXITS_MSR,
-	COUNTER_EXITS_SIGNAL,	/* taken out of KVM_RUN, to pause for one */
+	COUNTER_CONSOLE_BYTES,	/* printed by the machine since start */
 	COUNTER_RESETS,		/* VM: resets by verb */
 	COUNTER_MEMORY_PLUGGED, /* VM: bytes that came while it ran */
 	COUNTER_BALLOON,	/* VM: the first of enum balloon_figure (vmm/virtio_balloon.h) */
@@ -86,7 +92,10 @@ enum engine_counter {
 		COUNTER_BALLOON_END, /* VM: the first of words with a bit for each vCPU that runs */
 	COUNTER_CPUS_ONLINE_END = COUNTER_CPUS_ONLINE + ENGINE_VCPUS_MAX / 64,
 	COUNTER_REGISTERS = COUNTER_CPUS_ONLINE_END, /* VM: of each vCPU, when it was paused last */
-	COUNTER_MAX = COUNTER_REGISTERS + ENGINE_VCPUS_MAX * ENGINE_REGISTERS,
+	COUNTER_VCPUS = /* VM: of each vCPU, VCPU_FIGURES of enum vcpu_figure; cache lines apart */
+	(COUNTER_REGISTERS + ENGINE_VCPUS_MAX * ENGINE_REGISTERS + VCPU_FIGURES - 1) /
+	VCPU_FIGURES * VCPU_FIGURES,
+	COUNTER_MAX = COUNTER_VCPUS + ENGINE_VCPUS_MAX * VCPU_FIGURES,
 };
 
 /* What an engine tells of beside the end. */

@@ -29,6 +29,7 @@
 #include "fs/poker.h"
 #include "fs/root_files.h"
 #include "fs/store.h"
+#include "fs/vcpu.h"
 #include "fs/waiter.h"
 
 #define EVENTS_MAX	 (1u << 20)  /* bytes */
@@ -205,6 +206,8 @@ static int classes_init(struct daemon *d, struct err *e)
 		rc = execs_class(&c[CLASS_EXECS], e);
 	if (rc == 0)
 		rc = exec_class(&c[CLASS_EXEC], e);
+	if (rc == 0)
+		rc = vcpu_class(&c[CLASS_VCPU], e);
 	for (int k = 0; rc == 0 && k < PART_KINDS; k++) {
 		rc = part_class((enum part_kind)k, &d->part_classes[k], e);
 		if (rc == 0 && class_finish(&d->part_classes[k]) < 0)

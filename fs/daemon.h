@@ -38,6 +38,7 @@ enum daemon_class {
 	CLASS_NET,
 	CLASS_EXECS,
 	CLASS_EXEC,
+	CLASS_VCPU,
 	CLASS_COUNT
 };
 

@@ -26,6 +26,7 @@
 #include "fs/exec.h"
 #include "fs/fd_list.h"
 #include "fs/store.h"
+#include "fs/vcpu.h"
 #include "fs/verb.h"
 #include "fs/vsock_dir.h"
 
@@ -472,15 +473,23 @@ static void handle_notice(struct link *l)
 		[NOTICE_DEVICE] = "device",
 	};
 	struct wire_notice *n = (struct wire_notice *)link_message(l)->body;
+	struct err e = { 0 };
 
-	if (n->notice == NOTICE_CPUS)
+	if (n->notice == NOTICE_CPUS) {
 		object_changed(&l->machine->object, "cpu.online");
+		vcpus_settle(l->machine);
+	}
 	if (n->notice >= NOTICE_END || !words[n->notice])
 		return;
+	n->text[sizeof(n->text) - 1] = '\0';
 	for (char *p = n->text; *p; p++)
 		if ((unsigned char)*p < ' ' || *p == 0x7f)
 			*p = '?';
 	machine_event(l->machine, words[n->notice], n->text);
+	if (n->notice == NOTICE_DEVICE) {
+		err_set(&e, -EIO, "%s", n->text);
+		object_refuse(&l->machine->object, &e);
+	}
 }
 
 static void handle_exec_state(struct link *l)

@@ -21,6 +21,7 @@
 #include "fs/meta.h"
 #include "fs/log.h"
 #include "fs/store.h"
+#include "fs/vcpu.h"
 #include "fs/waiter.h"
 
 #define OPENED_MAX 256 /* state directories open at a time: descriptors are few, machines many */
@@ -315,6 +316,7 @@ static void machine_enter(struct machine *m, enum machine_state state)
 {
 	m->state = state;
 	object_changed_by(&m->object, CHANGE_STATE);
+	vcpus_settle(m);
 	autostart_notice(m->object.daemon->autostart, m);
 	waiters_wake(&m->object);
 }

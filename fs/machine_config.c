@@ -13,6 +13,7 @@
 #include "fs/image.h"
 #include "fs/machine.h"
 #include "fs/store.h"
+#include "fs/vcpu.h"
 
 static enum hostpath_kind path_kind(const struct attr *a, const void *base)
 {
@@ -267,6 +268,7 @@ static void config_swap(struct machine *m, struct machine_config *next, const st
 		m->broken = (struct err){ 0 };
 		machine_set_state(m, STATE_STOPPED, "");
 	}
+	vcpus_settle(m);
 	restart_configured(m);
 	ephemeral_configured(m);
 }

@@ -2,10 +2,12 @@
 #include "fs/machine_files.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "backends/cpulist.h"
+#include "fs/vcpu.h"
 #include "vmm/cpu_topology.h"
 #include "vmm/virtio_balloon.h"
 #include "backends/wire.h"
@@ -421,36 +423,36 @@ static void show_part_totals(const struct machine *m, struct text *out)
 
 static void show_registers(struct object *o, const struct file *f, struct text *out)
 {
-	static const char *const names[ENGINE_REGISTERS] = {
-		"rip", "rflags", "rax", "rbx", "rcx", "rdx", "rsi",  "rdi",	"rbp",
-		"rsp", "r8",	 "r9",	"r10", "r11", "r12", "r13",  "r14",	"r15",
-		"cs",  "ss",	 "cr0", "cr2", "cr3", "cr4", "efer", "fs_base", "gs_base",
-	};
 	const struct machine *m = object_machine(o);
 	uint64_t n = m->link && m->state == STATE_PAUSED ? cpu_possible(&m->config) : 0;
 
-	for (uint64_t i = 0; i < n && i < ENGINE_VCPUS_MAX; i++) {
-		int at = COUNTER_REGISTERS + (int)i * ENGINE_REGISTERS;
+	for (unsigned i = 0; i < n && i < ENGINE_VCPUS_MAX; i++) {
+		struct text line = TEXT_INIT;
 
-		if (!link_counter(m->link, at + 1))
-			continue; // rflags is never 0: a vCPU that is not there
-		text_addf(out, "%llu", (unsigned long long)i);
-		for (int k = 0; k < ENGINE_REGISTERS; k++)
-			text_addf(out, " %s=0x%llx", names[k],
-				  (unsigned long long)link_counter(m->link, at + k));
-		text_add(out, "\n");
+		vcpu_print_registers(m, i, " ", "=", &line);
+		if (line.len)
+			text_addf(out, "%u%s\n", i, text_str(&line));
+		text_free(&line);
 	}
+}
+
+static void show_exits(const struct machine *m, struct text *out)
+{
+	uint64_t sum[VCPU_FIGURES] = { 0 };
+	uint64_t n = m->link ? cpu_possible(&m->config) : 0;
+
+	for (unsigned i = 0; i < n && i < ENGINE_VCPUS_MAX; i++)
+		for (int k = VCPU_EXITS; k < VCPU_FIGURES; k++)
+			sum[k] += vcpu_figure(m, i, (enum vcpu_figure)k);
+	text_addf(out, "exits %" PRIu64 "\n", sum[VCPU_EXITS]);
+	for (int k = VCPU_EXITS + 1; k <= VCPU_EXITS_SIGNAL; k++)
+		text_addf(out, "exits.%s %" PRIu64 "\n", vcpu_exit_words[k], sum[k]);
 }
 
 static void show_stat(struct object *o, const struct file *f, struct text *out)
 {
 	static const char *const counters[COUNTER_CPUS_ONLINE] = {
 		[COUNTER_CONSOLE_BYTES] = "console.bytes",
-		[COUNTER_EXITS] = "exits",
-		[COUNTER_EXITS_IO] = "exits.io",
-		[COUNTER_EXITS_MMIO] = "exits.mmio",
-		[COUNTER_EXITS_MSR] = "exits.msr",
-		[COUNTER_EXITS_SIGNAL] = "exits.signal",
 		[COUNTER_RESETS] = "resets",
 		[COUNTER_MEMORY_PLUGGED] = "memory.plugged",
 		[COUNTER_BALLOON + BALLOON_SWAP_IN] = "guest.swap_in",
@@ -469,6 +471,8 @@ static void show_stat(struct object *o, const struct file *f, struct text *out)
 	struct machine *m = object_machine(o);
 	struct text one = TEXT_INIT;
 
+	if (m->kind == KIND_VM)
+		show_exits(m, out);
 	for (int i = 0; i < COUNTER_CPUS_ONLINE; i++)
 		if (counters[i] && (m->kind == KIND_VM || i == COUNTER_CONSOLE_BYTES))
 			text_addf(out, "%s %llu\n", counters[i],
@@ -678,6 +682,11 @@ static const struct machine_file machine_rows[] = {
 	    .show = show_registers,
 	    .doc = "While the machine is paused, each vCPU's registers, VCPU NAME=VALUE...; "
 		   "otherwise empty." },
+	  OF(VM) },
+	{ { .name = "vcpu",
+	    .mode = 0555,
+	    .kind = FILE_DIR,
+	    .doc = "Its vCPUs while it runs, by their numbers: they come and go with cpu.count." },
 	  OF(VM) },
 	{ { .name = "memory.available",
 	    .mode = 0444,

@@ -12,6 +12,7 @@
 #include "fs/part_type.h"
 #include "fs/machine_files.h"
 #include "fs/root_files.h"
+#include "fs/vcpu.h"
 
 #define LINE_MAX 72 /* columns of a text line in the page's source */
 
@@ -439,7 +440,7 @@ static int print_parts(FILE *out, struct err *e)
 int manual_print(FILE *out)
 {
 	struct class root = { 0 }, host = { 0 }, vm = { 0 }, container = { 0 }, exec = { 0 };
-	struct class image = { .name = "image" }, net = { .name = "net" };
+	struct class image = { .name = "image" }, net = { .name = "net" }, vcpu = { 0 };
 	struct err e = { 0 };
 	int rc = root_files(&root, &e);
 
@@ -455,6 +456,8 @@ int manual_print(FILE *out)
 		rc = net_files(&net, &e);
 	if (rc == 0)
 		rc = exec_files(&exec, &e);
+	if (rc == 0)
+		rc = vcpu_class(&vcpu, &e);
 	if (rc == 0) {
 		fputs(head, out);
 		print_section(out, "FILES OF THE ROOT", &root, NULL, true, WHICH_ALL);
@@ -466,6 +469,7 @@ int manual_print(FILE *out)
 			      WHICH_ALL);
 		print_section(out, "SETTINGS OF A CONTAINER", &container, &vm, false, WHICH_ALL);
 		rc = print_parts(out, &e);
+		print_section(out, "FILES OF A VCPU", &vcpu, NULL, true, WHICH_ALL);
 		print_section(out, "FILES OF AN IMAGE", &image, NULL, true, WHICH_OTHERS);
 		print_section(out, "SETTINGS OF AN IMAGE", &image, NULL, true, WHICH_SETTINGS);
 		print_section(out, "FILES OF A SWITCH", &net, NULL, true, WHICH_OTHERS);
@@ -481,5 +485,6 @@ int manual_print(FILE *out)
 	free(image.files);
 	free(net.files);
 	free(exec.files);
+	free(vcpu.files);
 	return rc < 0 || ferror(out) ? -1 : 0;
 }

@@ -31,10 +31,10 @@ void meta_print(const struct object *o, const struct identity *i, struct text *o
 	for (size_t n = 0; n < o->noverrides; n++)
 		owner_print(o->overrides[n].file->name, &o->overrides[n].owner, out);
 	for (size_t n = 0; n < o->nchildren; n++)
-		if (o->children[n]->in)
-			meta_print_part(o->children[n], out);
-		else
+		if (!o->children[n]->in)
 			child_print(o, o->children[n], out);
+		else if (o->children[n]->in->mkdir) /* others come and go with a run */
+			meta_print_part(o->children[n], out);
 	text_add(out, text_str(&i->foreign));
 	text_add(out, "end\n");
 }

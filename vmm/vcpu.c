@@ -205,9 +205,14 @@ static uint64_t vcpu_rip(struct vcpu *v)
 	return regs.rip;
 }
 
-static void count(struct vcpu *v, enum engine_counter which)
+static _Atomic uint64_t *figure(const struct vcpu *v, enum vcpu_figure which)
 {
-	atomic_fetch_add_explicit(&v->vm->host->counters[which], 1, memory_order_relaxed);
+	return &v->vm->host->counters[COUNTER_VCPUS + v->id * VCPU_FIGURES + which];
+}
+
+static void count(struct vcpu *v, enum vcpu_figure which)
+{
+	atomic_fetch_add_explicit(figure(v, which), 1, memory_order_relaxed);
 }
 
 static void vcpu_fail(struct vcpu *v, const char *what)
@@ -224,7 +229,7 @@ static void vcpu_io(struct vcpu *v)
 	unsigned char *data = (unsigned char *)run + run->io.data_offset;
 	uint64_t value = 0;
 
-	count(v, COUNTER_EXITS_IO);
+	count(v, VCPU_EXITS_IO);
 	for (uint32_t i = 0; i < run->io.count; i++, data += run->io.size) {
 		if (run->io.direction == KVM_EXIT_IO_OUT) {
 			memcpy(&value, data, run->io.size);
@@ -242,7 +247,7 @@ static void vcpu_mmio(struct vcpu *v)
 	unsigned len = run->mmio.len <= 8 ? run->mmio.len : 8;
 	uint64_t value = 0;
 
-	count(v, COUNTER_EXITS_MMIO);
+	count(v, VCPU_EXITS_MMIO);
 	if (run->mmio.is_write) {
 		memcpy(&value, run->mmio.data, len);
 		iobus_write(&v->vm->mmio, run->mmio.phys_addr, len, value);
@@ -306,7 +311,7 @@ static void vcpu_exit(struct vcpu *v)
 {
 	char what[120];
 
-	count(v, COUNTER_EXITS);
+	count(v, VCPU_EXITS);
 	switch (v->run->exit_reason) {
 	case KVM_EXIT_IO:
 		vcpu_io(v);
@@ -315,7 +320,7 @@ static void vcpu_exit(struct vcpu *v)
 		vcpu_mmio(v);
 		break;
 	case KVM_EXIT_X86_WRMSR:
-		count(v, COUNTER_EXITS_MSR);
+		count(v, VCPU_EXITS_MSR);
 		vcpu_wrmsr(v);
 		break;
 	case KVM_EXIT_INTR:
@@ -355,6 +360,7 @@ static void *vcpu_thread(void *arg)
 
 	snprintf(what, sizeof(what), "vcpu%u", v->id);
 	pthread_setname_np(pthread_self(), what);
+	atomic_store_explicit(figure(v, VCPU_THREAD), (uint64_t)gettid(), memory_order_relaxed);
 	if (v->vm->host->confined && monitor_filter_install(MONITOR_VCPU, &e) < 0)
 		vcpu_fail(v, e.text);
 	run = vm_park(v->vm, v);
@@ -363,7 +369,7 @@ static void *vcpu_thread(void *arg)
 		if (ioctl(v->fd, KVM_RUN, 0) == 0) {
 			vcpu_exit(v);
 		} else if (errno == EINTR) {
-			count(v, COUNTER_EXITS_SIGNAL);
+			count(v, VCPU_EXITS_SIGNAL);
 			run = vm_park(v->vm, v);
 		} else if (errno == EAGAIN) { // a vCPU that SIPI just woke answers so
 			vm_signal_online(v->vm, v->id, true);

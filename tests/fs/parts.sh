@@ -20,7 +20,7 @@ names() {
 }
 
 # --- the tree
-is "a VM has these" "$(cd "$v" && echo */)" 'disk/ nic/ numa/ share/'
+is "a VM has these" "$(cd "$v" && echo */)" 'disk/ nic/ numa/ share/ vcpu/'
 is "a container these" "$(cd "$c" && for d in */; do [ "$d" = exec/ ] || echo -n "$d "; done)" 'device/ mount/ nic/ '
 is "they are empty" "$(names "$v/disk")" '*'
 ok "mkdir makes a part" mkdir "$v/disk/root" "$v/disk/data" "$v/nic/eth0" "$v/numa/0"

@@ -87,7 +87,7 @@ static void test_input(void)
 	vm_engine.input(m.self, "\nq", 2);
 	ok(machine_ends(&m, ENDING_POWEROFF, LONG), "the guest reads the end");
 	ok(m.counters[COUNTER_CONSOLE_BYTES] == machine_printed(&m), "console bytes are counted");
-	ok(m.counters[COUNTER_EXITS_IO] > n, "exits are counted");
+	ok(m.counters[COUNTER_VCPUS + VCPU_EXITS_IO] > n, "exits are counted");
 	machine_free(&m);
 	machine_start(&m, "tiny.elf", "halt");
 	machine_says(&m, "ready\n", LONG);
