@@ -14,6 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "backends/virtiofsd.h"
+
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
 enum verdict { PASS, WARN, FAIL };
@@ -366,7 +368,7 @@ static enum verdict check_program(const struct check *c, struct text *out)
 		text_addf(out, "%s can be executed", c->arg);
 		return PASS;
 	}
-	text_addf(out, "%s is missing; install it (Debian: uidmap): %s", c->arg, c->why);
+	text_addf(out, "%s is missing; %s", c->arg, c->why);
 	return WARN;
 }
 
@@ -430,7 +432,10 @@ static const struct check checks[] = {
 	{ "user-namespaces", check_user_namespaces, NULL,
 	  "containers of ordinary users need them" },
 	{ "newuidmap", check_program, "/usr/bin/newuidmap",
-	  "an ordinary user's own daemon can map nobody but the user in its containers" },
+	  "an ordinary user's own daemon can map nobody but the user in its containers; install "
+	  "it (Debian: uidmap)" },
+	{ "virtiofsd", check_program, VIRTIOFSD_PATH,
+	  "virtual machines can have no share/; install it (Debian: qemu-system-common)" },
 	{ "hugepages", check_hugepages, NULL, "memory.backing=hugetlb needs reserved huge pages" },
 	{ "transparent-hugepages", check_thp, "/sys/kernel/mm/transparent_hugepage/enabled",
 	  "guests boot and run slower on small pages" },

@@ -18,7 +18,8 @@ static __attribute__((noreturn, noinline)) void child_exec(const struct spawn *s
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	if (null >= 0 && dup2(null, 0) == 0 && dup2(null, 1) == 1 && setsid() >= 0 &&
-	    dup2(s->fd, s->fd_as) == s->fd_as)
+	    dup2(s->fd, s->fd_as) == s->fd_as &&
+	    (!s->also || dup2(s->also, s->fd_as + 1) == s->fd_as + 1))
 		execve(s->exe, s->argv, s->env);
 	*failed = errno;
 	_exit(127);
@@ -47,7 +48,8 @@ int spawn_process(const struct spawn *s, pid_t *ret_pid, struct err *e)
 	long pid;
 
 	/* dup2() onto itself would leave it to be closed by execve(). */
-	if (s->fd == s->fd_as || s->fd_as < 3)
+	if (s->fd == s->fd_as || s->fd_as < 3 ||
+	    (s->also && (s->also == s->fd_as || s->also == s->fd_as + 1)))
 		return err_set(e, -EIO, "start: descriptor %d cannot be handed over", s->fd);
 	if (s->cgroup >= 0) {
 		args.flags |= CLONE_INTO_CGROUP;

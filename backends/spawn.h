@@ -3,7 +3,7 @@
  * group, which posix_spawn() of this libc cannot do.
  *
  * The child leads a session of its own, has /dev/null as descriptors 0 and 1, the caller's 2,
- * the one descriptor that is handed to it, and all signals blocked: it unblocks them when it is
+ * the descriptors that are handed to it, and all signals blocked: it unblocks them when it is
  * ready for them.
  */
 #ifndef BACKENDS_SPAWN_H
@@ -19,6 +19,7 @@ struct spawn {
 	char **env;
 	int fd;	    /* handed over ... */
 	int fd_as;  /* ... under this number, above 2 */
+	int also;   /* another one, under the number behind it; 0: none */
 	int cgroup; /* directory of a v2 group, or -1 */
 };
 

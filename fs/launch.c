@@ -463,8 +463,6 @@ static int launch_gather(struct launch *l, struct err *e)
 	if (rc == 0)
 		rc = m->kind == KIND_VM ? launch_open_vm(l, e) : launch_open_container(l, e);
 	if (rc == 0)
-		rc = fd_list_add_parts(&l->fds, m, &m->config, NULL, e);
-	if (rc == 0)
 		rc = launch_state_file(l, "console", WIRE_ROLE_LOG, e);
 	if (rc == 0)
 		rc = launch_state_file(l, "console.old", WIRE_ROLE_OLD, e);
@@ -498,8 +496,8 @@ static int launch_connect(struct launch *l, struct err *e)
 }
 
 /*
- * A VM's monitor is born into the machine's control group, so that comes first. A container's
- * is not, and finds its feet while we make the group.
+ * A VM's monitor is born into the machine's control group, as are its shares' servers, so that
+ * comes first. A container's is not, and finds its feet while we make the group.
  */
 static int launch_build(struct launch *l, struct request *r, struct err *e)
 {
@@ -508,6 +506,8 @@ static int launch_build(struct launch *l, struct request *r, struct err *e)
 
 	if (rc == 0 && born_inside)
 		rc = launch_cgroup(l, e);
+	if (rc == 0)
+		rc = fd_list_add_parts(&l->fds, l->m, &l->m->config, NULL, e);
 	if (rc < 0)
 		return rc;
 	launch_mark_running(l);

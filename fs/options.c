@@ -10,6 +10,7 @@
 
 #include "backends/image/importer.h"
 #include "backends/opener.h"
+#include "backends/virtiofsd.h"
 #include "fs/launch.h"
 #include "fs/manual.h"
 #include "fs/upgrade.h"
@@ -38,6 +39,7 @@ enum long_option {
 	OPTION_OPENER,
 	OPTION_IMPORTER,
 	OPTION_SPARE,
+	OPTION_SHARE_SERVER,
 	OPTION_MANUAL
 };
 
@@ -54,6 +56,7 @@ static const struct option long_options[] = {
 	{ "opener", no_argument, NULL, OPTION_OPENER },
 	{ "importer", no_argument, NULL, OPTION_IMPORTER },
 	{ "spare", no_argument, NULL, OPTION_SPARE },
+	{ "share-server", required_argument, NULL, OPTION_SHARE_SERVER },
 	{ "manual", no_argument, NULL, OPTION_MANUAL },
 	{ NULL, 0, NULL, 0 },
 };
@@ -136,6 +139,8 @@ int options_parse(int argc, char **argv, struct daemon_options *o)
 			return opener_main() < 0;
 		case OPTION_IMPORTER:
 			return importer_main() < 0;
+		case OPTION_SHARE_SERVER:
+			return virtiofsd_main(optarg) < 0;
 		case OPTION_SUCCESSOR:
 			return upgrade_answer();
 		case OPTION_MANUAL:

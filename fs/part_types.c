@@ -9,6 +9,7 @@
 #include "vmm/virtio_net.h"
 
 #include "fs/nic.h"
+#include "fs/share.h"
 
 #define OF(kind) (1u << KIND_##kind)
 #define OF_BOTH	 (OF(VM) | OF(CONTAINER))
@@ -83,6 +84,7 @@ static const struct part_type types[PART_KINDS] = {
 			 .schema = { "share", sizeof(struct part), { &share_attrs } },
 			 .machines = OF(VM),
 			 .complete = share_complete,
+			 .open = share_open,
 			 .doc = "Directories of the host inside the guest, by virtiofs: the tag is "
 				"the name. One without a path is not there yet." },
 	[PART_NUMA] = { .dir = "numa",

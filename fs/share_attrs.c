@@ -8,8 +8,13 @@ static const struct attr rows[] = {
 	  .type = &attr_path,
 	  AT(path),
 	  .flags = ATTR_LIVE | ATTR_DIR_PATH,
-	  .doc = "The directory of the host. Without one there is no share; writing one while the "
-		 "machine runs plugs it in, and an empty line unplugs it.",
+	  .doc = "The directory of the host, with what is mounted below it. Without one there is "
+		 "no "
+		 "share; writing one while the machine runs plugs it in, and an empty line unplugs "
+		 "it. It is served by a virtiofsd that runs as the machine's owner, in his main "
+		 "group alone: the guest's root is he there, and unless he is root himself "
+		 "files can belong to nobody else. When that process dies the machine goes on, "
+		 "error says so, and the share can be unplugged and plugged anew.",
 	  .good = "/",
 	  .bad = "srv" },
 	{ .name = "readonly",

@@ -15,7 +15,7 @@ packages() {
 		nftables iproute2 ;;
 	demo) echo busybox-static cpio ;;
 	kernel) echo busybox-static cpio kmod ;;
-	lab) echo qemu-system-x86 e2fsprogs busybox-static cpio kmod inotify-tools python3 procps ;;
+	lab) echo qemu-system-x86 qemu-system-common e2fsprogs busybox-static cpio kmod inotify-tools python3 procps ;;
 	bench) echo crun busybox-static lz4 ;;
 	lint) echo clang-format cppcheck shellcheck ;;
 	*)

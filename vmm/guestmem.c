@@ -184,6 +184,20 @@ static int open_file(struct guestmem *m, const struct guestmem_want *w, struct e
 	return 0;
 }
 
+/* Advice only: a kernel without huge pages refuses it and small pages do. */
+static void advise(struct guestmem *m, bool sizes)
+{
+	for (unsigned i = 0; i < m->nregions; i++) {
+		unsigned char *at = m->host + m->regions[i].offset;
+
+		if (sizes)
+			(void)madvise(at, m->regions[i].len,
+				      m->huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+		// Guest RAM is a secret of the guest and most of a core file.
+		(void)madvise(at, m->regions[i].len, MADV_DONTDUMP);
+	}
+}
+
 /*
  * Of RAM huge pages are reserved here; mmap() of a file of them fails where there are too few. The
  * hot region gets nothing before guestmem_plug().
@@ -201,15 +215,7 @@ static int map_memory(struct guestmem *m, const struct guestmem_want *w, struct 
 	if (m->hot.len && mmap(m->host + m->hot.offset, m->hot.len, PROT_NONE,
 			       flags | MAP_NORESERVE, m->fd, (off_t)m->hot.offset) == MAP_FAILED)
 		return err_sys(e, errno, "memory.possible: cannot map %llu MiB", mib(m->hot.len));
-	// Advice only: a kernel without huge pages refuses it and small pages do.
-	if (w->backing == BACKING_THP || w->backing == BACKING_SMALL)
-		for (unsigned i = 0; i < m->nregions; i++)
-			(void)madvise(m->host + m->regions[i].offset, m->regions[i].len,
-				      w->backing == BACKING_THP ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
-	// Guest RAM is a secret of the guest and most of a core file.
-	(void)madvise(m->host, m->size, MADV_DONTDUMP);
-	if (m->hot.len)
-		(void)madvise(m->host + m->hot.offset, m->hot.len, MADV_DONTDUMP);
+	advise(m, !backings[w->backing].pool);
 	if (w->merge && madvise(m->host, m->size, MADV_MERGEABLE) < 0)
 		return err_set(e, -ENXIO, "memory.merge: this host's kernel has no KSM");
 	return 0;
@@ -251,6 +257,15 @@ static int bind_nodes(struct guestmem *m, const struct guestmem_want *w, struct 
 		at += w->nodes[i].size;
 	}
 	return r;
+}
+
+static bool binds(const struct guestmem_want *w)
+{
+	bool any = w->host && *w->host;
+
+	for (unsigned i = 0; i < w->nnodes; i++)
+		any |= w->nodes[i].host && *w->nodes[i].host;
+	return any;
 }
 
 /* Makes the host give all pages now; -ENOMEM when it has not so many. */
@@ -295,6 +310,12 @@ int guestmem_make(struct guestmem *m, const struct guestmem_want *want, struct e
 	m->page = backings[want->backing].page;
 	m->lock = want->lock;
 	m->keep = want->prealloc || want->lock || pool;
+	m->huge = want->backing == BACKING_THP;
+	m->stays = want->lock	    ? "memory.lock"
+		   : want->prealloc ? "memory.prealloc"
+		   : want->merge    ? "memory.merge"
+		   : binds(want)    ? "memory.numa"
+				    : NULL;
 	lay_out(m, want);
 	r = reserve_addresses(m, e);
 	if (r == 0)
@@ -317,6 +338,124 @@ int guestmem_make(struct guestmem *m, const struct guestmem_want *want, struct e
 	if (r < 0)
 		guestmem_free(m);
 	return r;
+}
+
+/* ---- from anonymous memory to a file ---- */
+
+#define MOVE_STEP  (2 * MIB)
+#define MOVE_PIECE ((uint64_t)64 << 10) /* one that is all zero stays a hole */
+
+struct step {
+	uint64_t at, len;
+	int protection;
+};
+
+/* The next one behind s, of RAM and hot region; false at the end. */
+static bool step_next(const struct guestmem *m, struct step *s)
+{
+	s->at += s->len;
+	if (s->at == m->size)
+		s->at = m->hot.len ? m->hot.offset : m->size;
+	if (s->at < m->size) {
+		s->len = m->size - s->at < MOVE_STEP ? m->size - s->at : MOVE_STEP;
+		s->protection = PROT_READ | PROT_WRITE;
+		return true;
+	}
+	if (!m->hot.len || s->at >= m->hot.offset + m->hot.len)
+		return false;
+	s->len = MOVE_STEP; // blocks are multiples of it
+	s->protection = m->blocks[(s->at - m->hot.offset) / m->block_len] ? PROT_READ | PROT_WRITE
+									  : PROT_NONE;
+	return true;
+}
+
+static bool all_zero(const unsigned char *p, uint64_t len)
+{
+	return p[0] == 0 && memcmp(p, p + 1, len - 1) == 0;
+}
+
+static int step_copy(const struct guestmem *m, int fd, const struct step *s)
+{
+	for (uint64_t done = 0; done < s->len;) {
+		uint64_t piece = s->len - done < MOVE_PIECE ? s->len - done : MOVE_PIECE;
+		const unsigned char *from = m->host + s->at + done;
+		ssize_t n = (ssize_t)piece;
+
+		if (!all_zero(from, piece))
+			n = pwrite(fd, from, piece, (off_t)(s->at + done));
+		if (n <= 0)
+			return n < 0 ? -errno : -ENOSPC;
+		done += (uint64_t)n;
+	}
+	return 0;
+}
+
+static int step_to_file(const struct guestmem *m, int fd, const struct step *s)
+{
+	int r = s->protection == PROT_NONE ? 0 : step_copy(m, fd, s);
+
+	if (r == 0 && mmap(m->host + s->at, s->len, s->protection,
+			   MAP_SHARED | MAP_FIXED | MAP_NORESERVE, fd, (off_t)s->at) == MAP_FAILED)
+		r = -errno;
+	return r;
+}
+
+/* Takes no more of the host than the file gives back. */
+static void step_back(const struct guestmem *m, int fd, const struct step *s, unsigned char *buffer)
+{
+	unsigned char *at = m->host + s->at;
+
+	if (s->protection != PROT_NONE)
+		memcpy(buffer, at, s->len);
+	if (mmap(at, s->len, s->protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE,
+		 -1, 0) == MAP_FAILED)
+		return; // a file's for good, of which nobody else knows
+	(void)fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)s->at,
+			(off_t)s->len);
+	if (s->protection != PROT_NONE && !all_zero(buffer, s->len))
+		memcpy(at, buffer, s->len);
+}
+
+/* Step by step, so that little is there twice; on failure all goes back. */
+static int move(const struct guestmem *m, int fd)
+{
+	unsigned char *buffer = malloc(MOVE_STEP);
+	struct step s = { 0 }, back = { 0 };
+	int r = buffer ? 0 : -ENOMEM;
+
+	while (r == 0 && step_next(m, &s))
+		r = step_to_file(m, fd, &s);
+	while (r < 0 && buffer && step_next(m, &back) && back.at < s.at)
+		step_back(m, fd, &back, buffer);
+	free(buffer);
+	return r;
+}
+
+int guestmem_share(struct guestmem *m, struct err *e)
+{
+	const struct guestmem_region *last = &m->regions[m->nregions - 1];
+	int fd, r;
+
+	if (m->fd >= 0)
+		return 0;
+	if (m->stays)
+		return err_set(e, -EBUSY,
+			       "the machine's memory cannot be shared while it runs, because of "
+			       "%s; start it with a share",
+			       m->stays);
+	fd = memfd_create("memory", MFD_CLOEXEC);
+	if (fd < 0 || ftruncate(fd, (off_t)(last->offset + last->len)) < 0)
+		r = -errno;
+	else
+		r = move(m, fd);
+	advise(m, true);
+	if (r == 0) {
+		m->fd = fd;
+		return 0;
+	}
+	if (fd >= 0)
+		close(fd);
+	return err_set(e, -ENOSPC, "the machine's memory cannot be shared: %s", strerror(-r));
 }
 
 int guestmem_new(struct guestmem *m, uint64_t size, struct err *e)

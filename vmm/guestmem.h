@@ -50,10 +50,12 @@ struct guestmem {
 	uint64_t page;		 /* bytes: what the host gives it in */
 	_Atomic uint8_t *blocks; /* of the hot region: 1 where there is memory */
 	uint64_t block_len;
-	bool lock;	  /* what is used is not swapped out */
-	unsigned unplugs; /* how often guestmem_unplug() took some: who keeps pointers asks anew */
-	bool keep;	  /* its pages are not given back at a reset */
-	void *mapping;	  /* what munmap() takes */
+	bool lock;	   /* what is used is not swapped out */
+	unsigned unplugs;  /* how often guestmem_unplug() took some: who keeps pointers asks anew */
+	bool keep;	   /* its pages are not given back at a reset */
+	const char *stays; /* the setting that keeps it from becoming a file later, or NULL */
+	bool huge;	   /* THP */
+	void *mapping;	   /* what munmap() takes */
 	size_t mapping_len;
 };
 
@@ -93,6 +95,13 @@ int guestmem_read(const struct guestmem *m, uint64_t gpa, void *data, uint64_t l
 
 /* Whether a pointer that guestmem_range() once gave, for these len bytes, is still good. */
 bool guestmem_has(const struct guestmem *m, const void *p, uint64_t len);
+
+/*
+ * Anonymous memory becomes a memory file, at the same addresses: EBUSY where a setting stands
+ * against it, ENOSPC when the host has not so much more at once: a page of it is there twice for a
+ * moment. No vCPU runs, no device touches it.
+ */
+int guestmem_share(struct guestmem *m, struct err *e);
 
 /*
  * Reads exactly len bytes at offset of a file into RAM. EINVAL where the range is not RAM or the

@@ -36,6 +36,7 @@ static const char *const names[] = {
 	"namespace-time",
 	"user-namespaces",
 	"newuidmap",
+	"virtiofsd",
 	"hugepages",
 	"transparent-hugepages",
 	"iommu",
@@ -173,6 +174,7 @@ int main(void)
 		     !shell("grep -qx 0 /proc/sys/kernel/unprivileged_userns_clone 2>/dev/null"),
 	     "WARN");
 	same(report, "newuidmap", shell("test -x /usr/bin/newuidmap"), "WARN");
+	same(report, "virtiofsd", shell("test -x /usr/lib/qemu/virtiofsd"), "WARN");
 	same(report, "hugepages",
 	     shell("cat /sys/kernel/mm/hugepages/*/nr_hugepages 2>/dev/null | grep -qv '^0$'"),
 	     "WARN");

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "vmm/guestmem.h"
@@ -200,6 +201,69 @@ static void test_shared(void)
 	guestmem_free(&m);
 }
 
+static int writes_left = -1; /* then pwrite() fails; -1: never */
+
+ssize_t pwrite(int fd, const void *data, size_t len, off_t at)
+{
+	if (writes_left == 0) {
+		errno = ENOSPC;
+		return -1;
+	}
+	if (writes_left > 0)
+		writes_left--;
+	return syscall(SYS_pwrite64, fd, data, len, at);
+}
+
+/* Marks in RAM, at its start, middle and odd end, and in the hot region's second block. */
+static bool marks_are(struct guestmem *m, bool set)
+{
+	uint64_t at[] = { 0, 3 * MIB + 17, m->size - 1, m->hot.offset + 2 * MIB + 5 };
+	bool are = true;
+
+	for (int i = 0; i < 4; i++) {
+		if (set)
+			m->host[at[i]] = (unsigned char)(i + 1);
+		are &= m->host[at[i]] == i + 1;
+	}
+	return are;
+}
+
+static void test_becomes_shared(void)
+{
+	struct guestmem_want want = { .size = 6 * MIB + 4096, .possible = 14 * MIB + 4096 };
+	struct guestmem m;
+	struct err e = { 0 };
+	char c = 0;
+
+	if (!ok(guestmem_make(&m, &want, &e) == 0 && m.fd < 0 && guestmem_plug(&m, 1, 1) == 0,
+		"memory that is no file %s", e.text))
+		return;
+	marks_are(&m, true);
+	writes_left = 2;
+	ok(guestmem_share(&m, &e) == -ENOSPC && m.fd < 0 && marks_are(&m, false),
+	   "does not become one when the host is full: %s", e.text);
+	ok(smaps(m.host, "Private_Dirty") > 0 && smaps(m.host + 4 * MIB, "Shared_Dirty") == 0,
+	   "and is what it was");
+	writes_left = -1;
+	ok(guestmem_share(&m, &e) == 0 && m.fd >= 0 && marks_are(&m, false),
+	   "becomes one with all that is in it");
+	m.host[MIB] = 77;
+	ok(pread(m.fd, &c, 1, MIB) == 1 && c == 77 &&
+		   pread(m.fd, &c, 1, (off_t)m.hot.offset + 2 * (off_t)MIB + 5) == 1 && c == 4,
+	   "which another process sees");
+	ok(guestmem_plug(&m, 0, 1) == 0 && guestmem_write(&m, m.hot.gpa, "h", 1) == 0 &&
+		   pread(m.fd, &c, 1, (off_t)m.hot.offset) == 1 && c == 'h',
+	   "as what comes later");
+	ok(guestmem_clear(&m, &e) == 0 && m.host[0] == 0 && m.host[m.size - 1] == 0,
+	   "and is cleared");
+	guestmem_free(&m);
+	want.prealloc = true;
+	ok(guestmem_make(&m, &want, &e) == 0 && guestmem_share(&m, &e) == -EBUSY &&
+		   strstr(e.text, "memory.prealloc"),
+	   "not what was promised: %s", e.text);
+	guestmem_free(&m);
+}
+
 static void test_lock(void)
 {
 	struct guestmem_want want = { .size = 64 * MIB, .lock = true };
@@ -288,6 +352,7 @@ int main(void)
 	test_small();
 	test_huge();
 	test_shared();
+	test_becomes_shared();
 	test_lock();
 	test_numa();
 	return tap_done();
