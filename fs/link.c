@@ -92,7 +92,8 @@ int link_listen(struct machine *m, int *ret_listener, struct err *e)
 
 	if (fd < 0)
 		return err_sys(e, errno, "start: socket");
-	link_unlink(m);
+	/* The directory of vsock sockets, which the monitor has not yet, stays. */
+	unlinkat(m->object.daemon->run_fd, m->identity.uuid, 0);
 	link_address(m, &sun);
 	if (bind(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0 || listen(fd, 4) < 0) {
 		err_sys(e, errno, "start: the run directory");

@@ -70,7 +70,7 @@ put "$v/cpu.count" 3
 present() { [ "$(guest 'cat /sys/devices/system/cpu/present')" = "$1" ]; }
 soon "sees what is plugged" 60 present 0-2
 is "which is offline" "$(cat "$v/vcpu/2/state")" offline
-guest 'echo 1 >/sys/devices/system/cpu/cpu1/online; echo 1 >/sys/devices/system/cpu/cpu2/online; (while :; do :; done) & echo $! >/busy; taskset -p 4 $!'
+guest 'echo 1 >/sys/devices/system/cpu/cpu1/online; echo 1 >/sys/devices/system/cpu/cpu2/online; (while :; do :; done) & echo $! >/busy; taskset -p 4 $!' >/dev/null
 unlike "until it brings it up" "$(cat "$v/vcpu/2/state")" offline
 soon "a busy one runs" 20 grep -qx running "$v/vcpu/2/state"
 soon "an idle one halts" 20 grep -qx halted "$v/vcpu/1/state"
