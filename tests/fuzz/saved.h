@@ -32,7 +32,7 @@ static void saved_spoil(struct record *r, struct script *s)
 }
 
 /* The device stands still: paused, if that is something that it does. */
-static void saved_reload(struct device *d, struct script *s)
+__attribute__((unused)) static void saved_reload(struct device *d, struct script *s)
 {
 	struct record *before = saved_of(d), *spoilt = calloc(1, sizeof(*spoilt)), *after;
 	struct err e = { 0 };

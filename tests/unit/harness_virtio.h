@@ -148,8 +148,8 @@ struct harness_buffer {
 };
 
 /* Offers a chain, without a kick; returns its head. */
-static uint16_t harness_offer(struct harness *h, unsigned queue, const struct harness_buffer *b,
-			      unsigned n)
+static __attribute__((unused)) uint16_t harness_offer(struct harness *h, unsigned queue,
+						      const struct harness_buffer *b, unsigned n)
 {
 	struct harness_queue *q = &h->queue[queue];
 	struct vring_desc *desc = harness_at(h, q->base, 0x1000);
@@ -176,7 +176,8 @@ static __attribute__((unused)) void harness_kick(struct harness *h, unsigned que
 }
 
 /* The next chain that the device has given back: its length; or -1. */
-static int64_t harness_take(struct harness *h, unsigned queue, uint16_t *ret_head)
+static __attribute__((unused)) int64_t harness_take(struct harness *h, unsigned queue,
+						    uint16_t *ret_head)
 {
 	struct harness_queue *q = &h->queue[queue];
 	struct vring_used *used = harness_at(h, q->base + 0x2000, 0x1000);
