@@ -26,7 +26,7 @@ static const struct wire_format {
 	[WIRE_GREW] = { WIRE_MONITOR, 0, 0, 0 },
 	[WIRE_NOTICE] = { WIRE_MONITOR, sizeof(struct wire_notice), 0, 0 },
 	[WIRE_EXEC_START] = { WIRE_DAEMON, sizeof(struct wire_exec), WIRE_CONFIG_MAX,
-			      EXEC_FD_COUNT + EXEC_GROUPS_MAX },
+			      EXEC_FD_COUNT + 3 + EXEC_GROUPS_MAX },
 	[WIRE_EXEC_INPUT] = { WIRE_DAEMON, sizeof(struct wire_exec_id), WIRE_CONFIG_MAX, 0 },
 	[WIRE_EXEC_SIGNAL] = { WIRE_DAEMON, sizeof(struct wire_exec_signal), 0, 0 },
 	[WIRE_EXEC_STATE] = { WIRE_MONITOR, sizeof(struct wire_exec_state), 0, 0 },
