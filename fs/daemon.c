@@ -548,15 +548,20 @@ void daemon_end_threads(struct daemon *d)
 		event_free(timer);
 }
 
-/* What was written without being committed is not to be committed by closing it now. */
-static void object_drop_drafts(struct object *o)
+/*
+ * Who waits is answered; what was written without being committed is not to be committed by closing
+ * it now.
+ */
+static void object_release(struct object *o)
 {
 	struct handle *h;
 
+	if (o->class->states)
+		waiters_fail(o);
 	LIST_FOREACH(h, &o->handles, link)
 	text_clear(&h->draft);
 	for (size_t i = 0; i < o->nchildren; i++)
-		object_drop_drafts(o->children[i]);
+		object_release(o->children[i]);
 }
 
 void daemon_release(struct daemon *d)
@@ -565,11 +570,10 @@ void daemon_release(struct daemon *d)
 		for (size_t i = 0; i < d->machines[kind]->nchildren; i++) {
 			struct machine *m = object_machine(d->machines[kind]->children[i]);
 
-			waiters_fail(&m->object);
 			if (m->link)
 				link_release(m->link);
 		}
 	for (size_t i = 0; i < d->images->nchildren; i++)
 		image_release(object_image(d->images->children[i]));
-	object_drop_drafts(d->root);
+	object_release(d->root);
 }

@@ -13,7 +13,6 @@
 #include "fs/daemon.h"
 #include "fs/image.h"
 #include "fs/importer.h"
-#include "fs/waiter.h"
 
 /* A string that nobody has set is NULL. */
 static const char *said(const char *s)
@@ -291,7 +290,6 @@ void image_release(struct image *i)
 	struct err e = { 0 };
 	struct request *r = i->verifier;
 
-	waiters_fail(&i->object);
 	if (!r)
 		return;
 	i->verifier = NULL;

@@ -1,8 +1,8 @@
 /*
  * A hostile monitor: whatever it says, in whatever order, the daemon answers each client once, with
  * an errno that clients may see, and its machine comes to rest when the monitor has gone. The input
- * is a list of messages, each with a byte of its type, one of its length, and its body; type 0
- * hangs up, 9 is a client's verb, 10 a client's wait, 11 a client that goes away.
+ * is a list of messages, each with a byte that says which, one of its length, and its body: see
+ * act().
  */
 #include "fs/fuse.h"
 #include "tests/fuzz/daemon.h"
@@ -14,9 +14,9 @@ static struct {
 	struct handle *handle;
 } clients[CLIENTS];
 
-static struct object *machine;
+static struct object *machine, *session;
 
-static struct fuzz_request *client(const char *file, const char *text)
+static struct fuzz_request *client_of(struct object *o, const char *file, const char *text)
 {
 	struct node n;
 
@@ -24,12 +24,17 @@ static struct fuzz_request *client(const char *file, const char *text)
 		if (clients[i].handle)
 			continue;
 		fuzz_request_init(&clients[i].f);
-		fuzz_check(node_lookup(node_of(machine), file, (struct caller){ 0 }, &n) == 0);
+		fuzz_check(node_lookup(node_of(o), file, (struct caller){ 0 }, &n) == 0);
 		fuzz_check(node_open(n, O_RDWR, (struct caller){ 0, 0 }, &clients[i].handle) == 0);
 		handle_write(clients[i].handle, &clients[i].f.request, text, strlen(text), 0);
 		return &clients[i].f;
 	}
 	return NULL;
+}
+
+static struct fuzz_request *client(const char *file, const char *text)
+{
+	return client_of(machine, file, text);
 }
 
 static void clients_close(void)
@@ -52,6 +57,10 @@ static void machine_make(void)
 	machine = n.object;
 	fuzz_check(client("root", "/")->result == 1);
 	fuzz_check(client("seccomp", "none")->result == 4);
+	fuzz_check(node_mkdir(node_of(object_child(machine, "exec")), "s", (struct caller){ 0, 0 },
+			      0755, &n) == 0);
+	session = n.object;
+	fuzz_check(client_of(session, "argv", "cat")->result == 3);
 	fuzz_check(client("ctl", "start\n")->answers == 0);
 	clients_close();
 }
@@ -60,7 +69,7 @@ static int memory_page(void)
 {
 	int fd = memfd_create("page", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
-	if (ftruncate(fd, COUNTER_MAX * sizeof(uint64_t)) < 0)
+	if (ftruncate(fd, sizeof(struct engine_page)) < 0)
 		return -1;
 	fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK);
 	return fd;
@@ -74,13 +83,19 @@ static void peer_say(struct peer *p, unsigned type, const char *body, size_t len
 					[WIRE_REPLY] = sizeof(struct wire_reply),
 					[WIRE_STATE] = sizeof(struct wire_state),
 					[WIRE_GREW] = 0,
-					[WIRE_NOTICE] = sizeof(struct wire_notice) };
-	size_t size = type >= WIRE_HELLO && type <= WIRE_NOTICE ? sizes[type] : len;
+					[WIRE_NOTICE] = sizeof(struct wire_notice),
+					[WIRE_EXEC_STATE] = sizeof(struct wire_exec_state),
+					[WIRE_EXEC_GREW] = sizeof(struct wire_exec_grew) };
+	size_t known = type < sizeof(sizes) / sizeof(sizes[0]) ? sizes[type] : 0;
+	size_t size = known || type == WIRE_GREW ? known : len;
 	uint32_t seq = len ? (unsigned char)body[0] : 0;
 	int fd = -1;
 
 	memset(padded, 0, sizeof(padded));
 	memcpy(padded, body, len < size ? len : size);
+	/* One of two sessions, or one that there is not. */
+	if ((type == WIRE_EXEC_STATE || type == WIRE_EXEC_GREW) && len && body[0] & 1)
+		((struct wire_exec_id *)padded)->id = session->id;
 	if (type == WIRE_HELLO && ((struct wire_hello *)padded)->has_counters & 1)
 		fd = memory_page();
 	if (type == WIRE_HELLO)
@@ -90,29 +105,45 @@ static void peer_say(struct peer *p, unsigned type, const char *body, size_t len
 		close(fd);
 }
 
-static void act(struct peer *p, unsigned type, const char *body, size_t len)
+/* Numbers of the inputs, whatever those of the protocol are. */
+static void act(struct peer *p, unsigned which, const char *body, size_t len)
 {
+	static const unsigned types[] = {
+		[1] = WIRE_START,      [2] = WIRE_VERB,	    [3] = WIRE_INPUT,
+		[4] = WIRE_HELLO,      [5] = WIRE_REPLY,    [6] = WIRE_STATE,
+		[7] = WIRE_GREW,       [8] = WIRE_NOTICE,   [12] = WIRE_EXEC_STATE,
+		[13] = WIRE_EXEC_GREW, [14] = WIRE_TYPE_END
+	};
+	static const char *const commands[] = { "start\n", "kill\n", "signal HUP\n", "eof\n",
+						"signal 1\neof\n" };
 	static const char *const verbs[] = { "kill\n",	 "pause\n",	     "stop 1\n",
 					     "resume\n", "signal 9\nkill\n", "start\n" };
 	static const char *const waits[] = { "stopped\n", "running\n", "failed\n", "paused 0\n" };
 	unsigned choice = len ? (unsigned char)body[0] : 0;
 
-	if (type == 9)
+	if (which == 9)
 		client("ctl", verbs[choice % 6]);
-	else if (type == 10)
+	else if (which == 10)
 		client("wait", waits[choice % 4]);
-	else if (type == 11)
+	else if (which == 11)
 		fuzz_interrupt(&clients[choice % CLIENTS].f);
-	else if (p && type == 0) {
+	else if (which == 15)
+		client_of(session, "ctl", commands[choice % 5]);
+	else if (which == 16)
+		client_of(session, "wait", waits[choice % 3]);
+	else if (which == 17)
+		client_of(session, "stdin", "typed");
+	else if (p && which == 0) {
 		close(p->fd);
 		p->fd = -1;
 	} else if (p && peer_accept(p))
-		peer_say(p, type, body, len);
+		peer_say(p, types[which], body, len);
 }
 
 static void one(const char *data, size_t len)
 {
 	static const char *const said[] = { "state", "pid", "exit", "error", "events", "stat" };
+	static const char *const told[] = { "state", "pid", "exit", "ctl", "stdout" };
 	struct text text = TEXT_INIT;
 	struct peer *p;
 	struct handle **handles[CLIENTS];
@@ -120,7 +151,7 @@ static void one(const char *data, size_t len)
 
 	machine_make();
 	while (len >= 2) {
-		unsigned type = (unsigned char)data[0] % 12, size = (unsigned char)data[1];
+		unsigned type = (unsigned char)data[0] % 18, size = (unsigned char)data[1];
 
 		size = size < len - 2 ? size : (unsigned)(len - 2);
 		act(peer_find("container/c"), type, data + 2, size);
@@ -129,6 +160,8 @@ static void one(const char *data, size_t len)
 		fuzz_daemon_turn();
 		for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++)
 			fuzz_check(fuzz_cat(machine, said[i], &text));
+		for (size_t i = 0; i < sizeof(told) / sizeof(told[0]); i++)
+			fuzz_check(fuzz_cat(session, told[i], &text));
 		fuzz_check(node_lookup(node_of(machine), "tty", (struct caller){ 0 }, &tty) == 0);
 		text_clear(&text);
 		fuzz_check(node_readlink(tty, &text) == 0 &&
@@ -141,6 +174,8 @@ static void one(const char *data, size_t len)
 		fuzz_daemon_turn();
 	}
 	fuzz_cat(machine, "state", &text);
+	fuzz_check(!strcmp(text_str(&text), "stopped\n") || !strcmp(text_str(&text), "failed\n"));
+	fuzz_cat(session, "state", &text);
 	fuzz_check(!strcmp(text_str(&text), "stopped\n") || !strcmp(text_str(&text), "failed\n"));
 	/* Only who waits for a state that another start may bring waits on. */
 	clients_close();

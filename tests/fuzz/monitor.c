@@ -1,8 +1,9 @@
 /*
- * A hostile daemon: whatever a monitor is told, it answers each START, VERB and CONFIGURE at most
- * once, ends, and leaves no descriptor behind. The real monitor with an engine that does nothing.
- * The input is a list of messages: a byte of the type, one of the length, the body. Type 0 is a new
- * connection; START (1) is a good one, changed at the places that its body names, followed by YAML.
+ * A hostile daemon: whatever a monitor is told, it answers each START, VERB, CONFIGURE and message
+ * of a session at most once, ends, and leaves no descriptor behind. The real monitor with an engine
+ * that does nothing. The input is a list of messages: a byte of the type, one of the length, the
+ * body. Type 0 is a new connection; START (1) is a good one, changed at the places that its body
+ * names, followed by YAML.
  */
 #include <errno.h>
 #include <stdatomic.h>
@@ -25,6 +26,7 @@
 struct null_engine {
 	struct engine_host *host;
 	struct event *end;
+	uint64_t token; // of a session that is answered at the end, or 0
 	bool ended;
 };
 
@@ -32,6 +34,10 @@ static void null_end(struct null_engine *n, enum ending_kind kind)
 {
 	struct ending ending = { .kind = kind, .code = 9 };
 
+	if (n->token)
+		n->host->exec->answer(n->host, n->token, -ESRCH,
+				      &(struct err){ -ESRCH, "ctl: it ended" });
+	n->token = 0;
 	if (!n->ended)
 		n->host->ended(n->host, &ending);
 	n->ended = true;
@@ -100,6 +106,67 @@ static int null_configure(void *self, const struct machine_config *next, struct 
 	return 0;
 }
 
+static void session_say(struct null_engine *n, uint64_t id, bool running)
+{
+	struct exec_state s = { .id = id, .running = running, .pid = 8 };
+
+	n->host->exec->state(n->host, &s);
+	n->host->exec->grew(n->host, id, 3);
+}
+
+/* What it is given adds up: texts that end, descriptors that are open. */
+static int session_start(void *self, struct exec_spec *s, uint64_t token, struct err *e)
+{
+	struct null_engine *n = self;
+	size_t len = strlen(s->argv) + strlen(s->cwd);
+
+	for (size_t i = 0; i < s->env.n; i++)
+		len += strlen(s->env.entries[i].key) + strlen(s->env.entries[i].value);
+	fuzz_check(len < WIRE_CONFIG_MAX && s->ngroups <= EXEC_GROUPS_MAX &&
+		   s->user.ngroups <= INIT_GROUPS_MAX);
+	for (int i = 0; i < EXEC_FD_COUNT; i++)
+		fuzz_check(fcntl(s->fd[i], F_GETFD) >= 0);
+	for (int i = 0; i < 3; i++)
+		fuzz_check(s->stdio[i] < 0 || fcntl(s->stdio[i], F_GETFD) >= 0);
+	for (unsigned i = 0; i < s->ngroups; i++)
+		fuzz_check(fcntl(s->groups[i], F_GETFD) >= 0);
+	if (!*s->argv)
+		return err_set(e, -ENOENT, "argv: not this one");
+	if (s->tty && !n->token && !n->ended) {
+		n->token = token;
+		return 0;
+	}
+	session_say(n, s->id, true);
+	n->host->exec->answer(n->host, token, 0, NULL);
+	return 0;
+}
+
+static int session_input(void *self, uint64_t id, const void *data, size_t len, uint64_t token,
+			 struct err *e)
+{
+	struct null_engine *n = self;
+
+	if (len && memchr(data, 0, len))
+		return err_set(e, -EBUSY, "stdin: not this");
+	n->host->exec->answer(n->host, token, 0, NULL);
+	return 0;
+}
+
+static int session_signal(void *self, uint64_t id, int signo, struct err *e)
+{
+	fuzz_check(signo > 0 && signo < 65);
+	session_say(self, id, false);
+	return 0;
+}
+
+static void session_list(void *self)
+{
+	session_say(self, 1, true);
+}
+
+static const struct exec_ops null_sessions = { session_start, session_input, session_signal,
+					       session_list };
+
 static size_t null_input(void *self, const void *data, size_t len)
 {
 	struct null_engine *n = self;
@@ -127,6 +194,7 @@ static const struct engine null_engine = {
 	.signal = null_signal,
 	.configure = null_configure,
 	.input = null_input,
+	.exec = &null_sessions,
 	.free = null_free,
 };
 
@@ -201,6 +269,40 @@ static void say_configure(int fd, uint32_t seq, const char *body, size_t len)
 		close(fds[i]);
 }
 
+/* The first bytes say what is there besides texts: descriptors, streams, groups, variables. */
+static void say_exec_start(int fd, uint32_t seq, const char *body, size_t len)
+{
+	unsigned char how[8] = { 0 };
+	struct wire_exec w = { .id = seq };
+	int fds[16];
+	size_t used = len < sizeof(how) ? len : sizeof(how);
+
+	memcpy(how, body, used);
+	w.tty = how[1] & 1;
+	w.nenv = how[2] & 0x80 ? (uint32_t)how[2] << 24 : how[2];
+	w.streams = how[3];
+	w.ngroups = how[4] & 0x80 ? (uint32_t)how[4] << 24 : how[4];
+	memcpy(w.groups, how + 5, 3);
+	for (int i = 0; i < how[0] % 16; i++)
+		fds[i] = memfd_create("file", MFD_CLOEXEC);
+	wire_send(fd, WIRE_EXEC_START, seq, &w, sizeof(w), body + used, len - used, fds,
+		  how[0] % 16);
+	for (int i = 0; i < how[0] % 16; i++)
+		close(fds[i]);
+}
+
+static void say_exec(int fd, unsigned type, uint32_t seq, const char *body, size_t len)
+{
+	struct wire_exec_signal w = { .id = seq };
+
+	if (type == WIRE_EXEC_INPUT) {
+		wire_send(fd, type, seq, &w.id, sizeof(w.id), body, len, NULL, 0);
+		return;
+	}
+	memcpy(&w.signo, body, len < sizeof(w.signo) ? len : sizeof(w.signo));
+	wire_send(fd, type, seq, &w, sizeof(w), NULL, 0, NULL, 0);
+}
+
 static void say(int fd, unsigned type, uint32_t seq, const char *body, size_t len)
 {
 	struct wire_verb verb = { .verb = len ? (unsigned char)body[0] : 0 };
@@ -209,6 +311,10 @@ static void say(int fd, unsigned type, uint32_t seq, const char *body, size_t le
 		say_start(fd, seq, body, len);
 	} else if (type == WIRE_CONFIGURE) {
 		say_configure(fd, seq, body, len);
+	} else if (type == WIRE_EXEC_START) {
+		say_exec_start(fd, seq, body, len);
+	} else if (type == WIRE_EXEC_INPUT || type == WIRE_EXEC_SIGNAL) {
+		say_exec(fd, type, seq, body, len);
 	} else if (type == WIRE_VERB) {
 		memcpy(&verb.arg, body + 1,
 		       len > sizeof(verb.arg) ? sizeof(verb.arg) : len - !!len);
@@ -260,6 +366,16 @@ static int next_fd(void)
 
 static void one(const char *data, size_t len)
 {
+	/* Numbers of the inputs, whatever those of the protocol are. */
+	static const unsigned types[] = { 0,
+					  WIRE_START,
+					  WIRE_VERB,
+					  WIRE_INPUT,
+					  WIRE_CONFIGURE,
+					  WIRE_EXEC_START,
+					  WIRE_EXEC_INPUT,
+					  WIRE_EXEC_SIGNAL,
+					  WIRE_TYPE_END };
 	struct sockaddr_un sun;
 	socklen_t sun_len;
 	int before = next_fd(), listener = listener_new(&sun, &sun_len);
@@ -267,7 +383,7 @@ static void one(const char *data, size_t len)
 	uint32_t seqs[CONNECTIONS] = { 0 };
 
 	while (len >= 2 || !used) {
-		unsigned type = len >= 2 ? (unsigned char)data[0] % 5 : 0;
+		unsigned type = len >= 2 ? types[(unsigned char)data[0] % 9] : 0;
 		size_t size = len >= 2 ? (unsigned char)data[1] : 0;
 
 		if ((type == 0 || !used) && used < CONNECTIONS) {

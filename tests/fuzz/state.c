@@ -3,6 +3,8 @@
  * file, "=/ PATH" makes a directory. The daemon starts whatever there is; what cannot be read is
  * one failed machine with a sentence, which can be removed; and the next daemon finds the same.
  */
+#include <sched.h>
+
 #include "backends/text.h"
 #include "fs/fuse.h"
 #include "tests/fuzz/daemon.h"
@@ -93,8 +95,16 @@ static void describe(struct object *o, struct text *out)
 		fuzz_check((st.st_mode & 07777 & ~0777u) == 0);
 		if (f->kind == FILE_LINK || !strcmp(f->name, "events"))
 			continue;
+		if (f->kind == FILE_DIR)
+			continue;
 		text_addf(out, "%s %o %u %u: %s\n", f->name, st.st_mode, st.st_uid, st.st_gid,
 			  fuzz_cat(o, f->name, &text));
+	}
+	for (size_t i = 0; i < o->nchildren; i++) {
+		text_addf(out, "%s %llu\n", o->children[i]->name,
+			  (unsigned long long)o->children[i]->id);
+		fuzz_check(object_name_valid(o->children[i]->name));
+		describe(o->children[i], out);
 	}
 	text_free(&text);
 }
@@ -137,6 +147,8 @@ static bool check_tree(struct text *out)
 		for (size_t i = 0; i < dir->nchildren; i++)
 			check_machine(dir->children[i], out);
 	}
+	describe(fuzz_daemon->images, out);
+	describe(fuzz_daemon->nets, out);
 	return true;
 }
 
@@ -171,5 +183,7 @@ static void one(const char *data, size_t len)
 
 int main(int argc, char **argv)
 {
+	/* Switches come back with the daemon: not on this host. */
+	(void)unshare(CLONE_NEWNET);
 	return fuzz_main(argc, argv, one);
 }
