@@ -32,6 +32,7 @@
  */
 struct spare {
 	const char *kind;
+	bool walled;
 	int fd;		  /* -1: there is none */
 	int child_fd;	  /* the thread's */
 	pid_t pid;	  /* 0: it could not be executed */
@@ -82,13 +83,14 @@ static void *spare_spawn(void *arg)
 	return NULL;
 }
 
-int spare_new(const char *kind, struct spare **ret, struct err *e)
+int spare_new(const char *kind, bool walled, struct spare **ret, struct err *e)
 {
 	struct spare *s = calloc(1, sizeof(*s));
 
 	if (!s)
 		return err_sys(e, ENOMEM, "spare monitor");
 	s->kind = kind;
+	s->walled = walled;
 	s->fd = -1;
 	*ret = s;
 	return 0;
@@ -127,16 +129,18 @@ static pid_t spare_forget(struct spare *s)
 int spare_take(struct spare *s, const char *title, int listener, int group, pid_t *ret_pid)
 {
 	struct wire_adopt w = { 0 };
-	int fds[] = { listener, group };
+	int fds[] = { listener, group }, rc;
 	pid_t pid;
-	int rc;
 
-	if (s->fd < 0 || !atomic_load(&s->spawned))
+	spare_want(s);
+	if (s->fd < 0)
 		return -ENXIO;
 	snprintf(w.title, sizeof(w.title), "%s", title);
 	rc = wire_send(s->fd, WIRE_ADOPT, 0, &w, sizeof(w), NULL, 0, fds, group < 0 ? 1 : 2);
 	pid = spare_forget(s);
-	if (pid > 0 && (rc < 0 || group >= 0)) {
+	if (pid == 0)
+		return -ENXIO;
+	if (rc < 0 || s->walled) {
 		*spare_slot(s) = pid; /* there is one: spare_want() */
 		pid = 0;
 	}
@@ -185,38 +189,48 @@ static void title_set(char **argv, const char *title)
 }
 
 /*
- * As fork(), but into a control group, and as a child of our parent's. libc keeps a thread's id at
- * the address that the kernel was told to clear at its end; the child's must be there, too.
+ * As fork(), but into namespace and control group, and as a child of our parent's. libc keeps a
+ * thread's id at the address that the kernel was told to clear at its end; the child's must be
+ * there, too.
  */
-static pid_t clone_into(int group)
+static pid_t clone_self(bool own_pids, int group)
 {
 	struct clone_args args = {
-		.flags = CLONE_INTO_CGROUP | CLONE_PARENT | CLONE_CHILD_SETTID |
-			 CLONE_CHILD_CLEARTID,
-		.cgroup = (uint64_t)group,
+		.flags = CLONE_PARENT | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID,
 	};
 	int *tid = NULL;
 
 	if (prctl(PR_GET_TID_ADDRESS, &tid) < 0 || !tid)
 		return -1;
 	args.child_tid = (uint64_t)(uintptr_t)tid;
+	if (own_pids)
+		args.flags |= CLONE_NEWPID;
+	if (group >= 0) {
+		args.flags |= CLONE_INTO_CGROUP;
+		args.cgroup = (uint64_t)group;
+	}
 	return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 }
 
 /* The listener in the process that is the monitor, which is another where it had to be cloned. */
-static int adopted(const struct wire_message *m, char **argv)
+static int adopted(const struct wire_message *m, bool walls, char **argv)
 {
 	struct wire_adopt *w = (struct wire_adopt *)m->body;
-	pid_t pid;
+	int group = m->nfds == 2 ? m->fds[1] : -1;
+	pid_t pid = 0;
 
 	w->title[sizeof(w->title) - 1] = '\0';
-	if (m->nfds == 2) {
-		pid = clone_into(m->fds[1]);
-		if (pid != 0) /* that it came to nothing, the daemon sees by the listener's end */
-			return -EPIPE;
-		setsid();
-		close(m->fds[1]);
+	if (walls) {
+		pid = clone_self(true, group);
+		if (pid < 0) /* an ordinary user may have no namespaces */
+			pid = clone_self(false, group);
+		if (pid == 0)
+			setsid();
 	}
+	if (pid != 0) /* that it came to nothing, the daemon sees by the listener's end */
+		return -EPIPE;
+	if (group >= 0)
+		close(group);
 	title_set(argv, w->title);
 	return m->fds[0];
 }
@@ -240,7 +254,7 @@ int spare_wait(char **argv, bool walls, struct monitor_place *place, struct err 
 		rc = wire_recv(SPARE_FD, WIRE_ASKER, m);
 	}
 	if (rc == 1 && m->header.type == WIRE_ADOPT && m->nfds > 0)
-		rc = adopted(m, argv);
+		rc = adopted(m, walls, argv);
 	else
 		rc = rc < 0 ? rc : -EPIPE;
 	close(SPARE_FD);

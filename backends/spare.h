@@ -7,9 +7,9 @@
  * at a time, made when a machine has been started: a host that starts none keeps none. It is the
  * daemon's child, and ends with the daemon's end of the socket.
  *
- * A machine's monitor may have to be born into its control group, since to move there waits for
- * the whole host; then the spare clones itself into the group, as a further child of the daemon,
- * and ends.
+ * One that has raised walls clones itself as the last of them: into a pid namespace, and into the
+ * machine's control group, since to move there waits for the whole host. The clone is another
+ * child of the daemon, and the monitor; the spare ends.
  */
 #ifndef BACKENDS_SPARE_H
 #define BACKENDS_SPARE_H
@@ -24,19 +24,22 @@ struct spare;
 
 /* ---- the daemon's end; loop thread ---- */
 
-/* None is made yet. kind: the word by which the process knows what it is for. */
-int spare_new(const char *kind, struct spare **ret, struct err *e);
+/*
+ * None is made yet. kind: the word by which the process knows what it is for; walled: whether that
+ * makes it raise walls.
+ */
+int spare_new(const char *kind, bool walled, struct spare **ret, struct err *e);
 
 /*
- * Has one made, for the next machine, and does not wait for that. That there can be none is
- * nobody's failure: the machine's monitor is then executed when it is wanted.
+ * Has one made, unless there is one, and does not wait for that. That there can be none is nobody's
+ * failure.
  */
 void spare_want(struct spare *s);
 
 /*
- * Makes the spare the monitor that listens on listener, born into the directory group of version 2
- * unless that is -1. Both stay the caller's. *ret_pid: the process, or 0 where only HELLO will
- * tell. -ENXIO: there is none, or not yet.
+ * Makes the spare, which is made first if there is none, the monitor that listens on listener; a
+ * walled one born into the directory group of version 2 unless that is -1. Both stay the caller's.
+ * *ret_pid: the process, or 0 where only HELLO will tell. -ENXIO: there is none.
  */
 int spare_take(struct spare *s, const char *title, int listener, int group, pid_t *ret_pid);
 

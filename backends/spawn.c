@@ -55,6 +55,8 @@ int spawn_process(const struct spawn *s, pid_t *ret_pid, struct err *e)
 		args.flags |= CLONE_INTO_CGROUP;
 		args.cgroup = (uint64_t)s->cgroup;
 	}
+	if (s->own_pids)
+		args.flags |= CLONE_NEWPID;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old); /* no handler of ours may run in the child */
 	pid = clone3_here(&args);

@@ -9,6 +9,7 @@
 #ifndef BACKENDS_SPAWN_H
 #define BACKENDS_SPAWN_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "backends/err.h"
@@ -17,10 +18,11 @@ struct spawn {
 	const char *exe;
 	char **argv;
 	char **env;
-	int fd;	    /* handed over ... */
-	int fd_as;  /* ... under this number, above 2 */
-	int also;   /* another one, under the number behind it; 0: none */
-	int cgroup; /* directory of a v2 group, or -1 */
+	int fd;	       /* handed over ... */
+	int fd_as;     /* ... under this number, above 2 */
+	int also;      /* another one, under the number behind it; 0: none */
+	int cgroup;    /* directory of a v2 group, or -1 */
+	bool own_pids; /* in a pid namespace of its own; as root */
 };
 
 /* Returns when the program runs, or with its sentence when it cannot be executed. */

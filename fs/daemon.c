@@ -20,6 +20,7 @@
 #include "fs/exec.h"
 #include "fs/image.h"
 #include "fs/importer.h"
+#include "fs/launch.h"
 #include "fs/link.h"
 #include "fs/log.h"
 #include "fs/machine.h"
@@ -411,10 +412,8 @@ int daemon_new(const struct daemon_options *options, struct daemon **ret, struct
 		rc = err_sys(e, ENOMEM, "daemon");
 	if (rc == 0)
 		rc = opener_new(&d->opener, e);
-	if (rc == 0)
-		rc = spare_new(vm_engine.name, &d->spares[KIND_VM], e);
-	if (rc == 0)
-		rc = spare_new(container_engine.name, &d->spares[KIND_CONTAINER], e);
+	for (int kind = 0; rc == 0 && kind < 2; kind++)
+		rc = launch_spare_new(kind, &d->spares[kind], e);
 	if (rc == 0)
 		rc = store_open(options->state_dir, &d->state_fd, e);
 	if (rc == 0)

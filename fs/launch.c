@@ -340,6 +340,16 @@ int launch_monitor(void)
 	return monitor_main(MONITOR_LISTENER, &process_hooks, NULL) < 0 ? 1 : 0;
 }
 
+static bool launch_walled(enum machine_kind kind)
+{
+	return !engine_of(kind)->keeps_root;
+}
+
+int launch_spare_new(enum machine_kind kind, struct spare **ret, struct err *e)
+{
+	return spare_new(engine_of(kind)->name, launch_walled(kind), ret, e);
+}
+
 int launch_spare(char **argv)
 {
 	bool vm = argv[2] && !strcmp(argv[2], vm_engine.name);
@@ -347,8 +357,7 @@ int launch_spare(char **argv)
 	int listener;
 
 	signals_begin();
-	listener = spare_wait(argv, !engine_of(vm ? KIND_VM : KIND_CONTAINER)->keeps_root, &place,
-			      NULL);
+	listener = spare_wait(argv, launch_walled(vm ? KIND_VM : KIND_CONTAINER), &place, NULL);
 	return listener < 0 || monitor_main(listener, &process_hooks, &place) < 0 ? 1 : 0;
 }
 
@@ -357,7 +366,7 @@ static int launch_take_spare(struct launch *l, const char *title, pid_t *ret_pid
 {
 	const struct machine *m = l->m;
 
-	if (!engine_of(m->kind)->keeps_root && m->object.owner.uid != geteuid())
+	if (launch_walled(m->kind) && m->object.owner.uid != geteuid())
 		return -ENXIO;
 	return spare_take(m->object.daemon->spares[m->kind], title, l->listener, l->birth_group,
 			  ret_pid);
@@ -376,6 +385,7 @@ static int launch_process(struct launch *l, pid_t *ret_pid, struct err *e)
 		.fd = l->listener,
 		.fd_as = MONITOR_LISTENER,
 		.cgroup = l->birth_group,
+		.own_pids = launch_walled(l->m->kind) && geteuid() == 0,
 	};
 
 	snprintf(title, sizeof(title), "%s/%s", engine_of(l->m->kind)->name, l->m->object.name);

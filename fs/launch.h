@@ -11,11 +11,16 @@
 #include "backends/err.h"
 #include "fs/machine.h"
 
+struct spare;
+
 /*
  * Returns NODE_PARKED (r is finished when the machine runs or is refused) or -errno. r may be
  * NULL: the start is our own, see fs/restart.h.
  */
 int launch_machine(struct machine *m, struct request *r, struct err *e);
+
+/* What lets monitors of a kind wait for their machines. */
+int launch_spare_new(enum machine_kind kind, struct spare **ret, struct err *e);
 
 /* What main() runs in a monitor's process: the listening socket is descriptor 3. */
 int launch_monitor(void);

@@ -15,10 +15,11 @@ install -m 644 "$TINY" "$T/kernel"
 walls() { # WHOSE UID: of the VM that runs
 	local pid name wrong=''
 	pid=$(cat "$v/pid")
-	for name in mnt net ipc uts; do
+	for name in mnt pid net ipc uts; do
 		[ "$(readlink "/proc/$pid/ns/$name")" != "$(readlink "/proc/self/ns/$name")" ] || wrong+=" $name"
 	done
 	is "$1: namespaces of its own" "$wrong" ''
+	is "$1: where it is the only process" "$(sed -n 's/^NSpid:[[:space:]]*//p' "/proc/$pid/status" | cut -f 2)" 1
 	is "$1: nothing in its root" "$(ls -A "/proc/$pid/root/")" ''
 	not_ok "$1: and nothing to be made" touch "/proc/$pid/root/x"
 	is "$1: no interface but a loopback that is down" "$(awk -F: 'NR > 2 { print $1 }' "/proc/$pid/net/dev" | xargs)" lo
