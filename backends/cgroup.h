@@ -74,6 +74,25 @@ int cgroup_read(struct cgroup *g, enum cgroup_file file, struct text *out, struc
  */
 int cgroup_restrict_devices(struct cgroup *g, struct err *e);
 
+/* A device that one machine may use beside these. */
+struct device_access {
+	char type; /* 'c' or 'b' */
+	unsigned int major, minor;
+	uint64_t access; /* enum device_permission */
+};
+
+/*
+ * The group's directory where devices are restricted, for who is to change that: of
+ * cgroup_allow_devices(), or -1 where nothing is to change (no such controller, an ordinary user).
+ */
+int cgroup_open_devices(const struct cgroup *g);
+/*
+ * Restricted was it already, and `now` could be used beside the common ones: from now on it is
+ * `then`. What is open stays open. On failure all of v1's may be half done: go back by a call.
+ */
+int cgroup_allow_devices(int dir, const struct device_access *now, size_t nnow,
+			 const struct device_access *then, size_t nthen, struct err *e);
+
 /*
  * Descriptors through which a process joins the group by writing "0" to each, read-write,
  * O_CLOEXEC, one a hierarchy in use; returns the count. On v1 they are `tasks` files, which

@@ -251,13 +251,14 @@ struct mount_config {
 enum device_permission { DEVICE_READ = 1 << 0, DEVICE_WRITE = 1 << 1, DEVICE_MKNOD = 1 << 2 };
 
 struct device_config {
-	char *path; /* of the node, in the container and, without a number, on the host */
+	char *path;   /* of the node, in the container and, without a number, on the host */
+	char *target; /* where else in the container; "": there */
 	struct device_number {
 		char type; /* 'c', 'b'; 0: that of the host's node */
 		uint32_t major, minor;
 	} number;
-	uint64_t mode;	      /* of the node */
-	uint64_t permissions; /* enum device_permission */
+	uint64_t mode, uid, gid; /* of the node, where it is made */
+	uint64_t permissions;	 /* enum device_permission */
 };
 
 enum part_kind { PART_DISK, PART_NIC, PART_SHARE, PART_NUMA, PART_MOUNT, PART_DEVICE, PART_KINDS };

@@ -56,6 +56,7 @@ enum engine_fd {
 	ENGINE_FD_SECCOMP, /* container: memfd with a struct sock_filter array (default profile) */
 	ENGINE_FD_FREEZER, /* the machine's cgroup: see cgroup_open_freezer() */
 	ENGINE_FD_FROZEN,  /* likewise: where completion is read (v2), or -1 */
+	ENGINE_FD_DEVICES, /* container: its cgroup's directory for cgroup_allow_devices(), or -1 */
 	ENGINE_FD_STDIN,   /* container: init.stdin, O_PATH, as are: */
 	ENGINE_FD_STDOUT,
 	ENGINE_FD_STDERR,

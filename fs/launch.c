@@ -236,6 +236,13 @@ static int launch_open_container(struct launch *l, struct err *e)
 
 /* ---- control group ---- */
 
+static int launch_devices(struct launch *l, struct err *e)
+{
+	int devices = cgroup_open_devices(l->m->cgroup);
+
+	return devices < 0 ? 0 : launch_add_engine(l, ENGINE_FD_DEVICES, devices, e);
+}
+
 static int launch_cgroup_fds(struct launch *l, struct err *e)
 {
 	int procs[ENGINE_CGROUP_MAX], freezer = -1, frozen = -1, n, rc = 0;
@@ -265,6 +272,8 @@ static int launch_cgroup_fds(struct launch *l, struct err *e)
 		rc = launch_add_engine(l, ENGINE_FD_FREEZER, freezer, e);
 	if (rc == 0 && frozen >= 0)
 		rc = launch_add_engine(l, ENGINE_FD_FROZEN, frozen, e);
+	if (rc == 0 && l->m->kind == KIND_CONTAINER)
+		rc = launch_devices(l, e);
 	return rc;
 }
 

@@ -43,6 +43,9 @@ int machine_open_path(const struct machine *m, const void *base, const struct at
 	};
 
 	*ret_fd = -1;
+	/* With a number there is no such node on the host. */
+	if (a->flags & ATTR_NODE_PATH && ((const struct part *)base)->device.number.type)
+		return 0;
 	snprintf(what, sizeof(what), "%s%s", prefix, a->name);
 	return p.path && *p.path ? opener_open(d->opener, &p, ret_fd, e) : 0;
 }
@@ -73,6 +76,25 @@ static bool may_remove(const struct machine *m, struct caller who)
 				(!sticky || who.uid == dir->uid || who.uid == m->object.owner.uid));
 }
 
+/* Which device that is, nobody's rights on a node say. */
+static int check_numbers(const struct machine *m, const struct machine_config *c, struct err *e)
+{
+	const struct parts *devices = &c->parts[PART_DEVICE];
+
+	for (size_t i = 0; i < devices->n; i++) {
+		const struct part *p = &devices->list[i],
+				  *was = parts_find(&m->config.parts[PART_DEVICE], p->name);
+		const struct device_number *n = &p->device.number;
+
+		if (n->type &&
+		    !(was && was->device.number.type == n->type &&
+		      was->device.number.major == n->major && was->device.number.minor == n->minor))
+			return err_set(e, -EPERM, "device/%s/number: only root may say it",
+				       p->name);
+	}
+	return 0;
+}
+
 /* What only root may ask for, whoever owns the machine. */
 static int check_authority(const struct machine *m, const struct machine_config *c,
 			   struct caller who, struct err *e)
@@ -99,6 +121,8 @@ static int check_authority(const struct machine *m, const struct machine_config 
 	for (size_t i = 0; i < sizeof(roots) / sizeof(roots[0]); i++)
 		if (!attr_equal(attr_find(KIND_CONTAINER, roots[i]), &m->config, c))
 			return err_set(e, -EPERM, "%s: only root may change it", roots[i]);
+	if (check_numbers(m, c, e) < 0)
+		return e->code;
 	if (c->container.oom_score < 0 && m->config.container.oom_score >= 0)
 		return err_set(e, -EPERM, "oom.score: less than 0 is for root's only");
 	if (c->container.nice < 0 && m->config.container.nice >= 0)

@@ -106,13 +106,8 @@ static const struct part_type types[PART_KINDS] = {
 			  .machines = OF(CONTAINER),
 			  .complete = device_complete,
 			  .doc = "Device nodes in the container beside the common ones (null, "
-				 "zero, "
-				 "full, random, urandom, tty, ptmx), and the permission to use "
-				 "them. One without a path is not there yet. The engine has none "
-				 "of "
-				 "them so far: while there is one with a path the container does "
-				 "not "
-				 "start, and a running one takes none: ENXIO." },
+				 "zero, full, random, urandom, tty, ptmx), and the permission to "
+				 "use them. One without a path is not there yet." },
 };
 
 const struct part_type *part_type(enum part_kind kind)

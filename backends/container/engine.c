@@ -21,6 +21,7 @@
 
 #include "backends/cgroup.h"
 #include "backends/console.h"
+#include "backends/container/device_part.h"
 #include "backends/container/launch.h"
 #include "backends/container/mount_part.h"
 #include "backends/container/quota.h"
@@ -38,6 +39,7 @@ struct container {
 	pid_t pid;
 	int pidfd;
 	int stop_signal;
+	struct devices *devices;
 	uint64_t namespaces; /* its own */
 	struct layer layer;  /* open while it runs, if it has one */
 	bool own_pids;	     /* it has a pid namespace */
@@ -122,6 +124,7 @@ static void container_free(void *self)
 		close(c->pidfd);
 	layer_close(&c->layer);
 	nics_free(c->nics);
+	free(c->devices);
 	terminal_free(c->terminal);
 	free(c);
 }
@@ -162,27 +165,15 @@ static int on_born(void *arg, pid_t pid, struct err *e)
 	return set_nics(c, pid, c->host->config, e);
 }
 
-/* A container has the common nodes only (mounts.c); one that asks for more must not run without. */
-static int refuse_devices(const struct machine_config *config, struct err *e)
-{
-	const struct parts *devices = &config->parts[PART_DEVICE];
-
-	return devices->n ? err_set(e, -ENXIO,
-				    "device/%s: this engine gives a container no nodes beside the "
-				    "common ones; without a path it may start",
-				    devices->list[0].name)
-			  : 0;
-}
-
 static int container_configure(void *self, const struct machine_config *next, struct err *e)
 {
 	struct container *c = self;
-	int r = refuse_devices(next, e);
+	int r = set_nics(c, c->pid, next, e);
 
 	if (r == 0)
-		r = set_nics(c, c->pid, next, e);
-	if (r == 0)
 		r = mounts_configure(c->host, c->pidfd, c->namespaces, next, e);
+	if (r == 0)
+		r = devices_configure(c->devices, c->host, c->pidfd, c->namespaces, next, e);
 	/* Last, since it takes nothing back. */
 	return r < 0 || c->layer.dir < 0 ? r : layer_set(&c->layer, &next->container.quota, e);
 }
@@ -200,19 +191,23 @@ static int container_start(struct engine_host *host, void **ret_self, struct err
 	c->host = host;
 	c->pidfd = -1;
 	c->layer = (struct layer){ .dir = -1, .disk = -1, .loop = -1 };
-	r = refuse_devices(host->config, e);
-	if (r == 0)
-		r = sessions_new(host, &c->sessions, e);
+	c->devices = calloc(1, sizeof(*c->devices));
+	r = c->devices ? sessions_new(host, &c->sessions, e)
+		       : err_sys(e, ENOMEM, "starting the container");
 	if (r == 0)
 		r = plan_init(&plan, host, e);
 	if (r < 0)
 		goto fail;
 	plan.kept = &c->layer;
+	plan.devices = c->devices;
 	c->own_pids = plan.namespaces & NS_PID;
 	c->own_net = plan.namespaces & NS_NET;
 	c->namespaces = plan.namespaces;
 	c->stop_signal = stop_signal(plan.argv[0], host->config->container.stop_signal);
-	r = container_launch(&plan, &born, &init, e);
+	r = devices_init(c->devices, host, plan.namespaces, e);
+	if (r == 0)
+		r = container_launch(&plan, &born, &init, e);
+	devices_close(c->devices);
 	plan_free(&plan);
 	if (r == 0)
 		r = watch(c, &init, e);

@@ -17,6 +17,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "backends/container/device_part.h"
 #include "backends/container/mount_part.h"
 #include "backends/container/mountfd.h"
 #include "backends/container/root.h"
@@ -179,6 +180,8 @@ static void mount_dev(struct child *c)
 	c->dev = filesystem_new("tmpfs", dev, 2, MOUNT_ATTR_NOSUID);
 	put(c, c->dev, root_place(c, "dev"), "dev");
 	make_nodes(c);
+	for (size_t i = 0; c->plan->devices && i < c->plan->devices->n; i++)
+		device_spec_put(c, &c->plan->devices->list[i], c->dev);
 	mount_pts(c);
 	mnt = filesystem_new("tmpfs", shm, 2, ATTR_SYSTEM);
 	put(c, mnt, dev_place(c, "shm"), "dev/shm");

@@ -61,8 +61,9 @@ struct plan {
 
 	struct mount_spec *mounts;
 	size_t nmounts;
-	char **sysctls; /* pairs of path, below the host's /proc, and value */
-	char **masked;	/* paths without their first slash, as are: */
+	const struct devices *devices; /* the engine's; NULL: none */
+	char **sysctls;		       /* pairs of path, below the host's /proc, and value */
+	char **masked;		       /* paths without their first slash, as are: */
 	char **readonly;
 	struct container_rlimit rlimits[RLIMITS_MAX];
 	int nrlimits;

@@ -17,6 +17,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "backends/container/device_part.h"
 #include "backends/container/mount_part.h"
 
 void child_append(char *out, size_t size, const char *s)
@@ -73,6 +74,12 @@ static unsigned int next_kept(const struct child *c, unsigned int from)
 		unsigned int fd = (unsigned int)c->plan->mounts[i].mnt;
 
 		if (c->plan->mounts[i].mnt >= 0 && fd >= from && fd < best)
+			best = fd;
+	}
+	for (size_t i = 0; c->plan->devices && i < c->plan->devices->n; i++) {
+		unsigned int fd = (unsigned int)c->plan->devices->list[i].mnt;
+
+		if (c->plan->devices->list[i].mnt >= 0 && fd >= from && fd < best)
 			best = fd;
 	}
 	return best;

@@ -66,13 +66,6 @@ refused "an option that there is not" EINVAL 'options: "funny"' "$c" \
 	put "$c/mount/bad/target" /bad
 rmdir "$c/mount/bad"
 
-# --- devices are refused, never ignored
-ok "a device without a path is not there" mkdir "$c/device/zero"
-refused "one with a path is not made while it runs" ENXIO 'device/zero: ' "$c" \
-	put "$c/device/zero/path" /dev/zero
-is "and stays without" "$(cat "$c/device/zero/path")" ""
-rmdir "$c/device/zero"
-
 # --- links that lead out
 mkdir -p "$T/root$T/outside"
 ln -sfn "$T/outside" "$T/root/absolute"
@@ -99,9 +92,5 @@ put "$c/exec/flip/ctl" kill
 is "twenty races lead nowhere" "$(ls "$T/outside")" ""
 put "$c/ctl" kill
 await "$c" stopped
-mkdir "$c/device/zero"
-put "$c/device/zero/path" /dev/zero
-refused "nor does it start with one" ENXIO 'device/zero: ' "$c" put "$c/ctl" start
-rmdir "$c/device/zero"
 is "no mount is left" "$(grep -c "$T/data" /proc/self/mountinfo)" 0
 done_testing
