@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <sched.h>
+#include <seccomp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -195,6 +196,26 @@ static int execute(struct err *e)
 	return err_sys(e, errno, "%s", VIRTIOFSD_PATH);
 }
 
+/*
+ * Nobody but root can drop groups, and virtiofsd does not serve with any (it would, were there
+ * other ids than one). So it does not see them.
+ */
+static int hide_groups(struct err *e)
+{
+	scmp_filter_ctx filter;
+	int r;
+
+	if (geteuid() == 0 || getgroups(0, NULL) <= 0)
+		return 0;
+	filter = seccomp_init(SCMP_ACT_ALLOW);
+	r = filter ? seccomp_rule_add(filter, SCMP_ACT_ERRNO(0), SCMP_SYS(getgroups), 0) : -ENOMEM;
+	if (r == 0)
+		r = seccomp_load(filter);
+	if (filter)
+		seccomp_release(filter);
+	return r < 0 ? err_sys(e, -r, "its groups") : 0;
+}
+
 static int serve(uid_t uid, gid_t gid, bool readonly, struct err *e)
 {
 	int r = fchdir(DIRECTORY_FD) < 0 ? err_sys(e, errno, "the directory") : 0;
@@ -202,6 +223,8 @@ static int serve(uid_t uid, gid_t gid, bool readonly, struct err *e)
 	close(DIRECTORY_FD);
 	if (r == 0)
 		r = become(uid, gid, e);
+	if (r == 0)
+		r = hide_groups(e);
 	if (r == 0)
 		r = enter_namespaces(e);
 	if (r == 0)

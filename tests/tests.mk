@@ -20,7 +20,7 @@ LAB_TESTS  := $(filter-out tests/lab/mkinitrd.sh,$(wildcard tests/lab/*.sh)) \
               $(filter-out tests/remote/hosts.sh,$(wildcard tests/remote/*.sh)))
 # Not seen green from end to end there yet, or not often enough: run by `make lab-check`, and no part
 # of `make check` until they are.
-LAB_UNPROVEN := $(patsubst %,lab:tests/vm/%.sh,cpu numa hotmem net nic share vcpu vsock) \
+LAB_UNPROVEN := $(patsubst %,lab:tests/vm/%.sh,cpu numa hotmem net nic server share vcpu vsock) \
                 $(patsubst %,lab:tests/container/%.sh,image device)
 TESTS      ?= $(HOST_TESTS) $(filter-out $(LAB_UNPROVEN),$(LAB_TESTS))
 

@@ -197,7 +197,7 @@ int virtio_fs_new(const struct virtio_env *env, const char *id, const char *tag,
 		close(server);
 	if (r < 0) {
 		fs_free(&f->virtio);
-		return err_prefix(e, "%s: ", id);
+		return r;
 	}
 	memcpy(f->config.tag, tag, strlen(tag)); /* filled up with zeros (5.11.4) */
 	f->config.num_request_queues = FS_QUEUES - 1;

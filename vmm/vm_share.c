@@ -40,7 +40,7 @@ static int share_make(struct vm *vm, const struct part *p, struct virtio_device 
 	}
 	snprintf(id, sizeof(id), "share/%s", p->name);
 	r = virtio_fs_new(&vm->virtio_env, id, p->name, server, ret, e);
-	return r;
+	return r < 0 ? err_prefix(e, "path: ") : 0;
 }
 
 static int share_change(struct virtio_device *d, const struct part *now, const struct part *next,

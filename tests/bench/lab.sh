@@ -77,10 +77,9 @@ tests/lab/mkinitrd.sh "$T/initrd" "$T/init" "${args[@]}"
 truncate -s 256M "$T/disk"
 dd if=/dev/urandom of="$T/disk" bs=1M count=256 conv=notrunc 2>/dev/null
 
-# ---- the host's end of the network ----
+# ---- the host's end of the network: a port of the same switch for the peers ----
 
 ip tuntap add dev bench0 mode tap
-ip addr add 10.77.0.1/24 dev bench0
 ip link set bench0 up
 modprobe -a vhost_net vhost_vsock 2>/dev/null
 "$bench/guest_io" serve &
@@ -173,7 +172,9 @@ put "$v/memory.size" "${mebibytes}M"
 put "$v/boot.initrd" "$T/initrd"
 devices="$(
 	mkdir "$v/disk/root" && put "$v/disk/root/path" "$T/disk" && printf 'disk '
-	mkdir "$v/nic/eth0" && printf 'nic '
+	mkdir "$M/net/bench" "$v/nic/eth0" && put "$M/net/bench/address" 10.77.0.1/24 &&
+		ip link set bench0 master "$(cat "$M/net/bench/host")" && put "$v/nic/eth0/net" bench &&
+		printf 'nic '
 	put "$v/vsock.cid" 78 && printf 'vsock '
 	put "$v/rng" 1 && printf 'rng '
 )"

@@ -23,10 +23,10 @@ sum=$(md5sum <"$T/noise")
 
 # --- from the guest
 not_ok "where nobody listens the guest is refused" guest 'sock connect vsock:2:5000 </dev/null'
-# served NAME: what a guest's connection to PORT 5000 sends is in $T/got; it gets FILE.
-serve() { # FILE
+# serve FILE: a guest's connection to port 5000 gets it; what it sends is in $T/got.
+serve() {
 	rm -f "$v/vsock/vsock_5000"
-	"$sock" listen "unix:$v/vsock/vsock_5000" <"$1" >"$T/got" &
+	as alice timeout 90 "$sock" listen "unix:$v/vsock/vsock_5000" <"$1" >"$T/got" &
 	server=$!
 	poll 5 test -S "$v/vsock/vsock_5000"
 }
@@ -49,7 +49,7 @@ is "whole too" "$(md5sum <"$T/got")" "$sum"
 
 # --- from the host
 dial() { # PORT: standard input goes to the guest; the first line of the answer is OK and a number
-	{ echo "CONNECT $1"; cat; } | timeout 60 "$sock" connect "unix:$v/vsock/vsock"
+	{ echo "CONNECT $1"; cat; } | as alice timeout 60 "$sock" connect "unix:$v/vsock/vsock"
 }
 is "where nobody listens in the guest there is no answer" "$(dial 6000 </dev/null)" ""
 is "nor to what is no question" "$(echo 'HELLO' | timeout 60 "$sock" connect "unix:$v/vsock/vsock")" ""
