@@ -16,6 +16,8 @@
 #define EDX1_HTT	   (1u << 28)
 #define EXT_ECX_CMP_LEGACY (1u << 1)
 #define EXT_ECX_TOPOEXT	   (1u << 22)
+#define AMD_L1		   0x80000005u
+#define AMD_L1_CACHE	   0x20080140u /* 32 KiB, 8 ways, lines of 64 bytes */
 #define AMD_TOPOLOGY	   0x8000001eu
 #define KVM_EXT_DEST_ID	   (1u << 15)
 
@@ -151,6 +153,24 @@ static void add_topoext(struct cpuid *c)
 		c->entries[c->head.nent++] = (struct kvm_cpuid_entry2){ .function = AMD_TOPOLOGY };
 }
 
+/*
+ * KVM leaves this leaf empty before Linux 6.3. Linux guests of AMD's family 15h divide by the ways
+ * of the instruction cache, before they can tell anybody that they fail.
+ */
+static void add_l1_caches(struct cpuid *c)
+{
+	struct kvm_cpuid_entry2 *l = cpuid_leaf(c, AMD_L1, 0);
+
+	if (!l && c->head.nent < CPUID_MAX) {
+		l = &c->entries[c->head.nent++];
+		*l = (struct kvm_cpuid_entry2){ .function = AMD_L1 };
+	}
+	if (l && !(l->ecx >> 16 & 0xff)) // data
+		l->ecx = AMD_L1_CACHE;
+	if (l && !(l->edx >> 16 & 0xff)) // instructions
+		l->edx = AMD_L1_CACHE;
+}
+
 int cpuid_read(struct cpuid *c, int kvm_fd, struct err *e)
 {
 	c->head.nent = CPUID_MAX;
@@ -176,8 +196,10 @@ int cpuid_settle(struct cpuid *c, const char *model, const struct cpu_topology *
 	r = cpu_model_apply(model, c, e);
 	if (r < 0)
 		return r;
-	if (l.topoext)
+	if (l.topoext) {
 		add_topoext(c);
+		add_l1_caches(c);
+	}
 	add_core_level(c, 0xb);
 	add_core_level(c, 0x1f);
 	for (unsigned i = 0; i < c->head.nent; i++)

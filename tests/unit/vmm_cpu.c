@@ -274,6 +274,29 @@ static void test_topology(void)
 	   "APIC ids have a gap where 3 is no power of two");
 }
 
+/* KVM before Linux 6.3 leaves it empty; Linux divides by its numbers of ways. */
+static void test_l1_caches(void)
+{
+	static const struct cpu_topology one = { 1, 1, 1 };
+	struct cpuid c;
+	struct err e;
+
+	host(&c, true, "");
+	ok(cpuid_settle(&c, "host", &one, &new, &e) == 0 && cpuid_leaf(&c, 0x80000005, 0) &&
+		   cpuid_leaf(&c, 0x80000005, 0)->ecx == 0x20080140 &&
+		   cpuid_leaf(&c, 0x80000005, 0)->edx == 0x20080140,
+	   "AMD's caches of level 1, where KVM says nothing of them");
+	host(&c, true, "");
+	add(&c, 0x80000005, 0)->edx = 0x40040140;
+	ok(cpuid_settle(&c, "x86-64-v2", &one, &new, &e) == 0 &&
+		   cpuid_leaf(&c, 0x80000005, 0)->ecx == 0x20080140 &&
+		   cpuid_leaf(&c, 0x80000005, 0)->edx == 0x40040140,
+	   "as KVM says, where it does");
+	host(&c, false, "");
+	ok(cpuid_settle(&c, "host", &one, &new, &e) == 0 && !cpuid_leaf(&c, 0x80000005, 0),
+	   "no such leaf on Intel's");
+}
+
 static void test_topology_leaves(void)
 {
 	static const struct cpu_topology t = { 2, 3, 2 }, big = { 1, 300, 1 };
@@ -318,6 +341,7 @@ int main(void)
 	test_host();
 	test_named();
 	test_topology();
+	test_l1_caches();
 	test_topology_leaves();
 	return tap_done();
 }
