@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "vmm/aml.h"
+#include "vmm/numa.h"
 #include "vmm/pci.h"
 
 #define NOTIFY_BUS_CHECK 0x01
@@ -92,6 +93,10 @@ void acpi_pci(struct text *sb, const struct acpi_machine *machine)
 	aml_eisaid(&dev, "PNP0A03");
 	aml_name(&dev, "_UID");
 	aml_integer(&dev, 0);
+	if (machine->numa && machine->numa->n) { // the loop that serves them is on no node
+		aml_name(&dev, "_PXM");
+		aml_integer(&dev, 0);
+	}
 	pci_resources(&dev, machine->window64);
 	aml_io_region(&dev, "HPRG", PCI_HOTPLUG_PORT, PCI_HOTPLUG_PORTS);
 	aml_field(&dev, "HPRG", 32, 3, fields);

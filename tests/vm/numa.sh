@@ -23,6 +23,7 @@ ok "a guest with two nodes boots" linux_boot v "cpu.count 2" "memory.size 512M" 
 is "it sees two" "$(guest v cat /sys/devices/system/node/online)" 0-1
 is "with their vCPUs" "$(guest v cat /sys/devices/system/node/node0/cpulist /sys/devices/system/node/node1/cpulist | xargs)" "0 1"
 is "and distances" "$(guest v cat /sys/devices/system/node/node0/distance /sys/devices/system/node/node1/distance | xargs)" "10 20 35 10"
+is "devices are on the first" "$(guest v 'cat /sys/bus/pci/devices/*/numa_node | sort -u')" 0
 total() { guest v "sed -n 's/.*MemTotal: *\([0-9]*\).*/\1/p' /sys/devices/system/node/node$1/meminfo"; }
 # The kernel keeps some for itself before it counts.
 first=$(total 0) second=$(total 1)
