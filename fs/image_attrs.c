@@ -113,8 +113,9 @@ static const struct attr found_rows[] = {
 	  .max = LIMIT_MAX,
 	  .initial = "0",
 	  .doc = "How many extended attributes were left out: those that mean something to the "
-		 "host. "
-		 "File capabilities and user.* are kept." },
+		 "host, "
+		 "and those that the file system of the state directory cannot hold. "
+		 "File capabilities and user.* are kept where it can." },
 	{ .name = "left_out.owners",
 	  .type = &attr_number,
 	  FOUND(owners),

@@ -102,9 +102,18 @@ is "and counted" "$(cat "$i/left_out.devices")" 2
 taken "a device is no whiteout" whiteout-device '[ "$(cat etc/hostname)" = good ]'
 failed "300 levels" deep 'is too deep'
 failed "a name of 300 letters" long-name 'too long a name'
-taken "extended attributes for the host are left out" xattrs \
-	'! getfattr -d -m - f 2>/dev/null | grep -v user.kept | grep ='
-is "those, too, are counted" "$(cat "$i/left_out.xattrs")" 3
+# A tmpfs before Linux 6.6 holds no attributes of users: then those are left out like the host's.
+attributes() { # DIR: of every file in it
+	python3 -c 'import os, sys
+print(*(a for n in os.listdir(sys.argv[1]) for a in os.listxattr(os.path.join(sys.argv[1], n), follow_symlinks=False)))' "$1"
+}
+mkdir "$T/attributes"
+python3 -c 'import os, sys
+f = sys.argv[1] + "/f"; open(f, "w"); os.setxattr(f, "user.kept", b"yes")' "$T/attributes" 2>/dev/null
+kept=$(attributes "$T/attributes")
+taken "extended attributes for the host are left out" xattrs true
+is "the others are kept (here: ${kept:-none can be})" "$(attributes "$(data xattrs)")" "$kept"
+is "what is left out is counted" "$(cat "$i/left_out.xattrs")" "$([ -n "$kept" ] && echo 3 || echo 4)"
 failed "an owner that cannot be" huge-id 'belongs to no possible id'
 taken "set-user-id stays" setuid '[ "$(stat -c %a su)" = 4755 ]'
 taken "names in UTF-8" utf8 '[ -f café ]'
