@@ -1,7 +1,7 @@
 #!/bin/bash
-# vCPUs as Debian's kernel sees them: how many, what model and topology, where they run; and ids
-# that take more than 8 bits.
-# timeout: 400
+# vCPUs as Debian's kernel sees them: how many, of what topology and model, where they run, and what
+# they cost when they have nothing to do. cpu_plug.sh: they come and go; cpu_many.sh: more than 255.
+# timeout: 200
 . tests/lib.sh
 . tests/linux.sh
 need_linux
@@ -9,8 +9,8 @@ machinefs_start
 linux_new v /usr/bin/lscpu
 v=$M/vm/v
 
-# --- topology, affinity, plugging
-ok "4 vCPUs boot, with room for 8" linux_boot v "cpu.count 4" "cpu.possible 8" \
+# --- topology and affinity
+ok "4 vCPUs boot" linux_boot v "cpu.count 4" "cpu.possible 8" \
 	"cpu.topology sockets=2 cores=2 threads=2" "cpu.affinity 0-7 0" || done_testing
 seen=$(guest v 'lscpu | grep -E "^CPU.s.|per|Socket"')
 like "lscpu: 4" "$seen" '^CPU\(s\): +4'
@@ -21,39 +21,11 @@ is "siblings are neighbours" "$(guest v cat /sys/devices/system/cpu/cpu3/topolog
 like "the deadline timer, kvmclock and x2APIC are there" \
 	"$(guest v 'grep -m1 ^flags /proc/cpuinfo; cat /sys/devices/system/clocksource/clocksource0/current_clocksource')" \
 	'x2apic.*tsc_deadline_timer.*kvm-clock'
-is "cpu.online: what the guest has brought up" "$(cat "$v/cpu.online")" 0-3
-guest v 'echo 0 > /sys/devices/system/cpu/cpu2/online'
-is "one that it takes down is not in it" "$(cat "$v/cpu.online")" 0-1,3
-guest v 'echo 1 > /sys/devices/system/cpu/cpu2/online'
-is "and is again when it comes up" "$(cat "$v/cpu.online")" 0-3
-
-ok "two more come while it runs" put "$v/cpu.count" 6
-linux_has() { # FILE TEXT: of sysfs, asked for seldom
-	for _ in {1..40}; do
-		[ "$(guest v cat "/sys/devices/system/cpu/$1")" != "$2" ] || return 0
-		sleep 0.5
-	done
-	return 1
-}
-ok "the guest sees them" linux_has present 0-5
-is "not yet online" "$(cat "$v/cpu.online")" 0-3
-ok "it brings them up" guest v 'echo 1 > /sys/devices/system/cpu/cpu4/online; echo 1 > /sys/devices/system/cpu/cpu5/online'
-is "cpu.online knows" "$(cat "$v/cpu.online")" 0-5
-is "they are on a socket of their own" "$(guest v cat /sys/devices/system/cpu/cpu5/topology/physical_package_id)" 1
 pid=$(cat "$v/pid")
 affinity() { grep -l '^vcpu' "/proc/$pid/task/"*/comm | while read -r comm; do
 	sed -n 's/^Cpus_allowed_list:\t//p' "${comm%comm}status"
 done | sort | uniq -c | xargs; }
-is "each vCPU's thread is where it was put" "$(affinity)" "6 0"
-refused "more than there is room for" EBUSY 'cpu.count: there is room for 8 vCPUs' "$v" put "$v/cpu.count" 9
-is "changes nothing" "$(cat "$v/cpu.count")" 6
-ok "four are taken away" put "$v/cpu.count" 2
-ok "the guest lets go of them" linux_has present 0-1
-is "cpu.online knows that, too" "$(cat "$v/cpu.online")" 0-1
-ok "one comes back" put "$v/cpu.count" 3
-ok "the guest sees it" linux_has present 0-2
-ok "and can use it again" guest v 'echo 1 > /sys/devices/system/cpu/cpu2/online && taskset 4 true'
-is "cpu.online" "$(cat "$v/cpu.online")" 0-2
+is "each vCPU's thread is where it was put" "$(affinity)" "4 0"
 first=$(awk '{print $14 + $15}' "/proc/$pid/stat")
 sleep 3
 used=$(($(awk '{print $14 + $15}' "/proc/$pid/stat") - first))
@@ -82,18 +54,5 @@ refused "a model that nobody knows" EINVAL 'cpu.model: "i486" is not a model' "$
 refused "a flag that nobody knows" EINVAL 'cpu.model: "warp" is not a flag' "$v" put "$v/cpu.model" host +warp
 ok "host, without a flag" linux_boot v "cpu.model host -aes"
 unlike "has it not" "$(guest v grep -m1 ^flags /proc/cpuinfo)" ' aes '
-guest_end v
-put "$v/cpu.model" host
-
-# --- more than 255
-ok "258 vCPUs, ids to 257, boot" linux_boot v "cpu.count 258" "memory.size 1G" \
-	"boot.cmdline console=ttyS0 quiet panic=-1 maxcpus=2"
-is "all are there" "$(guest v cat /sys/devices/system/cpu/present)" 0-257
-ok "the last comes up" guest v 'echo 1 > /sys/devices/system/cpu/cpu257/online'
-is "with its id" "$(guest v 'sed -n "/^processor.*257/,/^$/s/^apicid.*: //p" /proc/cpuinfo')" 257
-# An interrupt from the IOAPIC, to a CPU whose id has 9 bits.
-serial=$(guest v 'sed -n "s/^ *\([0-9]*\):.*ttyS0/\1/p" /proc/interrupts')
-guest v "echo 257 > /proc/irq/$serial/smp_affinity_list" >/dev/null
-is "the serial port interrupts it" "$(guest v "cat /proc/irq/$serial/effective_affinity_list")" 257
 guest_end v
 done_testing
