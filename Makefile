@@ -31,20 +31,30 @@ LIB_OBJS := $(filter-out $(B)/fs/main.o,$(OBJS))
 
 .DEFAULT_GOAL := all
 .PHONY: all clean help install manual
-all: $(B)/machinefs
+all: $(B)/machinefs $(B)/machinefs-oci
 
 $(B)/machinefs: $(OBJS)
 	@echo "  LD    $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+# A client of the tree: of the project it has only what reads and writes text.
+OCI_OBJS := $(patsubst %.c,$(B)/%.o,$(wildcard examples/oci/*.c)) $(addprefix $(B)/backends/,\
+            argv.o err.o text.o signame.o container/capabilities.o)
+
+$(B)/machinefs-oci: $(OCI_OBJS)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -Wl,-Bstatic -ljansson -Wl,-Bdynamic
 
 $(B)/%.o: %.c | $(DEPS_STAMP)
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
 
-install: $(B)/machinefs
+install: $(B)/machinefs $(B)/machinefs-oci
 	install -D -m 755 $(B)/machinefs $(DESTDIR)$(PREFIX)/bin/machinefs
+	install -D -m 755 $(B)/machinefs-oci $(DESTDIR)$(PREFIX)/bin/machinefs-oci
 	install -D -m 644 docs/machinefs.8 $(DESTDIR)$(PREFIX)/share/man/man8/machinefs.8
+	install -D -m 644 docs/machinefs-oci.8 $(DESTDIR)$(PREFIX)/share/man/man8/machinefs-oci.8
 	install -D -m 644 docs/machinefs.5 $(DESTDIR)$(PREFIX)/share/man/man5/machinefs.5
 	sed 's,@PREFIX@,$(PREFIX),' docs/machinefs.service >$(B)/machinefs.service
 	install -D -m 644 $(B)/machinefs.service $(DESTDIR)$(PREFIX)/lib/systemd/system/machinefs.service
@@ -89,4 +99,4 @@ help:
 	@echo 'Variables: V=1 shows commands; B=DIR builds elsewhere; SAN=1 with sanitizers.'
 	@echo 'What is missing is installed with apt-get when root runs make.'
 
--include $(OBJS:.o=.d)
+-include $(OBJS:.o=.d) $(OCI_OBJS:.o=.d)

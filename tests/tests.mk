@@ -45,7 +45,7 @@ CHECK_BUILDS += $(if $(filter tests/fuzz/%,$(TESTS)),$(FUZZ_BINS))
 # With TESTS given, only the unit tests among them are built.
 CHECK_UNITS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,\
                $(filter tests/unit/%.c,$(TESTS:lab:%=%)))
-CHECK_BUILDS += $(B)/tests/box $(B)/tests/fault/failcall $(B)/tests/fault/clockstep.so $(B)/tests/rootfs \
+CHECK_BUILDS += $(B)/machinefs-oci $(B)/tests/box $(B)/tests/fault/failcall $(B)/tests/fault/clockstep.so $(B)/tests/rootfs \
                 $(B)/machinefs \
                 $(B)/tests/guest/tiny.elf $(B)/tests/guest/tiny-pvh.elf $(B)/tests/guest/sock
 

@@ -6,7 +6,7 @@ need_device /dev/fuse
 
 ok "the page can be printed" sh -c '"$0" --manual >"$1/page"' "$MACHINEFS" "$T"
 ok "docs/machinefs.5 is up to date (make manual)" cmp "$T/page" docs/machinefs.5
-for page in docs/machinefs.5 docs/machinefs.8; do
+for page in docs/machinefs.5 docs/machinefs.8 docs/machinefs-oci.8; do
 	if command -v groff >/dev/null && [ -e /usr/share/groff/current/tmac/mdoc.tmac ]; then
 		is "groff has nothing to say of $page" "$(groff -mdoc -Tutf8 -ww -z "$page" 2>&1)" ""
 	else
@@ -34,10 +34,12 @@ for word in --state-dir --run-dir --version --help; do
 done
 
 ok "make install" make -s install B="$B" DESTDIR="$T/dest" PREFIX=/opt/x
-is "it installs five files" "$(cd "$T/dest" && find . -type f | sort)" "./opt/x/bin/machinefs
+is "it installs these files" "$(cd "$T/dest" && find . -type f | sort)" "./opt/x/bin/machinefs
+./opt/x/bin/machinefs-oci
 ./opt/x/lib/systemd/system/machinefs.service
 ./opt/x/share/doc/machinefs/README.md
 ./opt/x/share/man/man5/machinefs.5
+./opt/x/share/man/man8/machinefs-oci.8
 ./opt/x/share/man/man8/machinefs.8"
 is "what it installs runs" "$("$T/dest/opt/x/bin/machinefs" --version)" "$("$MACHINEFS" --version)"
 done_testing

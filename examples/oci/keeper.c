@@ -1,0 +1,176 @@
+/* Who is there as long as a container or a session runs: see oci.h. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "examples/oci/oci.h"
+
+/* Handed on to what is kept. */
+static const int forwarded[] = { SIGHUP,  SIGINT,  SIGQUIT,  SIGTERM, SIGUSR1,
+				 SIGUSR2, SIGCONT, SIGWINCH, SIGALRM };
+
+static int watch_signals(struct err *e)
+{
+	sigset_t set;
+	int fd;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < sizeof(forwarded) / sizeof(forwarded[0]); i++)
+		sigaddset(&set, forwarded[i]);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return fd < 0 ? err_sys(e, errno, "signals") : fd;
+}
+
+/* True: before there is anything to hand it on to, it is ours to end by. */
+static bool take_signal(struct keeper *k, int fd, int *ret_status)
+{
+	struct signalfd_siginfo info;
+
+	if (read(fd, &info, sizeof(info)) != sizeof(info))
+		return false;
+	if (info.ssi_signo == SIGWINCH) {
+		streams_resize(&k->streams);
+		return false;
+	}
+	if (!k->streams.started && info.ssi_signo != SIGCONT) {
+		*ret_status = (int)info.ssi_signo;
+		return true;
+	}
+	tree_writef(k->dir, "ctl", NULL, "signal %u", info.ssi_signo);
+	return false;
+}
+
+/* "exited 3", "signaled 9", or why it failed, as a wait status. */
+static int ending_status(const char *text)
+{
+	int n = 0;
+
+	if (sscanf(text, "exited %d", &n) == 1)
+		return W_EXITCODE(n & 0xff, 0);
+	if (sscanf(text, "signaled %d", &n) == 1)
+		return n & 0x7f;
+	return W_EXITCODE(255, 0);
+}
+
+/* Reads the state anew, which also makes poll(2) wait for the next. 1: it has ended. */
+static int look(struct keeper *k, int state, int *ret_status, struct err *e)
+{
+	struct text ending = TEXT_INIT;
+	char word[32];
+	ssize_t n = pread(state, word, sizeof(word) - 1, 0);
+	int rc;
+
+	if (n < 0)
+		return err_sys(e, errno, "%s/state", k->dir);
+	word[n] = '\0';
+	word[strcspn(word, "\n")] = '\0';
+	if (!strcmp(word, "running"))
+		k->streams.started = true;
+	if (strcmp(word, "stopped") && strcmp(word, "failed"))
+		return 0;
+	rc = tree_read(k->dir, "exit", &ending, e);
+	if (rc == 0 && ending.len) {
+		*ret_status = ending_status(text_str(&ending));
+		rc = 1;
+	}
+	text_free(&ending);
+	return rc;
+}
+
+int keeper_run(struct keeper *k, int *ret_status, struct err *e)
+{
+	struct pollfd fds[STREAMS_POLLS + 2];
+	char path[PATH_MAX];
+	int state = open(tree_path(path, k->dir, "state"), O_RDONLY | O_CLOEXEC);
+	int signals = watch_signals(e), rc = 0;
+
+	if (state < 0 && signals >= 0)
+		rc = err_sys(e, errno, "%s", path);
+	if (signals < 0)
+		rc = signals;
+	if (rc == 0)
+		rc = look(k, state, ret_status, e);
+	while (rc == 0) {
+		streams_poll(&k->streams, fds);
+		fds[STREAMS_POLLS] = (struct pollfd){ .fd = state, .events = POLLPRI };
+		fds[STREAMS_POLLS + 1] = (struct pollfd){ .fd = signals, .events = POLLIN };
+		if (poll(fds, STREAMS_POLLS + 2, -1) < 0)
+			continue;
+		streams_turn(&k->streams, fds);
+		if (fds[STREAMS_POLLS + 1].revents)
+			rc = take_signal(k, signals, ret_status);
+		if (rc == 0 && fds[STREAMS_POLLS].revents)
+			rc = look(k, state, ret_status, e);
+	}
+	streams_drain(&k->streams);
+	streams_close(&k->streams);
+	if (state >= 0)
+		close(state);
+	if (signals >= 0)
+		close(signals);
+	return rc < 0 ? rc : 0;
+}
+
+/* Ends as what was kept did, so that who waits for us learns it. */
+static _Noreturn void end_as(int status)
+{
+	const struct rlimit none = { 0, 0 };
+	sigset_t all;
+
+	if (WIFSIGNALED(status)) {
+		setrlimit(RLIMIT_CORE, &none);
+		signal(WTERMSIG(status), SIG_DFL);
+		sigfillset(&all);
+		sigprocmask(SIG_UNBLOCK, &all, NULL);
+		raise(WTERMSIG(status));
+	}
+	_exit(WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
+}
+
+/* Who has the other end of a terminal is not to wait for us, too. */
+static void leave_streams(void)
+{
+	int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	for (int i = 0; fd >= 0 && i < 3; i++)
+		dup2(fd, i);
+	if (fd >= 3)
+		close(fd);
+}
+
+int keeper_start(struct keeper *k, pid_t *ret_pid, struct err *e)
+{
+	int status = W_EXITCODE(255, 0);
+	pid_t pid = fork();
+
+	if (pid < 0)
+		return err_sys(e, errno, "a keeper");
+	*ret_pid = pid;
+	if (pid > 0)
+		return 0;
+	setsid();
+	if (k->streams.terminal)
+		leave_streams();
+	if (chdir("/") < 0 || keeper_run(k, &status, NULL) < 0)
+		status = W_EXITCODE(255, 0);
+	keeper_forget(k);
+	end_as(status);
+}
+
+void keeper_forget(const struct keeper *k)
+{
+	if (!k->session)
+		return;
+	rmdir(k->dir);
+	rmdir(k->kept);
+}

@@ -1,0 +1,240 @@
+#!/bin/bash
+# machinefs-oci, driven as an engine drives an OCI runtime, on bundles made here.
+# timeout: 240
+. tests/lib.sh
+. tests/oci.sh
+need_root
+need_command python3
+machinefs_start
+
+sh_bundle() { # NAME SCRIPT [PYTHON]
+	bundle "$1" "p['args'] = ['sh', '-c', '''$2''']; ${3-}" >/dev/null
+}
+status_of() {
+	oci state "$1" 2>/dev/null | sed -n 's/.*"status": "\(.*\)".*/\1/p'
+}
+status_is() {
+	[ "$(status_of "$1")" = "$2" ]
+}
+refuses() { # NAME KEY PYTHON: create is refused with a sentence that names the key
+	bundle refused "$3" >/dev/null
+	like "$1" "$(oci create -b "$T/bundle-refused" r </dev/null >"$T/created" 2>&1 || { cat "$T/created"; echo refused; })" "$2.*refused"
+	oci delete --force r
+}
+
+# --- run
+sh_bundle io 'echo out; echo err >&2; cat; exit 7'
+is "run carries what is read and printed" \
+	"$(echo in | oci run -b "$T/bundle-io" a 2>"$T/err"; echo "status $?")" $'out\nin\nstatus 7'
+is "errors apart" "$(cat "$T/err")" err
+is "nothing is left in the tree" "$(ls "$M/container")" ""
+is "nor beside it" "$(ls "$T/oci")" ""
+head -c 3000000 /dev/urandom >"$T/big"
+sh_bundle cat 'cat'
+is "all of it, and nothing else" "$(oci run -b "$T/bundle-cat" a <"$T/big" | cksum)" "$(cksum <"$T/big")"
+sh_bundle slow 'echo first; sleep 0.3; cat'
+is "input that was there before it started" \
+	"$({ echo early; } | oci run -b "$T/bundle-slow" a)" $'first\nearly'
+sh_bundle trap 'trap "echo got it; exit 4" TERM; echo up; while :; do sleep 0.05; done'
+"$OCI" --tree "$M" --root "$T/oci" run -b "$T/bundle-trap" a >"$T/out" 2>&1 </dev/null &
+runner=$!
+soon "it is up" 5 grep -q up "$T/out"
+kill -TERM $runner
+wait $runner
+is "a signal to run is handed on" "$? $(tail -n 1 "$T/out")" "4 got it"
+
+# --- what is inside is what config.json says
+sh_bundle inside 'hostname; pwd; id -u; id -G; echo $A; ulimit -n; ulimit -Hn
+	grep -E "^(CapBnd|CapEff|NoNewPrivs|Seccomp:)" /proc/self/status | xargs
+	touch /x 2>/dev/null || echo read-only; cat /m/f; touch /m/x 2>/dev/null || echo so is the mount
+	touch /t/x && df /t | tail -n 1 | xargs | cut -d" " -f 2; cat /proc/sys/net/ipv4/ip_forward
+	test -s /proc/kcore || echo masked; cat /proc/self/oom_score_adj' "
+p['user'] = {'uid': 5, 'gid': 6, 'additionalGids': [7, 8], 'umask': 18}
+p['env'] += ['A=b c']; p['cwd'] = '/tmp'; p['oomScoreAdj'] = 77
+c['mounts'] += [{'destination': '/m', 'type': 'bind', 'source': 'data', 'options': ['rbind', 'ro', 'rprivate']},
+                {'destination': '/t', 'type': 'tmpfs', 'source': 'tmpfs', 'options': ['nosuid', 'mode=1777', 'size=1m']}]
+c['linux']['sysctl'] = {'net.ipv4.ip_forward': '1'}"
+mkdir -p "$T/bundle-inside/data" "$T/root/m" "$T/root/t"
+echo mounted >"$T/bundle-inside/data/f"
+is "inside" "$(oci run -b "$T/bundle-inside" a </dev/null)" "inside
+/tmp
+5
+6 7 8
+b c
+500
+1000
+CapEff: 0000000000000000 CapBnd: 0000000000000021 NoNewPrivs: 1 Seccomp: 0
+read-only
+mounted
+so is the mount
+1024
+1
+masked
+77"
+
+# --- create, state, start, kill, delete
+sh_bundle life 'trap "exit 3" TERM; echo up; while :; do sleep 0.05; done' "c['annotations'] = {'k': 'v'}"
+id=$(printf '%064d' 1) # as long as podman's
+(cd "$T/bundle-life" && oci create --pid-file "$T/pid" "$id" >"$T/out" 2>&1 </dev/null)
+is "create" "$? $(status_of "$id")" "0 created"
+keeper=$(cat "$T/pid")
+ok "the pid is a process's" kill -0 "$keeper"
+like "state tells of it" "$(oci state "$id" | xargs)" \
+	"ociVersion: .* id: $id, status: created, pid: $keeper, bundle: $T/bundle-life, .*k: v"
+is "nothing of it runs" "$(cat "$T/out")" ""
+not_ok "the id is taken" oci create -b "$T/bundle-life" "$id"
+not_ok "another with the first 63 letters the same is not the same" oci state "${id%1}2"
+ok "start" oci start "$id"
+soon "it runs" 5 grep -q up "$T/out"
+is "running" "$(status_of "$id")" running
+not_ok "start of a running one" oci start "$id"
+like "state has its init's pid" "$(oci state "$id")" "\"pid\": $(cat "$M/container/${id%1}/pid")"
+like "list" "$(oci list)" "$id +[0-9]+ +running"
+is "ps" "$(oci ps -f json "$id" | grep -c "$(cat "$M/container/${id%1}/pid")")" 1
+ok "pause" oci pause "$id"
+is "paused" "$(status_of "$id")" paused
+ok "resume" oci resume "$id"
+not_ok "delete of a running one" oci delete "$id"
+ok "kill" oci kill "$id" TERM
+soon "stopped" 5 status_is "$id" stopped
+ok "who waits for the keeper learns of it" poll 5 sh -c "! kill -0 $keeper"
+like "kill of a stopped one" "$(oci kill "$id" TERM 2>&1)" 'container not running'
+ok "delete" oci delete "$id"
+not_ok "it is gone" oci state "$id"
+is "nothing is left" "$(find "$M/container" "$T/oci" -mindepth 1 -maxdepth 1)" ""
+ok "delete --force of what is not there" oci delete --force "$id"
+
+# --- who is to be told how it ended: an engine that adopts what a runtime leaves
+cat >"$T/adopt.py" <<'END'
+import ctypes, os, subprocess, sys
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER, as conmon
+pid_file = sys.argv[1]
+subprocess.run(sys.argv[2:], check=True, stdin=subprocess.DEVNULL)
+pid = int(open(pid_file).read())
+print(pid, flush=True)
+status = os.waitpid(pid, 0)[1]
+print('signaled', os.WTERMSIG(status)) if os.WIFSIGNALED(status) else print('exited', os.WEXITSTATUS(status))
+END
+adopt() { # PID-FILE COMMAND...
+	python3 "$T/adopt.py" "$1" "$OCI" --tree "$M" --root "$T/oci" "${@:2}"
+}
+rm -f "$T/pid"
+adopt "$T/pid" create -b "$T/bundle-life" --pid-file "$T/pid" b >"$T/adopted" 2>&1 &
+soon "created" 5 status_is b created
+oci start b
+ok "kill --all KILL" oci kill --all b KILL
+wait $!
+is "the keeper's end is the container's" "$(tail -n 1 "$T/adopted")" "signaled 9"
+oci delete b
+rm -f "$T/pid"
+adopt "$T/pid" create -b "$T/bundle-life" --pid-file "$T/pid" b >"$T/adopted" 2>&1 &
+soon "created again" 5 status_is b created
+ok "kill before it was started" oci kill b TERM
+wait $!
+is "ends it" "$(tail -n 1 "$T/adopted")" "signaled 15"
+is "stopped" "$(status_of b)" stopped
+ok "delete" oci delete b
+
+# --- exec
+oci run -d -b "$T/bundle-life" c >"$T/out" 2>&1 </dev/null
+soon "run --detach" 5 grep -q up "$T/out"
+is "exec" "$(echo in | oci exec -e 'V=a b' -u 5:6 --cwd /bin c sh -c 'cat; echo $V; id -u; pwd; exit 5'; echo $?)" \
+	$'in\na b\n5\n/bin\n5'
+python3 - "$T/bundle-life/config.json" "$T/process" <<'END'
+import json, sys
+p = json.load(open(sys.argv[1]))['process']
+p['args'] = ['sh', '-c', 'echo from exec\nexit 6']
+json.dump(p, open(sys.argv[2], 'w'))
+p['capabilities']['bounding'].append('CAP_SYS_ADMIN')
+json.dump(p, open(sys.argv[2] + '-more', 'w'))
+END
+rm -f "$T/pid"
+is "exec --process --detach, its end" \
+	"$(adopt "$T/pid" exec --process "$T/process" --detach --pid-file "$T/pid" c | grep -v '^[0-9]')" \
+	$'from exec\nexited 6'
+like "one with other capabilities is refused" "$(oci exec --process "$T/process-more" c 2>&1)" 'capabilities'
+like "a program that is not there" "$(oci exec c /nothing 2>&1)" 'argv: not in the root directory'
+is "no session is left" "$(ls "$M/container/c/exec")" ""
+
+# --- limits
+ok "update by options" oci update --memory 33554432 --pids-limit 50 --cpu-quota 20000 --cpu-period 100000 c
+echo '{"memory": {"reservation": 1048576}, "cpu": {"shares": 1024}}' >"$T/resources"
+ok "update by a file" oci update -r "$T/resources" c
+is "they are the tree's" "$(cat "$M/container/c/"{memory.size,pids.max,cpu.max,memory.low,cpu.weight} | xargs)" \
+	"33554432 50 20000 100000 1048576 39"
+not_ok "and no other" oci update --memory x c
+ok "delete --force" oci delete --force c
+is "all gone" "$(find "$M/container" "$T/oci" -mindepth 1 -maxdepth 1)" ""
+
+sh_bundle limits 'true' "c['linux']['resources'].update({
+ 'memory': {'limit': 67108864, 'reservation': 1048576, 'swap': 134217728},
+ 'cpu': {'shares': 2, 'quota': 50000, 'period': 100000, 'cpus': '0'}, 'pids': {'limit': 20}})"
+oci create -b "$T/bundle-limits" l </dev/null >/dev/null
+is "limits of config.json" "$(cat "$M/container/l/"{memory.size,memory.low,memory.swap.max,cpu.weight,cpu.max,cpu.affinity,pids.max} | xargs)" \
+	"67108864 1048576 67108864 1 50000 100000 0 20"
+oci delete --force l
+
+# --- a terminal
+cat >"$T/console.py" <<'END'
+import array, os, socket, subprocess, sys
+path = sys.argv[1]
+s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+s.bind(path)
+s.listen(1)
+p = subprocess.Popen(sys.argv[2:], stdin=subprocess.DEVNULL)
+c, _ = s.accept()
+_, ancillary, _, _ = c.recvmsg(4096, socket.CMSG_SPACE(4))
+fd = array.array('i', ancillary[0][2])[0]
+assert p.wait() == 0
+subprocess.run([a if a != 'create' else 'start' for a in sys.argv[2:8]] + sys.argv[-1:], check=True)
+os.write(fd, b'typed\n')
+try:
+    while True:
+        sys.stdout.write(os.read(fd, 4096).decode())
+except OSError:
+    pass
+END
+sh_bundle tty 'test -t 0 && test -t 1 && : </dev/tty && echo a terminal; read x; echo "it was $x"' \
+	"p['terminal'] = True"
+like "--console-socket" "$(cd "$T" && python3 "$T/console.py" console "$OCI" --tree "$M" --root "$T/oci" \
+	create -b "$T/bundle-tty" --console-socket console t | tr -d '\r')" \
+	$'a terminal\n(typed\n)?it was typed'
+oci delete --force t
+like "without one" "$(oci create -b "$T/bundle-tty" t 2>&1 </dev/null)" 'process.terminal: .*--console-socket'
+
+# --- hooks whose time is outside
+sh_bundle hooks 'true' "c['hooks'] = {k: [{'path': '/bin/sh', 'args': ['sh', '-c', 'cat >$T/' + k]}] for k in ('poststart', 'poststop')}"
+oci run -b "$T/bundle-hooks" h </dev/null
+like "poststart" "$(cat "$T/poststart")" '"id":"h"'
+like "poststop" "$(cat "$T/poststop")" '"status":"stopped"'
+
+# --- what cannot be is refused by its name
+refuses "a hook before the start" 'hooks\.createRuntime: ' "c['hooks'] = {'createRuntime': [{'path': '/bin/true'}]}"
+refuses "a namespace by a path" 'linux\.namespaces\[0\]: ' "c['linux']['namespaces'][0]['path'] = '/proc/1/ns/pid'"
+refuses "a device" 'linux\.devices: /dev/fuse: ' "c['linux']['devices'] = [{'path': '/dev/fuse', 'type': 'c', 'major': 10, 'minor': 229}]"
+refuses "all devices" 'linux\.resources\.devices\[0\]: ' "c['linux']['resources']['devices'] = [{'allow': True, 'access': 'rwm'}]"
+refuses "a file system of another type" 'mounts\[3\]: "overlay"' "c['mounts'] += [{'destination': '/o', 'type': 'overlay', 'source': 'overlay'}]"
+refuses "an option of a mount" 'mounts\[3\]\.options: "tmpcopyup"' "c['mounts'] += [{'destination': '/o', 'type': 'tmpfs', 'options': ['tmpcopyup']}]"
+refuses "a writable /sys" 'mounts\[2\].options: /sys is read-only' "c['mounts'][2]['options'].remove('ro')"
+refuses "ambient capabilities of a user" 'process\.capabilities: ' "p['user']['uid'] = 1; p['capabilities']['ambient'] = ['CAP_KILL']"
+refuses "an unknown capability" 'CAP_FLY' "p['capabilities']['bounding'] = ['CAP_FLY']"
+refuses "another umask" 'process\.user\.umask: ' "p['user']['umask'] = 63"
+refuses "intelRdt" 'linux\.intelRdt: ' "c['linux']['intelRdt'] = {'closID': 'x'}"
+refuses "an unknown key" 'process\.surprise: ' "p['surprise'] = 1"
+refuses "a kernel memory limit" 'linux\.resources\.memory\.kernel: ' "c['linux']['resources']['memory'] = {'kernel': 5}"
+refuses "a bad version" 'ociVersion: ' "c['ociVersion'] = '2.0'"
+refuses "no process" 'process: missing' "del c['process']"
+refuses "a root that is not there" 'root\.path: ' "c['root']['path'] = 'nowhere'"
+is "nothing was made" "$(find "$M/container" "$T/oci" -mindepth 1 -maxdepth 1)" ""
+printf '{' >"$T/bundle-refused/config.json"
+like "no JSON" "$(oci create -b "$T/bundle-refused" r 2>&1)" 'config\.json: line 1: '
+like "no id" "$(oci create -b "$T/bundle-io" ../x 2>&1)" 'is not an id'
+like "no tree" "$("$OCI" --tree "$T" --root "$T/oci" create -b "$T/bundle-io" x 2>&1)" 'no machinefs is mounted'
+bundle args "p['args'] = ['/nothing']" >/dev/null
+oci create -b "$T/bundle-args" x </dev/null >/dev/null
+like "a program that is not there" "$(oci --log "$T/log" --log-format json start x 2>&1)" 'init: not in the root directory: /nothing'
+like "the log has it as JSON" "$(cat "$T/log")" '^\{"level": ?"error", ?"msg": ?"init: not in the root.*"time":'
+is "it is stopped" "$(status_of x)" stopped
+ok "and can be deleted" oci delete x
+like "features" "$(oci features | xargs)" 'ociVersionMax: .*CAP_CHOWN'
+done_testing

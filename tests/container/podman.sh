@@ -1,0 +1,67 @@
+#!/bin/bash
+# podman with machinefs-oci as its runtime: containers of a local root directory.
+# timeout: 240
+. tests/lib.sh
+need_root
+need_command podman conmon
+machinefs_start
+busybox_root >/dev/null
+cat >"$T/runtime" <<END
+#!/bin/sh
+exec '$PWD/$B/machinefs-oci' --tree '$M' --root '$T/oci' "\$@"
+END
+chmod +x "$T/runtime"
+
+pod() {
+	podman --root "$T/storage" --runroot "$T/podrun" --tmpdir "$T/podtmp" --storage-driver vfs \
+		--events-backend none --cgroup-manager cgroupfs --runtime "$T/runtime" "$@"
+}
+# What it would have raised beyond this host's own limits stays below.
+run() {
+	pod run --network none --security-opt seccomp=unconfined --ulimit nofile=1024:1024 --ulimit nproc=1024:1024 "$@"
+}
+pod info >/dev/null 2>"$T/why" || skip_all "podman does not work here: $(head -n 1 "$T/why")"
+
+is "podman run" "$(run --rm --rootfs "$T/root" echo hello)" hello
+run --name a --rootfs "$T/root" sh -c 'echo out; echo err >&2; exit 5' >"$T/out" 2>"$T/err"
+is "the status is the container's" $? 5
+is "output and errors apart" "$(cat "$T/out") $(cat "$T/err")" "out err"
+is "logs" "$(pod logs a 2>&1 | sort | xargs)" "err out"
+like "ps -a" "$(pod ps -a)" 'Exited \(5\)'
+ok "rm" pod rm a
+is "all that is read" "$(head -c 1000000 /dev/zero | run -i --rm --rootfs "$T/root" wc -c)" 1000000
+like "a terminal" "$(run -t --rm --rootfs "$T/root" sh -c 'test -t 0 && : </dev/tty && echo it is')" 'it is'
+is "a volume" "$(mkdir "$T/data" && echo in >"$T/data/f" &&
+	run --rm -v "$T/data:/data:ro" --rootfs "$T/root" cat /data/f)" in
+like "a user, a directory, variables" "$(run --rm -u 5:6 -w /bin -e 'A=b c' --rootfs "$T/root" \
+	sh -c 'id -u; pwd; echo $A' | xargs)" '^5 /bin b c$'
+is "read only" "$(run --rm --read-only --read-only-tmpfs=false --rootfs "$T/root" \
+	sh -c 'touch /x 2>/dev/null || echo no')" no
+like "a capability less" "$(run --rm --cap-drop all --rootfs "$T/root" grep CapEff /proc/self/status)" '0000000000000000'
+
+ok "run --detach, with limits" run -d --name b --memory 64m --pids-limit 100 --rootfs "$T/root" \
+	sh -c 'trap "exit 9" TERM; echo up; while :; do sleep 0.05; done'
+c=$(echo "$M"/container/*)
+is "they are the tree's" "$(cat "$c/memory.size" "$c/pids.max" | xargs)" "67108864 100"
+soon "logs while it runs" 10 sh -c "test -n \"\$(podman --root '$T/storage' --runroot '$T/podrun' --tmpdir '$T/podtmp' --storage-driver vfs --events-backend none logs b)\""
+is "exec" "$(echo in | pod exec -i b sh -c 'cat; exit 3'; echo $?)" $'in\n3'
+like "exec with a terminal" "$(pod exec -t b sh -c 'test -t 0 && echo it is')" 'it is'
+is "exec as somebody else" "$(pod exec -u 7:8 b id -u)" 7
+is "no session is left" "$(ls "$c/exec")" ""
+ok "update" pod update --memory 32m b
+is "is the tree's" "$(cat "$c/memory.size")" 33554432
+ok "pause" pod pause b
+is "it is paused" "$(cat "$c/state")" paused
+ok "unpause" pod unpause b
+ok "stop" pod stop -t 10 b
+like "ended by itself" "$(pod ps -a --format '{{.Status}}')" 'Exited \(9\)'
+ok "start, once more" pod start b
+soon "it runs" 10 grep -qx running "$M/container/"*/state
+ok "kill" pod kill b
+ok "wait" pod wait b
+ok "rm" pod rm b
+is "nothing is left in the tree" "$(ls "$M/container")" ""
+is "nor beside it" "$(ls "$T/oci")" ""
+not_ok "what the tree cannot do is refused" run --name d --device /dev/fuse --rootfs "$T/root" true
+like "in its words" "$(run --rm --device /dev/fuse --rootfs "$T/root" true 2>&1)" 'linux.*devices.*common'
+done_testing
