@@ -513,6 +513,8 @@ static int run_update(const struct oci *o, const struct options *p, int argc, ch
 
 	if (rc == 0 && p->resources)
 		rc = json_file(p->resources, &file, e);
+	if (rc == 0 && json_array_size(json_object_get(file, "devices")))
+		rc = err_set(e, -EINVAL, "resources: devices: write to device/NAME in the tree");
 	if (rc == 0 && file)
 		rc = spec_resources(settings, "resources", file, e);
 	if (rc == 0)

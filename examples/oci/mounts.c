@@ -2,6 +2,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include "examples/oci/oci.h"
 
@@ -193,23 +195,111 @@ static json_int_t number(const json_t *object, const char *key)
 	return json_is_integer(v) ? json_integer_value(v) : -1;
 }
 
-int spec_devices(void *arg, const char *path, const json_t *v, struct err *e)
+/* The access that the rules give to this very device, "" for none. */
+static const char *allowed(const struct spec *s, const char *type, json_int_t major,
+			   json_int_t minor)
 {
-	for (size_t i = 0; i < json_array_size(v); i++) {
-		const json_t *d = json_array_get(v, i);
-		const struct node *n = find_node(number(d, "major"), number(d, "minor"));
+	const json_t *rules =
+		json_object_get(json_object_get(json_object_get(s->config, "linux"), "resources"),
+				"devices");
+	const char *access = "";
 
-		if (!n || strcmp(n->path, json_text(d, "path")))
-			return err_set(
-				e, -EINVAL,
-				"config.json: %s: %.80s: a container has the common nodes only",
-				path, json_text(d, "path"));
+	for (size_t i = 0; i < json_array_size(rules); i++) {
+		const json_t *r = json_array_get(rules, i);
+
+		if (!strcmp(json_text(r, "type"), type) && number(r, "major") == major &&
+		    number(r, "minor") == minor)
+			access = json_is_true(json_object_get(r, "allow")) ? json_text(r, "access")
+									   : "";
 	}
+	return access;
+}
+
+static bool host_has(const char *path, const char *type, json_int_t major, json_int_t minor)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && (*type == 'b' ? S_ISBLK(st.st_mode) : S_ISCHR(st.st_mode)) &&
+	       st.st_rdev == makedev((unsigned)major, (unsigned)minor);
+}
+
+/* A node that the common ones do not have is a device/NAME of the tree. */
+static int add_device(struct spec *s, const char *which, const json_t *d, struct err *e)
+{
+	json_t *devices = json_object_get(s->settings, "device"), *part;
+	const char *path = json_text(d, "path"), *type = json_text(d, "type"), *access;
+	json_int_t major = number(d, "major"), minor = number(d, "minor"), mode;
+	char name[16], text[64];
+
+	type = !strcmp(type, "u") ? "c" : type;
+	access = allowed(s, type, major, minor);
+	if ((strcmp(type, "c") && strcmp(type, "b")) || major < 0 || minor < 0)
+		return refuse(which, "not a character or block device", e);
+	if (strncmp(path, "/dev/", 5))
+		return refuse(which, "path: not below /dev", e);
+	if (!*access)
+		return refuse(which, "no rule of linux.resources.devices lets it be opened", e);
+	if (!devices) {
+		devices = json_object();
+		json_object_set_new(s->settings, "device", devices);
+	}
+	part = json_object();
+	json_object_set_new(part, "path", json_string(path));
+	if (!host_has(path, type, major, minor)) {
+		snprintf(text, sizeof(text), "%s %lld:%lld", type, (long long)major,
+			 (long long)minor);
+		json_object_set_new(part, "number", json_string(text));
+	}
+	mode = number(d, "fileMode");
+	snprintf(text, sizeof(text), "0%03llo",
+		 mode < 0 ? 0666ULL : (unsigned long long)mode & 0777);
+	json_object_set_new(part, "mode", json_string(text));
+	snprintf(text, sizeof(text), "%lld",
+		 (long long)json_integer_value(json_object_get(d, "uid")));
+	json_object_set_new(part, "uid", json_string(text));
+	snprintf(text, sizeof(text), "%lld",
+		 (long long)json_integer_value(json_object_get(d, "gid")));
+	json_object_set_new(part, "gid", json_string(text));
+	json_object_set_new(part, "permissions", json_string(access));
+	snprintf(name, sizeof(name), "d%02zu", json_object_size(devices));
+	json_object_set_new(devices, name, part);
 	return 0;
 }
 
-/* All is forbidden but the common ones, and making nodes, which nobody can open then. */
-int spec_device_rules(const char *path, const json_t *rules, struct err *e)
+int spec_devices(void *arg, const char *path, const json_t *v, struct err *e)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < json_array_size(v); i++) {
+		const json_t *d = json_array_get(v, i);
+		const struct node *n = find_node(number(d, "major"), number(d, "minor"));
+		char which[160];
+
+		snprintf(which, sizeof(which), "%s[%zu]", path, i);
+		if (!n || strcmp(n->path, json_text(d, "path")))
+			rc = add_device(arg, which, d, e);
+	}
+	return rc;
+}
+
+/* That there is a node for it, which has got the rule's access: so the tree has the rule. */
+static bool has_node(const json_t *config, const json_t *rule)
+{
+	const json_t *devices = json_object_get(json_object_get(config, "linux"), "devices");
+
+	for (size_t i = 0; i < json_array_size(devices); i++) {
+		const json_t *d = json_array_get(devices, i);
+
+		if (number(d, "major") == number(rule, "major") &&
+		    number(d, "minor") == number(rule, "minor"))
+			return true;
+	}
+	return false;
+}
+
+/* All is forbidden but the common ones, those with a node, and making nodes, which nobody can open.
+ */
+int spec_device_rules(const json_t *config, const char *path, const json_t *rules, struct err *e)
 {
 	for (size_t i = 0; i < json_array_size(rules); i++) {
 		const json_t *r = json_array_get(rules, i);
@@ -218,11 +308,12 @@ int spec_device_rules(const char *path, const json_t *rules, struct err *e)
 		bool common = strcmp(json_text(r, "type"), "b") &&
 			      find_node(number(r, "major"), number(r, "minor"));
 
-		if (json_is_true(json_object_get(r, "allow")) && !making && !common)
+		if (json_is_true(json_object_get(r, "allow")) && !making && !common &&
+		    !has_node(config, r))
 			return err_set(
 				e, -EINVAL,
-				"config.json: %s[%zu]: a container may use the common devices "
-				"only",
+				"config.json: %s[%zu]: beside the common devices a container "
+				"may use those only that linux.devices names",
 				path, i);
 		if (!json_is_true(json_object_get(r, "allow")) && number(r, "major") >= 0 && common)
 			return err_set(

@@ -116,9 +116,9 @@ int spec_process(struct spec *s, const char *path, const json_t *process, struct
 int spec_exec_process(struct spec *s, const json_t *process, struct err *e);
 int spec_mount(struct spec *s, const char *path, const json_t *mount, struct err *e);
 int spec_resources(json_t *settings, const char *path, const json_t *resources, struct err *e);
-/* linux.devices and linux.resources.devices: the common ones only. */
+/* linux.devices, and the rules of linux.resources.devices. */
 int spec_devices(void *arg, const char *path, const json_t *value, struct err *e);
-int spec_device_rules(const char *path, const json_t *rules, struct err *e);
+int spec_device_rules(const json_t *config, const char *path, const json_t *rules, struct err *e);
 
 /* Hooks of a name, with the state that they are to read; for when the container may be gone. */
 struct hooks {

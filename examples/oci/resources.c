@@ -245,11 +245,6 @@ static int take_hugepages(void *arg, const char *path, const json_t *v, struct e
 	return 0;
 }
 
-static int take_device_rules(void *arg, const char *path, const json_t *v, struct err *e)
-{
-	return spec_device_rules(path, v, e);
-}
-
 /* Files of cgroup v2 that the tree has, too. */
 static int take_unified(void *arg, const char *path, const json_t *v, struct err *e)
 {
@@ -287,7 +282,7 @@ int spec_resources(json_t *settings, const char *path, const json_t *resources, 
 		{ "pids", take_pids },
 		{ "blockIO", take_io },
 		{ "hugepageLimits", take_hugepages },
-		{ "devices", take_device_rules },
+		{ "devices", NULL }, // of config.json: spec_device_rules()
 		{ "unified", take_unified },
 	};
 

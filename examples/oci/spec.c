@@ -264,7 +264,12 @@ static int take_resources(void *arg, const char *path, const json_t *v, struct e
 {
 	struct spec *s = arg;
 
-	return spec_resources(s->settings, path, v, e);
+	char rules[160];
+	int rc;
+
+	snprintf(rules, sizeof(rules), "%s.devices", path);
+	rc = spec_device_rules(s->config, rules, json_object_get(v, "devices"), e);
+	return rc < 0 ? rc : spec_resources(s->settings, path, v, e);
 }
 
 static int take_paths(struct spec *s, const char *name, const char *path, const json_t *v,

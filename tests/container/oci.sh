@@ -174,6 +174,18 @@ is "limits of config.json" "$(cat "$M/container/l/"{memory.size,memory.low,memor
 	"67108864 1048576 67108864 1 50000 100000 0 20"
 oci delete --force l
 
+# --- devices
+sh_bundle device 'ls -l /dev/fuse /dev/mine /dev/null | while read -r mode n uid gid major minor rest; do echo $mode $uid $gid $major $minor; done
+	: </dev/mine && : </dev/fuse && echo both open' "c['linux']['devices'] = [
+ {'path': '/dev/fuse', 'type': 'c', 'major': 10, 'minor': 229},
+ {'path': '/dev/mine', 'type': 'c', 'major': 10, 'minor': 229, 'fileMode': 0o640, 'uid': 5, 'gid': 6}]
+c['linux']['resources']['devices'] += [{'allow': True, 'type': 'c', 'major': 10, 'minor': 229, 'access': 'rw'}]
+p['capabilities']['bounding'] += ['CAP_DAC_OVERRIDE']; p['capabilities']['effective'] = p['capabilities']['permitted'] = p['capabilities']['bounding']"
+is "devices" "$(oci run -b "$T/bundle-device" d </dev/null)" "crw-rw-rw- root root 10, 229
+crw-r----- 5 6 10, 229
+crw-rw-rw- root root 1, 3
+both open"
+
 # --- a terminal
 cat >"$T/console.py" <<'END'
 import array, os, socket, subprocess, sys
@@ -211,7 +223,8 @@ like "poststop" "$(cat "$T/poststop")" '"status":"stopped"'
 # --- what cannot be is refused by its name
 refuses "a hook before the start" 'hooks\.createRuntime: ' "c['hooks'] = {'createRuntime': [{'path': '/bin/true'}]}"
 refuses "a namespace by a path" 'linux\.namespaces\[0\]: ' "c['linux']['namespaces'][0]['path'] = '/proc/1/ns/pid'"
-refuses "a device" 'linux\.devices: /dev/fuse: ' "c['linux']['devices'] = [{'path': '/dev/fuse', 'type': 'c', 'major': 10, 'minor': 229}]"
+refuses "a device without a rule" 'linux\.devices\[0\]: no rule' "c['linux']['devices'] = [{'path': '/dev/fuse', 'type': 'c', 'major': 10, 'minor': 229}]"
+refuses "a rule without a device" 'linux\.resources\.devices\[0\]: beside' "c['linux']['resources']['devices'] = [{'allow': True, 'type': 'c', 'major': 10, 'minor': 229, 'access': 'rw'}]"
 refuses "all devices" 'linux\.resources\.devices\[0\]: ' "c['linux']['resources']['devices'] = [{'allow': True, 'access': 'rwm'}]"
 refuses "a file system of another type" 'mounts\[3\]: "overlay"' "c['mounts'] += [{'destination': '/o', 'type': 'overlay', 'source': 'overlay'}]"
 refuses "an option of a mount" 'mounts\[3\]\.options: "tmpcopyup"' "c['mounts'] += [{'destination': '/o', 'type': 'tmpfs', 'options': ['tmpcopyup']}]"

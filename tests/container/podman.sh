@@ -62,6 +62,8 @@ ok "wait" pod wait b
 ok "rm" pod rm b
 is "nothing is left in the tree" "$(ls "$M/container")" ""
 is "nor beside it" "$(ls "$T/oci")" ""
-not_ok "what the tree cannot do is refused" run --name d --device /dev/fuse --rootfs "$T/root" true
-like "in its words" "$(run --rm --device /dev/fuse --rootfs "$T/root" true 2>&1)" 'linux.*devices.*common'
+is "a device" "$(run --rm --device /dev/fuse --rootfs "$T/root" sh -c ': </dev/fuse && echo opens')" opens
+like "what the tree cannot do is refused in its words" \
+	"$(run --rm --privileged --rootfs "$T/root" true 2>&1)" 'config\.json: .*: '
+is "and leaves nothing" "$(ls "$M/container")" ""
 done_testing
