@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "backends/image/copy.h"
+#include "backends/image/importer_filter.h"
 #include "backends/image/layers.h"
 #include "backends/image/oci.h"
 #include "backends/image/source.h"
@@ -103,7 +104,8 @@ static int wall_in(int dir, int *source, bool directory, uid_t uid, struct err *
 	limit(RLIMIT_CORE, 0);
 	limit(RLIMIT_NOFILE, 1024);
 	if (geteuid() != 0)
-		return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? err_sys(e, errno, "import") : 0;
+		return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? err_sys(e, errno, "import")
+								  : importer_filter_install(e);
 	if (directory)
 		close_above(source);
 	if (unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) < 0)
@@ -111,7 +113,7 @@ static int wall_in(int dir, int *source, bool directory, uid_t uid, struct err *
 	if (fchdir(dir) < 0 || chroot(".") < 0)
 		return err_sys(e, errno, "import: root directory");
 	rc = keep_capabilities(directory && uid != 0);
-	return rc < 0 ? err_sys(e, -rc, "import: capabilities") : 0;
+	return rc < 0 ? err_sys(e, -rc, "import: capabilities") : importer_filter_install(e);
 }
 
 /* ---- what it is ---- */
