@@ -100,8 +100,6 @@ enum scheduler { SCHEDULER_OTHER, SCHEDULER_BATCH, SCHEDULER_IDLE };
 	"/sys/devices/virtual/powercap"
 #define READONLY_DEFAULT "/proc/bus /proc/fs /proc/irq /proc/sys /proc/sysrq-trigger"
 
-enum seccomp_profile { SECCOMP_PROFILE_DEFAULT, SECCOMP_PROFILE_NONE };
-
 /* Which devices a VM's console is; both: typing goes to the one that it last printed on. */
 enum vm_serial { SERIAL_UART, SERIAL_VIRTIO, SERIAL_BOTH };
 
@@ -141,7 +139,7 @@ struct container_config {
 	uint64_t namespaces; /* enum namespace_bit */
 	struct id_map user_map;
 	uint64_t capabilities; /* bit N is capability number N of linux/capability.h */
-	enum seccomp_profile seccomp;
+	char *seccomp;	       /* "default", "none", or the host path of a profile */
 	bool no_new_privs;
 	char *stop_signal;    /* a name of signame.h; "": as init is */
 	struct keyed sysctl;  /* names with dots */

@@ -54,8 +54,10 @@ enum engine_fd {
 	ENGINE_FD_ROOT,	 /* container: root, O_PATH directory, or a file system's file to be read */
 	ENGINE_FD_LAYER, /* container: the directory for what it writes, if that is not the root */
 	ENGINE_FD_SECCOMP, /* container: memfd with a struct sock_filter array (default profile) */
-	ENGINE_FD_FREEZER, /* the machine's cgroup: see cgroup_open_freezer() */
-	ENGINE_FD_FROZEN,  /* likewise: where completion is read (v2), or -1 */
+	ENGINE_FD_SECCOMP_FILE, /* container: another profile, beside it or in its place, to be read
+				 */
+	ENGINE_FD_FREEZER,	/* the machine's cgroup: see cgroup_open_freezer() */
+	ENGINE_FD_FROZEN,	/* likewise: where completion is read (v2), or -1 */
 	ENGINE_FD_DEVICES, /* container: its cgroup's directory for cgroup_allow_devices(), or -1 */
 	ENGINE_FD_STDIN,   /* container: init.stdin, O_PATH, as are: */
 	ENGINE_FD_STDOUT,

@@ -72,14 +72,15 @@ struct attr {
 /* Types; see fs/attr_types.c, attr_lists.c, attr_names.c, cpu_attr_types.c for what each accepts.
  */
 extern const struct attr_type attr_bool;
-extern const struct attr_type attr_number; /* uint64_t, `max` where attr.max is LIMIT_MAX */
-extern const struct attr_type attr_size;   /* likewise, with K, M, G, T */
-extern const struct attr_type attr_word;   /* int sized enum, index of the word */
-extern const struct attr_type attr_words;  /* uint64_t, a bit a word */
-extern const struct attr_type attr_string; /* char *, one line, never NULL */
-extern const struct attr_type attr_path;   /* char *, absolute or empty */
-extern const struct attr_type attr_root;   /* char *, absolute, "image NAME", or empty */
-extern const struct attr_type attr_argv;   /* char *, shell-quoted */
+extern const struct attr_type attr_number;  /* uint64_t, `max` where attr.max is LIMIT_MAX */
+extern const struct attr_type attr_size;    /* likewise, with K, M, G, T */
+extern const struct attr_type attr_word;    /* int sized enum, index of the word */
+extern const struct attr_type attr_words;   /* uint64_t, a bit a word */
+extern const struct attr_type attr_string;  /* char *, one line, never NULL */
+extern const struct attr_type attr_path;    /* char *, absolute or empty */
+extern const struct attr_type attr_root;    /* char *, absolute, "image NAME", or empty */
+extern const struct attr_type attr_argv;    /* char *, shell-quoted */
+extern const struct attr_type attr_seccomp; /* char *, "default", "none", absolute */
 extern const struct attr_type attr_hostname;
 extern const struct attr_type attr_keyed; /* struct keyed */
 extern const struct attr_type attr_env;	  /* struct keyed, lines NAME=VALUE */

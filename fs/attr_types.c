@@ -323,6 +323,14 @@ static int parse_root(const struct attr *a, const char *line, void *field, struc
 	return parse_string(a, line, field, e);
 }
 
+static int parse_seccomp(const struct attr *a, const char *line, void *field, struct err *e)
+{
+	if (*line != '/' && strcmp(line, "default") && strcmp(line, "none"))
+		return err_set(e, -EINVAL, "\"%.64s\" is not default, none, or an absolute path",
+			       line);
+	return parse_string(a, line, field, e);
+}
+
 static int parse_argv(const struct attr *a, const char *line, void *field, struct err *e)
 {
 	char **argv;
@@ -383,6 +391,7 @@ STRING_TYPE(attr_path, "path", "An absolute path, or nothing.", parse_path);
 STRING_TYPE(attr_root, "root", "An absolute path, image NAME, or nothing.", parse_root);
 STRING_TYPE(attr_argv, "command",
 	    "A command and its arguments, quoted as in a shell; nothing is expanded.", parse_argv);
+STRING_TYPE(attr_seccomp, "profile", "default, none, or an absolute path.", parse_seccomp);
 STRING_TYPE(attr_hostname, "host name", "Letters, digits, dots and hyphens.", parse_hostname);
 
 /* ---- keyed lines ---- */

@@ -9,7 +9,6 @@ static const char *const namespace_words[] = { "pid",	 "mount", "net",  "uts", "
 					       "cgroup", "user",  "time", NULL };
 static const char *const writable_words[] = { "auto", "direct", "none", "overlay", NULL };
 static const char *const scheduler_words[] = { "other", "batch", "idle", NULL };
-static const char *const seccomp_words[] = { "default", "none", NULL };
 
 static const struct attr rows[] = {
 	{ .name = "memory.size",
@@ -346,11 +345,14 @@ static const struct attr rows[] = {
 	  .good = "chown net_bind_service",
 	  .bad = "fly" },
 	{ .name = "seccomp",
-	  .type = &attr_word,
+	  .type = &attr_seccomp,
 	  AT(container.seccomp),
-	  .words = seccomp_words,
+	  .flags = ATTR_FILE_PATH,
 	  .initial = "default",
-	  .doc = "The filter of system calls: as strict as the common runtimes' default, or none.",
+	  .doc = "The filter of system calls: as strict as the common runtimes' default, none, "
+		 "which only root may say, or the path of a profile in the JSON form of OCI's "
+		 "runtime specification (or docker's and podman's). With an owner who is not root "
+		 "the default one holds beside his.",
 	  .good = "none",
 	  .bad = "strict" },
 	{ .name = "no_new_privs",

@@ -217,8 +217,12 @@ static int launch_open_container(struct launch *l, struct err *e)
 				  : launch_host_path(l, "root", ENGINE_FD_ROOT, e);
 	if (rc == 0 && (image_named(c->root) || c->root_writable == ROOT_OVERLAY))
 		rc = launch_layer(l, e);
-	if (rc == 0 && c->seccomp == SECCOMP_PROFILE_DEFAULT)
+	/* Whoever is not root has the default beside his own. */
+	if (rc == 0 &&
+	    (!strcmp(c->seccomp, "default") || (*c->seccomp == '/' && l->m->object.owner.uid != 0)))
 		rc = launch_seccomp(l, e);
+	if (rc == 0 && *c->seccomp == '/')
+		rc = launch_host_path(l, "seccomp", ENGINE_FD_SECCOMP_FILE, e);
 	if (rc == 0)
 		rc = launch_host_path(l, "init.stdin", ENGINE_FD_STDIN, e);
 	if (rc == 0)

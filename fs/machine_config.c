@@ -1,6 +1,7 @@
 /* The transaction by which a machine's settings change: checked, applied, made durable, swapped. */
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "backends/opener.h"
@@ -44,6 +45,8 @@ int machine_open_path(const struct machine *m, const void *base, const struct at
 
 	*ret_fd = -1;
 	/* With a number there is no such node on the host. */
+	if (p.path && *p.path && *p.path != '/') /* a word in its place */
+		return 0;
 	if (a->flags & ATTR_NODE_PATH && ((const struct part *)base)->device.number.type)
 		return 0;
 	snprintf(what, sizeof(what), "%s%s", prefix, a->name);
@@ -115,9 +118,12 @@ static int check_authority(const struct machine *m, const struct machine_config 
 			       "it");
 	if (c->kind != KIND_CONTAINER || (who.uid == 0 && own->uid == 0))
 		return 0;
-	if (c->container.seccomp == SECCOMP_PROFILE_NONE &&
-	    m->config.container.seccomp != SECCOMP_PROFILE_NONE)
-		return err_set(e, -EPERM, "seccomp: only root may do without a filter");
+	if (strcmp(c->container.seccomp, m->config.container.seccomp) != 0) {
+		if (!strcmp(c->container.seccomp, "none"))
+			return err_set(e, -EPERM, "seccomp: only root may do without a filter");
+		if (own->uid == 0)
+			return err_set(e, -EPERM, "seccomp: only root may change root's");
+	}
 	for (size_t i = 0; i < sizeof(roots) / sizeof(roots[0]); i++)
 		if (!attr_equal(attr_find(KIND_CONTAINER, roots[i]), &m->config, c))
 			return err_set(e, -EPERM, "%s: only root may change it", roots[i]);

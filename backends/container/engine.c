@@ -26,6 +26,7 @@
 #include "backends/container/mount_part.h"
 #include "backends/container/quota.h"
 #include "backends/container/nics.h"
+#include "backends/container/seccomp_file.h"
 #include "backends/container/session.h"
 #include "backends/container/terminal.h"
 #include "backends/signame.h"
@@ -178,6 +179,21 @@ static int container_configure(void *self, const struct machine_config *next, st
 	return r < 0 || c->layer.dir < 0 ? r : layer_set(&c->layer, &next->container.quota, e);
 }
 
+/* From here on it is a program, for init and for every session. */
+static int compile_profile(struct engine_host *host, struct err *e)
+{
+	int *fd = &host->fd[ENGINE_FD_SECCOMP_FILE], program = -1, r;
+
+	if (*fd < 0)
+		return 0;
+	r = seccomp_file_read(*fd, host->config->container.capabilities, &program, e);
+	if (r < 0)
+		return r;
+	close(*fd);
+	*fd = program;
+	return 0;
+}
+
 static int container_start(struct engine_host *host, void **ret_self, struct err *e)
 {
 	struct container *c = calloc(1, sizeof(*c));
@@ -194,6 +210,8 @@ static int container_start(struct engine_host *host, void **ret_self, struct err
 	c->devices = calloc(1, sizeof(*c->devices));
 	r = c->devices ? sessions_new(host, &c->sessions, e)
 		       : err_sys(e, ENOMEM, "starting the container");
+	if (r == 0)
+		r = compile_profile(host, e);
 	if (r == 0)
 		r = plan_init(&plan, host, e);
 	if (r < 0)

@@ -129,11 +129,24 @@ static int make_argv(struct plan *p, const char *line, struct err *e)
 
 static int make_filter(struct plan *p, const struct engine_host *host, struct err *e)
 {
-	if (p->config->seccomp == SECCOMP_PROFILE_NONE)
+	const int fds[] = { host->fd[ENGINE_FD_SECCOMP], host->fd[ENGINE_FD_SECCOMP_FILE] };
+	const char *profile = p->config->seccomp ? p->config->seccomp : "default";
+	int r = 0;
+
+	if (!strcmp(profile, "none"))
 		return 0;
-	if (host->fd[ENGINE_FD_SECCOMP] < 0)
+	/* The default one lets a further one be installed. */
+	for (int i = 0; r == 0 && i < 2; i++) {
+		struct plan_filter *f = &p->filters[p->nfilters];
+
+		if (fds[i] < 0)
+			continue;
+		r = seccomp_profile_load(fds[i], &f->program, &f->count, e);
+		p->nfilters += r == 0;
+	}
+	if (r == 0 && !p->nfilters)
 		return err_set(e, -EINVAL, "seccomp: the profile is missing");
-	return seccomp_profile_load(host->fd[ENGINE_FD_SECCOMP], &p->filter, &p->filter_count, e);
+	return r;
 }
 
 static int take_descriptors(struct plan *p, const struct engine_host *host, struct err *e)
@@ -478,7 +491,8 @@ void plan_free(struct plan *p)
 	free(p->sysctls);
 	free(p->masked);
 	free(p->readonly);
-	free(p->filter);
+	for (int i = 0; i < p->nfilters; i++)
+		free(p->filters[i].program);
 	usermap_free(&p->map);
 	text_free(&p->env_pool);
 	text_free(&p->path_pool);

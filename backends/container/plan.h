@@ -71,8 +71,11 @@ struct plan {
 	uint64_t joined_namespaces;
 	int stdio[3]; /* its 0, 1, 2, or -1: its console's or session's */
 
-	struct sock_filter *filter; /* NULL without seccomp */
-	unsigned short filter_count;
+	struct plan_filter {
+		struct sock_filter *program;
+		unsigned short count;
+	} filters[2]; /* of system calls, in the order that they are installed in */
+	int nfilters;
 
 	struct text env_pool; /* the strings that env points to */
 	struct text path_pool;

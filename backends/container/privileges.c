@@ -56,10 +56,13 @@ static void drop_bounding(struct child *c)
 
 void child_install_filter(struct child *c)
 {
-	struct sock_fprog program = { .len = c->plan->filter_count, .filter = c->plan->filter };
+	for (int i = 0; i < c->plan->nfilters; i++) {
+		const struct plan_filter *f = &c->plan->filters[i];
+		struct sock_fprog program = { .len = f->count, .filter = f->program };
 
-	if (c->plan->filter && syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) < 0)
-		child_fail(c, errno, "seccomp", NULL);
+		if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) < 0)
+			child_fail(c, errno, "seccomp", NULL);
+	}
 }
 
 void child_drop_privileges(struct child *c)
@@ -76,7 +79,7 @@ void child_drop_privileges(struct child *c)
 	if (config->no_new_privs) {
 		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 			child_fail(c, errno, "no_new_privs", NULL);
-	} else if (c->plan->filter) {
+	} else if (c->plan->nfilters) {
 		set_capabilities(c, config->capabilities | admin);
 		child_install_filter(c);
 	}
