@@ -218,6 +218,19 @@ static int apply(const struct container *c, const struct spec *s, struct err *e)
 	return rc;
 }
 
+/* The tree wants it as a file, when the container starts. */
+static int write_profile(const struct container *c, struct spec *s, struct err *e)
+{
+	char path[PATH_MAX];
+
+	if (!s->seccomp)
+		return 0;
+	if (json_dump_file(s->seccomp, tree_path(path, c->kept, "seccomp.json"), JSON_COMPACT) < 0)
+		return err_sys(e, errno, "%s", path);
+	json_object_set_new(s->settings, "seccomp", json_string(path));
+	return 0;
+}
+
 static void label(struct spec *s, const struct container *c)
 {
 	json_object_set_new(s->settings, "label",
@@ -260,13 +273,15 @@ static int make(const struct oci *o, const struct options *p, bool detached, con
 		rc = streams_open(&k->streams, &w, e);
 		if (rc == 0) {
 			name_streams(s.settings, names, &k->streams);
-			rc = apply(c, &s, e);
+			rc = write_profile(c, &s, e);
+			if (rc == 0)
+				rc = apply(c, &s, e);
 			if (rc < 0)
 				streams_close(&k->streams);
 		}
 		if (rc < 0) {
 			rmdir(c->dir);
-			rmdir(c->kept);
+			container_unkeep(c);
 		}
 	}
 	spec_free(&s);

@@ -223,14 +223,14 @@ out:
 	return rc;
 }
 
-static void kept_remove(const char *dir)
+void container_unkeep(const struct container *c)
 {
 	static const char *const files[] = { "stdin", "stdout", "stderr", "seccomp.json" };
 	char path[PATH_MAX];
 
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
-		unlink(tree_path(path, dir, files[i]));
-	rmdir(dir);
+		unlink(tree_path(path, c->kept, files[i]));
+	rmdir(c->kept);
 }
 
 /* The keeper of a container that has ended does so by itself, having told what there is to tell. */
@@ -270,6 +270,6 @@ int container_remove(const struct oci *o, const struct container *c, bool force,
 	if (rc == 0 && rmdir(c->dir) < 0)
 		rc = err_sys(e, errno, "%s", c->dir);
 	if (rc == 0)
-		kept_remove(c->kept);
+		container_unkeep(c);
 	return rc;
 }

@@ -64,6 +64,8 @@ int container_label(const struct container *c, const char *key, struct text *out
 int container_status(const struct container *c, enum status *ret, struct err *e);
 /* Its keeper, or 0. */
 pid_t container_keeper(const struct container *c);
+/* Removes what is kept of it beside the tree. */
+void container_unkeep(const struct container *c);
 /* Kills it, unless it is given a second to end by itself; it has ended on return. */
 void container_end_keeper(const struct container *c, bool now);
 /* "PID STARTTIME", by which a process is known after its pid was given to another. */
@@ -97,11 +99,11 @@ int json_file(const char *path, json_t **ret, struct err *e);
 
 /* What is made of a bundle. */
 struct spec {
-	const char *bundle; /* an absolute path */
-	json_t *config;	    /* its config.json */
-	json_t *settings;   /* of the container: a map as config.yaml is */
-	json_t *session;    /* of a process alone, for exec: names of files and what they get */
-	json_t *io_max;	    /* under way */
+	const char *bundle;    /* an absolute path */
+	json_t *config;	       /* its config.json */
+	json_t *settings;      /* of the container: a map as config.yaml is */
+	json_t *session;       /* of a process alone, for exec: names of files and what they get */
+	const json_t *seccomp; /* linux.seccomp, or NULL */
 	bool terminal;
 	unsigned short rows, columns;
 	uid_t uid, host_uid; /* of its process, inside and outside */

@@ -311,6 +311,12 @@ static int take_propagation(void *arg, const char *path, const json_t *v, struct
 		       : refuse(path, "a container's mounts are private", e);
 }
 
+static int take_seccomp(void *arg, const char *path, const json_t *v, struct err *e)
+{
+	((struct spec *)arg)->seccomp = v;
+	return 0;
+}
+
 static int take_personality(void *arg, const char *path, const json_t *v, struct err *e)
 {
 	return !strcmp(json_text(v, "domain"), "LINUX") &&
@@ -328,6 +334,7 @@ static int take_linux(void *arg, const char *path, const json_t *v, struct err *
 		{ "sysctl", take_sysctl },
 		{ "resources", take_resources },
 		{ "devices", spec_devices },
+		{ "seccomp", take_seccomp },
 		{ "maskedPaths", take_masked },
 		{ "readonlyPaths", take_readonly },
 		{ "rootfsPropagation", take_propagation },

@@ -72,6 +72,10 @@ so is the mount
 masked
 77"
 
+sh_bundle filter 'mkdir /x 2>&1; grep Seccomp: /proc/self/status' "c['linux']['seccomp'] = {'defaultAction': 'SCMP_ACT_ALLOW',
+ 'architectures': ['SCMP_ARCH_X86_64'], 'syscalls': [{'names': ['mkdir'], 'action': 'SCMP_ACT_ERRNO', 'errnoRet': 122}]}"
+like "its filter" "$(oci run -b "$T/bundle-filter" a </dev/null)" '[Qq]uota.*Seccomp:	2'
+
 # --- create, state, start, kill, delete
 sh_bundle life 'trap "exit 3" TERM; echo up; while :; do sleep 0.05; done' "c['annotations'] = {'k': 'v'}"
 id=$(printf '%064d' 1) # as long as podman's
