@@ -7,19 +7,31 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/virtio_blk.h>
+#include <linux/virtio_mem.h>
+#include <linux/virtio_vsock.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 
+#include "vmm/virtio_balloon.h"
 #include "vmm/virtio_blk.h"
 #include "vmm/virtio_console.h"
+#include "vmm/virtio_mem.h"
+#include "vmm/virtio_net.h"
 #include "vmm/virtio_rng.h"
+#include "vmm/virtio_vsock.h"
 
 #define IMAGE (1u << 20)
+#define BLOCK (2u << 20) // of virtio-mem
+#define CID   42
+
+static char vsock_dir[] = "/tmp/virtio-state.XXXXXX";
 
 struct side {
 	struct rig rig;
 	struct virtio_device *dev;
 	struct pci_function *f;
 	size_t printed;
+	int wire; // the other end of a tap
 };
 
 static void on_printed(void *arg, const void *data, size_t len)
@@ -86,6 +98,105 @@ static bool use_disk(struct side *s, struct driver *d, unsigned n)
 	       !memcmp(in, out.bytes, 512) && in[512] == 0;
 }
 
+static void make_net(struct side *s, int image)
+{
+	struct virtio_net_spec spec = { .mac = { { 0x52, 1 } },
+					.mtu = 1500,
+					.pairs = 1,
+					.link = true,
+					.in = RATELIMIT_NONE,
+					.out = RATELIMIT_NONE };
+	int fds[2];
+
+	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) < 0)
+		abort();
+	s->wire = fds[1];
+	spec.taps = fds;
+	if (virtio_net_new(&s->rig.env, "nic/s", &spec, &s->dev, NULL) < 0)
+		abort();
+}
+
+/* A frame out, and one of another length in. */
+static bool use_net(struct side *s, struct driver *d, unsigned n)
+{
+	unsigned char frame[12 + 200] = { 0 }, got[300];
+	size_t len = 12 + 60 + n;
+
+	memset(frame + 12, (int)n + 1, sizeof(frame) - 12);
+	if (driver_request(d, 1, frame, (uint32_t)len, NULL, 0) != 0 ||
+	    read(s->wire, got, sizeof(got)) != (ssize_t)len || memcmp(got, frame, len) != 0)
+		return false;
+	len++;
+	return write(s->wire, frame, len) == (ssize_t)len &&
+	       driver_request(d, 0, NULL, 0, got, sizeof(got)) == (long)len &&
+	       !memcmp(got + 12, frame + 12, len - 12);
+}
+
+static void make_vsock(struct side *s, int image)
+{
+	struct virtio_vsock_spec spec = { .cid = CID };
+
+	spec.dir = open(vsock_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (virtio_vsock_new(&s->rig.env, "vsock", &spec, &s->dev, NULL) < 0)
+		abort();
+}
+
+/* A port at which nobody listens says so. */
+static bool use_vsock(struct side *s, struct driver *d, unsigned n)
+{
+	struct virtio_vsock_hdr out = { .src_cid = CID,
+					.dst_cid = VSOCK_CID_HOST,
+					.src_port = 1000 + n,
+					.dst_port = 1,
+					.type = VIRTIO_VSOCK_TYPE_STREAM,
+					.op = VIRTIO_VSOCK_OP_REQUEST };
+	struct virtio_vsock_hdr in = { 0 };
+
+	return driver_request(d, 1, &out, sizeof(out), NULL, 0) == 0 &&
+	       driver_request(d, 0, NULL, 0, &in, sizeof(in)) == sizeof(in) &&
+	       in.op == VIRTIO_VSOCK_OP_RST && in.src_port == 1 && in.dst_port == 1000 + n;
+}
+
+static void make_mem(struct side *s, int image)
+{
+	struct guestmem_want want = { .size = RIG_MEMORY, .possible = RIG_MEMORY + 8 * BLOCK };
+
+	guestmem_free(&s->rig.mem);
+	if (guestmem_make(&s->rig.mem, &want, NULL) < 0 ||
+	    virtio_mem_new(&s->rig.env, &s->rig.mem, NULL, &s->dev, NULL) < 0)
+		abort();
+	virtio_mem_want(s->dev, 8 * BLOCK);
+}
+
+/* Plugs a block, and takes out the one that the turn before has plugged. */
+static bool use_mem(struct side *s, struct driver *d, unsigned n)
+{
+	struct virtio_mem_req q = { .type = n % 2 ? VIRTIO_MEM_REQ_UNPLUG : VIRTIO_MEM_REQ_PLUG };
+	struct virtio_mem_resp a = { .type = 99 };
+
+	q.u.plug.addr = s->rig.mem.hot.gpa + n / 2 % 8 * BLOCK;
+	q.u.plug.nb_blocks = 1;
+	return driver_request(d, 0, &q, sizeof(q), &a, sizeof(a)) == sizeof(a) &&
+	       a.type == VIRTIO_MEM_RESP_ACK && s->rig.mem.blocks[n / 2 % 8] == !(n % 2);
+}
+
+static void make_balloon(struct side *s, int image)
+{
+	if (virtio_balloon_new(&s->rig.env, &s->rig.mem, NULL, &s->dev, NULL) < 0)
+		abort();
+}
+
+/* A page goes into the balloon, and is another page's worth of zeros then. */
+static bool use_balloon(struct side *s, struct driver *d, unsigned n)
+{
+	uint32_t pfn = 0x300 + n;
+
+	s->rig.mem.host[pfn * 4096] = 1;
+	return driver_request(d, 0, &pfn, sizeof(pfn), NULL, 0) == 0 &&
+	       !s->rig.mem.host[pfn * 4096] &&
+	       driver_request(d, 1, &pfn, sizeof(pfn), NULL, 0) == 0;
+}
+
 static const struct kind {
 	const char *name;
 	unsigned queues;
@@ -95,11 +206,16 @@ static const struct kind {
 	{ "rng", 1, make_rng, use_rng },
 	{ "console", 2, make_console, use_console },
 	{ "disk", 2, make_disk, use_disk },
+	{ "net", 2, make_net, use_net },
+	{ "vsock", 2, make_vsock, use_vsock },
+	{ "mem", 1, make_mem, use_mem },
+	{ "balloon", 2, make_balloon, use_balloon },
 };
 
 static void side_new(struct side *s, const struct kind *k, int image)
 {
 	memset(s, 0, sizeof(*s));
+	s->wire = -1;
 	rig_new(&s->rig);
 	k->make(s, image);
 	s->f = rig_plug(&s->rig, s->dev, 1);
@@ -109,6 +225,8 @@ static void side_free(struct side *s)
 {
 	rig_unplug(&s->rig, s->f);
 	rig_free(&s->rig);
+	if (s->wire >= 0)
+		close(s->wire);
 }
 
 static void test_move(const struct kind *k)
@@ -220,10 +338,15 @@ static void test_refused(const struct kind *k)
 
 int main(void)
 {
+	char command[64];
+
+	if (!mkdtemp(vsock_dir))
+		return 1;
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
 		test_move(&kinds[i]);
 		test_refused(&kinds[i]);
 	}
 	test_waiting();
-	return tap_done();
+	snprintf(command, sizeof(command), "rm -r %s", vsock_dir);
+	return system(command) || tap_done();
 }
