@@ -75,10 +75,12 @@ GUEST_CFLAGS := -std=gnu17 -O2 -Wall -Wextra -Werror -Wno-unused-parameter -ffre
 
 $(B)/tests/guest/tiny.elf: GUEST_VARIANT :=
 $(B)/tests/guest/tiny-pvh.elf: GUEST_VARIANT := -DPVH
-$(B)/tests/guest/tiny.elf $(B)/tests/guest/tiny-pvh.elf: $(addprefix tests/guest/,tiny.c start.S tiny.ld)
+$(B)/tests/guest/tiny.elf $(B)/tests/guest/tiny-pvh.elf: GUEST_MAIN := tests/guest/tiny.c
+$(B)/tests/guest/hostile.elf: GUEST_MAIN := tests/guest/hostile.c
+$(B)/tests/guest/%.elf: $(addprefix tests/guest/,tiny.c hostile.c guest.h start.S tiny.ld)
 	@mkdir -p $(@D)
 	@echo "  GUEST $@"
-	$(Q)$(CC) $(GUEST_CFLAGS) $(GUEST_VARIANT) -o $@ tests/guest/start.S tests/guest/tiny.c
+	$(Q)$(CC) $(GUEST_CFLAGS) $(GUEST_VARIANT) -o $@ tests/guest/start.S $(GUEST_MAIN)
 # ---- end of the tiny guest ----
 
 clean:

@@ -21,16 +21,8 @@
  * triple fault badinsn    jumps to where no memory is: KVM internal error halt       halts with
  * interrupts off
  */
-typedef unsigned char u8;
-typedef unsigned short u16;
-typedef unsigned int u32;
-typedef unsigned long u64;
+#include "guest.h"
 
-#define UART 0x3f8
-#define PM   0x600
-
-#define LAPIC	 ((volatile u32 *)0xfee00000)
-#define IOAPIC	 ((volatile u32 *)0xfec00000)
 #define AP_CODE	 ((u8 *)0x8000)
 #define AP_COUNT ((volatile u32 *)0x8800)
 
@@ -50,53 +42,6 @@ struct boot {
 	const u8 *initrd;
 	u64 initrd_size;
 };
-
-static inline void outb(u16 port, u8 v)
-{
-	__asm__ volatile("outb %0, %1" : : "a"(v), "Nd"(port));
-}
-
-static inline u8 inb(u16 port)
-{
-	u8 v;
-
-	__asm__ volatile("inb %1, %0" : "=a"(v) : "Nd"(port));
-	return v;
-}
-
-static inline u32 get32(const u8 *p)
-{
-	return *(const u32 *)p;
-}
-
-static inline u64 get64(const u8 *p)
-{
-	return *(const u64 *)p;
-}
-
-static void put(const char *s)
-{
-	while (*s)
-		outb(UART, (u8)*s++);
-}
-
-static void put_number(u64 v)
-{
-	char digits[24];
-	int n = sizeof(digits) - 1;
-
-	digits[n] = 0;
-	do
-		digits[--n] = (char)('0' + v % 10);
-	while (v /= 10);
-	put(digits + n);
-}
-
-__attribute__((noreturn)) static void halt(void)
-{
-	for (;;)
-		__asm__ volatile("cli; hlt");
-}
 
 /* ---- interrupts ---- */
 
@@ -261,20 +206,6 @@ static void do_how(const struct boot *b)
 {
 	put("tiny: entered as ");
 	put(b->how == 0 ? "elf64\n" : b->how == 1 ? "bzimage\n" : "pvh32\n");
-}
-
-/* If the word at s is `word`, or `word` and a value, stores the value. */
-static int is(const char *s, const char *word, u64 *value)
-{
-	while (*word && *s == *word)
-		s++, word++;
-	if (*word)
-		return 0;
-	*value = 0;
-	if (*s == '=')
-		for (s++; *s >= '0' && *s <= '9'; s++)
-			*value = *value * 10 + (u64)(*s - '0');
-	return 1;
 }
 
 static void run_word(const struct boot *b, const char *s)
