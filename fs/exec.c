@@ -419,14 +419,16 @@ static void settle(struct exec *x)
 	struct text text = TEXT_INIT;
 	struct ending ending = { 0 };
 	int dir = exec_dir(x), rc = dir < 0 ? dir : store_read(dir, "exit", &text);
+	bool told = rc == 0 && text.len;
 
 	if (dir >= 0)
 		close(dir);
-	if (rc == 0 && text.len && ending_parse(text_str(&text), &ending) < 0) {
+	if (!told || ending_parse(text_str(&text), &ending) < 0) {
 		ending = (struct ending){ .kind = ENDING_FAILED };
 		snprintf(ending.why, sizeof(ending.why), "its container's monitor went down");
 	}
-	if (rc == 0 && text.len)
+	/* One that ran has ended, whatever its monitor has made of the file. */
+	if (told || x->phase == EXEC_RUNNING)
 		exec_told(x, false, 0, &ending);
 	else
 		exec_refused(x);
@@ -458,6 +460,8 @@ void exec_enter(struct exec *x, enum exec_phase phase)
 
 void exec_told(struct exec *x, bool running, pid_t pid, const struct ending *ending)
 {
+	if (!exec_active(x))
+		return; // nobody has started it
 	x->pid = running ? pid : 0;
 	if (running) {
 		exec_enter(x, EXEC_RUNNING);

@@ -35,8 +35,8 @@ static void null_end(struct null_engine *n, enum ending_kind kind)
 	struct ending ending = { .kind = kind, .code = 9 };
 
 	if (n->token)
-		n->host->exec->answer(n->host, n->token, -ESRCH,
-				      &(struct err){ -ESRCH, "ctl: it ended" });
+		n->host->exec->answer(n->host, n->token, -ENXIO,
+				      &(struct err){ -ENXIO, "ctl: it ended" });
 	n->token = 0;
 	if (!n->ended)
 		n->host->ended(n->host, &ending);
