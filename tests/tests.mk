@@ -48,7 +48,7 @@ CHECK_UNITS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,\
                $(filter tests/unit/%.c,$(TESTS:lab:%=%)))
 CHECK_BUILDS += $(B)/machinefs-oci $(B)/tests/box $(B)/tests/fault/failcall $(B)/tests/fault/clockstep.so $(B)/tests/rootfs \
                 $(B)/machinefs \
-                $(B)/tests/guest/tiny.elf $(B)/tests/guest/tiny-pvh.elf $(B)/tests/guest/sock
+                $(B)/tests/guest/tiny.elf $(B)/tests/guest/tiny-pvh.elf $(B)/tests/guest/hostile.elf $(B)/tests/guest/sock
 
 .PHONY: check check-build check-asan fuzz lab-check lint bench bench-lab demo
 .PRECIOUS: $(B)/tests/unit/%.o $(B)/tests/fuzz/%.o
