@@ -23,7 +23,7 @@ LAB_TESTS  := $(filter-out tests/lab/mkinitrd.sh,$(wildcard tests/lab/*.sh)) \
 LAB_UNPROVEN := $(patsubst %,lab:tests/%.sh, \
                 container/device container/seccomp \
                 vm/cpu vm/cpu_many vm/cpu_plug \
-                vm/net vm/nic vm/server \
+                vm/hostile vm/net vm/nic vm/server \
                 vm/share \
                 vm/systemd \
                 vm/vcpu vm/vsock)
