@@ -1,8 +1,8 @@
 /*
  * The importer's system call filter: what reading archives and writing files takes.
  *
- * The table of importer_filter.c has a row for each call, with a reason. Whatever else is called, by a
- * decoder that an archive has got hold of say, ends the importer by SIGSYS, and so the import.
+ * The table of importer_filter.c has a row for each call, with a reason. Whatever else is called,
+ * by a decoder that an archive has got hold of say, ends the importer by SIGSYS, and so the import.
  */
 #ifndef BACKENDS_IMAGE_IMPORTER_FILTER_H
 #define BACKENDS_IMAGE_IMPORTER_FILTER_H

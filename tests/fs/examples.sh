@@ -18,7 +18,7 @@ says() {
 	[ -z "$regexp" ] || like "$name: what it says" "$out" "$regexp"
 }
 
-for script in run-once vm-boot clone on-state; do
+for script in run-once vm-boot clone on-state debian-template; do
 	says "$script.sh without arguments" 2 '^usage: ' $ex/$script.sh
 done
 says "top.sh with a word" 2 '^usage: ' $ex/top.sh often
