@@ -1,8 +1,8 @@
 /*
  * sock connect|listen ADDRESS: a stream socket on standard input and output, for tests: of one
  * connection. ADDRESS is unix:PATH, vsock:CID:PORT, or, to listen, vsock:PORT. What is read goes to
- * the socket, and its end, too; ends when the other side has ended. Status 1: no connection. Linked
- * statically: it runs in guests.
+ * the socket, and its end, too; ends when that and the other side have ended. Status 1: no
+ * connection, or none any more. Linked statically: it runs in guests.
  */
 #include <errno.h>
 #include <linux/vm_sockets.h>
@@ -96,19 +96,20 @@ static bool move(int from, int to)
 int main(int argc, char **argv)
 {
 	struct pollfd p[2] = { { 0, POLLIN, 0 }, { -1, POLLIN, 0 } };
+	int fd;
 
 	signal(SIGPIPE, SIG_IGN);
 	if (argc != 3 || (strcmp(argv[1], "connect") != 0 && strcmp(argv[1], "listen") != 0)) {
 		fputs("usage: sock connect|listen ADDRESS\n", stderr);
 		return 2;
 	}
-	p[1].fd = open_socket(argv[1][0] == 'l', argv[2]);
-	while (p[1].fd >= 0 && poll(p, 2, -1) > 0) {
-		if (p[0].revents && !move(0, p[1].fd)) {
-			shutdown(p[1].fd, SHUT_WR);
+	p[1].fd = fd = open_socket(argv[1][0] == 'l', argv[2]);
+	while ((p[0].fd >= 0 || p[1].fd >= 0) && poll(p, 2, -1) > 0) {
+		if (p[0].revents && !move(0, fd)) {
+			shutdown(fd, SHUT_WR);
 			p[0].fd = -1;
 		}
-		if (p[1].revents && !move(p[1].fd, 1))
+		if (p[1].revents && !move(fd, 1))
 			p[1].fd = -1;
 	}
 	return 0;
