@@ -23,10 +23,10 @@ LAB_TESTS  := $(filter-out tests/lab/mkinitrd.sh,$(wildcard tests/lab/*.sh)) \
 LAB_UNPROVEN := $(patsubst %,lab:tests/%.sh, \
                 container/device container/oci container/podman container/seccomp \
                 vm/cpu vm/cpu_many vm/cpu_plug \
-                vm/hostile vm/net vm/nic vm/server \
+                vm/hostile vm/server \
                 vm/share \
                 vm/systemd \
-                vm/vcpu vm/vsock)
+                vm/vsock)
 TESTS      ?= $(HOST_TESTS) $(filter-out $(LAB_UNPROVEN),$(LAB_TESTS))
 
 # Fuzz targets; tests/fuzz/fuzz.sh runs them. What they reach of the project is compiled once more,
