@@ -21,7 +21,6 @@
 #include <unistd.h>
 
 #include "backends/console.h"
-#include "backends/cred.h"
 #include "backends/monitor_filter.h"
 #include "backends/walls.h"
 #include "backends/wire.h"
@@ -477,25 +476,21 @@ static int monitor_join_cgroup(struct monitor *m, struct err *e)
 
 /*
  * Behind its walls, and there its owner, without his other groups: whatever they open for him is
- * open already. Who he is is asked before, of files that are not there any more then.
+ * open already.
  */
 static int monitor_become_owner(struct monitor *m, struct err *e)
 {
-	bool other = geteuid() == 0 && m->host.uid != 0;
-	struct cred who;
+	uid_t uid = m->host.uid;
+	gid_t gid = m->host.gid;
 
-	if (geteuid() == 0 &&
-	    m->host.uid == 0) // root may lock memory; without capabilities, by this
+	if (geteuid() == 0 && uid == 0) // root may lock memory; without capabilities, by this
 		(void)setrlimit(RLIMIT_MEMLOCK, &(struct rlimit){ RLIM_INFINITY, RLIM_INFINITY });
-	if (m->place.walled)
-		return other ? err_set(e, -EIO, "start: this monitor waited for its own user") : 0;
-	if (other && cred_find(m->host.uid, m->host.gid, &who, e) < 0)
-		return err_prefix(e, "start: ");
-	if (walls_limit(e) < 0 || walls_raise(e) < 0)
+	if (!m->place.walled && (walls_limit(e) < 0 || walls_raise(e) < 0))
 		return e->code;
-	if (other && (setgroups(0, NULL) < 0 || setresgid(who.gid, who.gid, who.gid) < 0 ||
-		      setresuid(who.uid, who.uid, who.uid) < 0))
-		return err_sys(e, errno, "start: cannot become user %u", who.uid);
+	if (geteuid() == 0 && uid != 0 &&
+	    (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 ||
+	     setresuid(uid, uid, uid) < 0))
+		return err_sys(e, errno, "start: cannot become user %u", uid);
 	return 0;
 }
 

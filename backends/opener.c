@@ -252,7 +252,7 @@ static int opener_call(struct opener *o, const struct question *q, struct err *e
 /* The refusal in the answer, or 0. */
 static int opener_verdict(struct opener *o, struct err *e)
 {
-	struct wire_reply *reply = (struct wire_reply *)o->message.body;
+	struct wire_reply *reply = &((struct wire_opened *)o->message.body)->reply;
 
 	reply->text[sizeof(reply->text) - 1] = '\0';
 	return reply->code ? err_set(e, -err_public(-reply->code), "%s", reply->text) : 0;
@@ -306,6 +306,21 @@ int opener_check_map(struct opener *o, const struct id_map *map, uid_t uid, gid_
 	return rc;
 }
 
+int opener_find_group(struct opener *o, uid_t uid, gid_t gid, gid_t *ret, struct err *e)
+{
+	struct wire_find_user body = { .uid = uid, .gid = gid };
+	struct question q = { WIRE_FIND_USER,	   &body, NULL, sizeof(body), 0, "start",
+			      "the user database", uid };
+	int rc = opener_call(o, &q, e);
+
+	if (rc == 0)
+		rc = opener_verdict(o, e);
+	if (rc == 0)
+		*ret = ((struct wire_opened *)o->message.body)->gid;
+	wire_message_close(&o->message);
+	return rc;
+}
+
 /* ---- the process's end ---- */
 
 static int serve_open(struct wire_message *m, int *ret_fd, struct err *e)
@@ -335,17 +350,34 @@ static int serve_check_map(const struct wire_message *m, struct err *e)
 	return rc < 0 ? err_prefix(e, "user.map: ") : usermap_check(&map, &owner, e);
 }
 
+static int serve_find_user(const struct wire_message *m, uint32_t *ret_gid, struct err *e)
+{
+	const struct wire_find_user *body = (const struct wire_find_user *)m->body;
+	struct cred who;
+	int rc = cred_find(body->uid, body->gid, &who, e);
+
+	if (rc < 0)
+		return err_prefix(e, "start: ");
+	*ret_gid = who.gid;
+	return 0;
+}
+
 static void serve(struct wire_message *m)
 {
-	struct wire_reply reply = { 0 };
+	struct wire_opened answer = { .gid = 0 };
 	struct err e = { 0 };
-	int opened = -1;
+	int opened = -1, rc;
 
-	reply.code =
-		m->header.type == WIRE_OPEN ? serve_open(m, &opened, &e) : serve_check_map(m, &e);
-	if (reply.code < 0)
-		snprintf(reply.text, sizeof(reply.text), "%s", e.text);
-	wire_send(OPENER_FD, WIRE_OPENED, m->header.seq, &reply, sizeof(reply), NULL, 0, &opened,
+	if (m->header.type == WIRE_OPEN)
+		rc = serve_open(m, &opened, &e);
+	else if (m->header.type == WIRE_CHECK_MAP)
+		rc = serve_check_map(m, &e);
+	else
+		rc = serve_find_user(m, &answer.gid, &e);
+	answer.reply.code = rc;
+	if (rc < 0)
+		snprintf(answer.reply.text, sizeof(answer.reply.text), "%s", e.text);
+	wire_send(OPENER_FD, WIRE_OPENED, m->header.seq, &answer, sizeof(answer), NULL, 0, &opened,
 		  opened >= 0);
 	if (opened >= 0)
 		close(opened);

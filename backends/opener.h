@@ -47,6 +47,12 @@ int opener_open(struct opener *o, const struct hostpath *p, int *ret_fd, struct 
 int opener_check_map(struct opener *o, const struct id_map *map, uid_t uid, gid_t gid,
 		     struct err *e);
 
+/*
+ * The main group of a user, asked of the user database; gid for one whom it does not know. EIO when
+ * that does not answer.
+ */
+int opener_find_group(struct opener *o, uid_t uid, gid_t gid, gid_t *ret, struct err *e);
+
 /* The opener's own life: answers until its socket is closed. For main(). */
 int opener_main(void);
 

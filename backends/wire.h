@@ -12,9 +12,10 @@
  * CONFIGURE and EXEC message is answered by exactly one REPLY with its sequence number; STATE comes
  * unasked whenever the state changes, NOTICE when there is one.
  *
- * The daemon and its opener (opener.h) speak in the same manner, each OPEN and CHECK_MAP answered
- * by one OPENED; and with an importer (image/importer.h), whose one IMPORT is answered by
- * IMPORTED. A monitor that waits for a machine is told ADOPT (spare.h), which is not answered.
+ * The daemon and its opener (opener.h) speak in the same manner, each OPEN, CHECK_MAP and
+ * FIND_USER answered by one OPENED; and with an importer (image/importer.h), whose one IMPORT is
+ * answered by IMPORTED. A monitor that waits for a machine is told ADOPT (spare.h), which is not
+ * answered.
  */
 #ifndef BACKENDS_WIRE_H
 #define BACKENDS_WIRE_H
@@ -44,7 +45,8 @@ enum wire_type {
 	WIRE_NOTICE,	/* monitor: struct wire_notice */
 	WIRE_OPEN,	/* asker: struct wire_open, the path (opener.h) */
 	WIRE_CHECK_MAP, /* asker: struct wire_check_map, struct id_map_range for each line */
-	WIRE_OPENED,	/* opener: struct wire_reply, and what was opened */
+	WIRE_FIND_USER, /* asker: struct wire_find_user */
+	WIRE_OPENED,	/* opener: struct wire_opened, and what was opened */
 	WIRE_IMPORT,	/* asker: struct wire_import (image/importer.h) */
 	WIRE_IMPORTED,	/* importer: struct wire_imported, lines of how its program is run */
 	/* Sessions; the monitor's and the daemon's (wire_exec.h): */
@@ -199,6 +201,16 @@ struct wire_open {
 struct wire_check_map {
 	uint32_t uid;
 	uint32_t gid;
+};
+
+struct wire_find_user {
+	uint32_t uid;
+	uint32_t gid;
+};
+
+struct wire_opened {
+	struct wire_reply reply;
+	uint32_t gid; /* FIND_USER: his main group */
 };
 
 struct wire_adopt {

@@ -15,6 +15,7 @@
 
 #include "backends/cgroup.h"
 #include "backends/monitor.h"
+#include "backends/opener.h"
 #include "backends/seccomp.h"
 #include "backends/spare.h"
 #include "backends/spawn.h"
@@ -374,13 +375,10 @@ int launch_spare(char **argv)
 	return listener < 0 || monitor_main(listener, &process_hooks, &place) < 0 ? 1 : 0;
 }
 
-/* One that waits serves whoever stays what the daemon is. */
 static int launch_take_spare(struct launch *l, const char *title, pid_t *ret_pid)
 {
 	const struct machine *m = l->m;
 
-	if (launch_walled(m->kind) && m->object.owner.uid != geteuid())
-		return -ENXIO;
 	return spare_take(m->object.daemon->spares[m->kind], title, l->listener, l->birth_group,
 			  ret_pid);
 }
@@ -464,6 +462,20 @@ static int launch_config(struct launch *l, struct err *e)
 	return rc;
 }
 
+/* A VM's monitor becomes another user where there is no user database to ask any more. */
+static int launch_owner(struct launch *l, struct err *e)
+{
+	struct machine *m = l->m;
+	gid_t gid = m->object.owner.gid;
+	int rc = 0;
+
+	if (m->kind == KIND_VM && machine_foreign(m))
+		rc = opener_find_group(m->object.daemon->opener, m->object.owner.uid, gid, &gid, e);
+	l->start.uid = m->object.owner.uid;
+	l->start.gid = gid;
+	return rc;
+}
+
 static int launch_gather(struct launch *l, struct err *e)
 {
 	struct machine *m = l->m;
@@ -472,14 +484,14 @@ static int launch_gather(struct launch *l, struct err *e)
 	snprintf(l->start.name, sizeof(l->start.name), "%s", m->object.name);
 	snprintf(l->start.uuid, sizeof(l->start.uuid), "%s", m->identity.uuid);
 	l->start.kind = m->kind;
-	l->start.uid = m->object.owner.uid;
-	l->start.gid = m->object.owner.gid;
 	if (m->config.isolation == ISOLATION_THREAD && machine_foreign(m))
 		return err_set(e, -EPERM,
 			       "isolation: thread: user %u's machine cannot run inside the daemon",
 			       m->object.owner.uid);
 	l->start.tag = config_tag(&m->config);
-	rc = launch_config(l, e);
+	rc = launch_owner(l, e);
+	if (rc == 0)
+		rc = launch_config(l, e);
 	if (rc == 0 && l->config.len > WIRE_CONFIG_MAX)
 		rc = err_set(e, -EINVAL, "start: the configuration is larger than %u bytes",
 			     WIRE_CONFIG_MAX);

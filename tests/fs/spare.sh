@@ -46,11 +46,13 @@ if [ -w /dev/kvm ]; then
 	behind_walls() { [ "$(readlink "/proc/$spare/ns/net")" != "$(readlink "/proc/$MACHINEFS_PID/ns/net")" ]; }
 	soon "it has a network namespace of its own" 5 behind_walls
 	soon "and an empty root" 5 eval '[ -z "$(ls -A /proc/$spare/root)" ]'
-	chown 1234 "$M/vm/w"
+	walls=$(readlink "/proc/$spare/ns/net")
+	chown 1234:4321 "$M/vm/w"
 	chmod 755 "$T" 2>/dev/null
 	ok "another user's VM starts" put "$M/vm/w/ctl" start
-	is "without the one that waits for root's" "$(waiting vm)" "$spare"
-	is "as that user" "$(stat -c %u "/proc/$(monitor_of vm/w)")" 1234
+	soon "it runs" 5 grep -q 'tiny: hello' "$M/vm/w/console"
+	is "as that user" "$(stat -c %u:%g "/proc/$(monitor_of vm/w)")" 1234:4321
+	is "behind the walls that were there" "$(readlink "/proc/$(monitor_of vm/w)/ns/net")" "$walls"
 	put "$M/vm/w/ctl" kill
 	await "$M/vm/w" stopped
 	put "$M/vm/v/ctl" kill

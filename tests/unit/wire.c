@@ -174,9 +174,9 @@ static void test_malformed(void)
 		0);
 	h->type = WIRE_OPENED;
 	refuses("the opener's answer, from a monitor", WIRE_MONITOR, &packet,
-		head + sizeof(struct wire_reply), 1);
+		head + sizeof(struct wire_opened), 1);
 	refuses("OPENED with two descriptors", WIRE_OPENER, &packet,
-		head + sizeof(struct wire_reply), 2);
+		head + sizeof(struct wire_opened), 2);
 	h->type = WIRE_REPLY;
 	refuses("a monitor's answer, from the opener", WIRE_OPENER, &packet,
 		head + sizeof(struct wire_reply), 0);
