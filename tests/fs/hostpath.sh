@@ -29,7 +29,7 @@ settings() {
 }
 settings >"$T/settings"
 is "the manual tells the settings that are paths" "$(tr '\n' ',' <"$T/settings")" \
-	"vm boot.kernel file,vm boot.initrd file,container root directory,"
+	"vm boot.kernel file,vm boot.initrd file,container root directory,container seccomp file,"
 
 # --- what is there to be had: each once as a file and once as a directory
 make_both() { # DIRECTORY
@@ -70,18 +70,19 @@ deny() { # NAME ERRNO REGEXP USER FILE PATH: as the user, and as root, who does 
 	refused "$1" "$2" "$3" "${5%/*}" as "$4" timeout 10 bash -c 'printf "%s\n" "$2" >"$1"' - "$5" "$6"
 	refused "$1, also when root writes it" "$2" "$3" "${5%/*}" write "$5" "$6"
 	said=$(cat "$5")
-	[ -z "$said" ] || fail "$1: nothing is set" "$said"
+	[ "$said" = "$unset" ] || fail "$1: nothing is set" "$said"
 }
 
 while read -r kind name type; do
 	d=$M/$kind/$name
 	mkdir "$M/$kind/$name" && chown -R alice:alice "$d"
 	s=$d/$name
+	unset=$(cat "$s")
 	# --- what the owner may
 	for path in "$T/open/$type" "$T/mine.$type" "$T/lent.$type" "$T/shared/$type" "$T/good.$type" \
 		"$T/open/../open//./$type" "/../$T/open/$type" "$T/sticky/own.$type" "/proc/..$T/open/$type"; do
 		ok "$name: the owner's ${path#"$T"/}" put_as alice "$s" "$path"
-		put "$s" ""
+		put "$s" "$unset"
 	done
 	# --- what he may not
 	deny "$name: in a directory that is closed to the owner" EACCES "$name: .*/secret/" alice "$s" "$T/secret/$type"
@@ -111,7 +112,7 @@ while read -r kind name type; do
 	# --- whoever may write the setting has the owner's authority for it, not his own
 	chmod 666 "$s"
 	ok "$name: what is delegated has the owner's authority" put_as bob "$s" "$T/mine.$type"
-	put "$s" ""
+	put "$s" "$unset"
 	deny "$name: and not that of who writes" EACCES "$name: " bob "$s" "$T/secret/$type"
 	# --- the directory's group is for delegation, and lends the owner nothing
 	chgrp admins "$d"
@@ -119,12 +120,13 @@ while read -r kind name type; do
 	# --- a new owner is asked anew, at each use
 	put "$s" "$T/lent.$type"
 	chown bob "$d"
-	if [ "$type" = file ]; then
-		[ "$name" = boot.kernel ] || put "$d/boot.kernel" "$T/open/file"
-	fi
+	case $name in
+	boot.initrd) put "$d/boot.kernel" "$T/open/file" ;;
+	seccomp) put "$d/root" "$T/open/directory" ;;
+	esac
 	refused "$name: another owner's path is opened as he at the start" EACCES "$name: " "$d" put "$d/ctl" start
 	is "$name: it is stopped" "$(cat "$d/state")" stopped
-	put "$s" ""
+	put "$s" "$unset"
 	chown alice "$d"
 	sed -i '/^lent:/s/alice//' "$T/etc/group"
 	cat "$T/etc/group" >/etc/group
