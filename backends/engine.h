@@ -75,7 +75,7 @@ enum engine_fd {
 
 /* What an engine says of each vCPU. */
 enum vcpu_figure {
-	VCPU_THREAD, /* its thread's id on the host; 0: it has none */
+	VCPU_THREAD, /* its thread's id, as the thread knows it; 0: it has none */
 	VCPU_EXITS,  /* returns from KVM_RUN that user space handled */
 	VCPU_EXITS_IO,
 	VCPU_EXITS_MMIO,

@@ -1,6 +1,7 @@
 /* A VM's vCPUs in the tree: see vcpu.h. */
 #include "fs/vcpu.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -110,27 +111,70 @@ static void vcpu_free(struct object *o)
 
 /* ---- what the kernel says of its thread ---- */
 
-/*
- * Reads a file of the thread's in /proc. Its number is the monitor's word, so it is looked for
- * among the monitor's own.
- */
-static bool read_thread(struct object *o, const char *name, struct text *out)
+static bool read_task(pid_t pid, pid_t thread, const char *name, struct text *out)
 {
-	const struct machine *m = machine_of(o);
-	uint64_t thread = vcpu_figure(m, number_of(o), VCPU_THREAD);
-	pid_t pid = m->link ? link_pid(m->link) : 0;
 	char path[96];
 	int fd;
 
-	if (pid <= 0 || !thread)
-		return false;
-	snprintf(path, sizeof(path), "/proc/%d/task/%" PRIu64 "/%s", (int)pid, thread, name);
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/%s", (int)pid, (int)thread, name);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return false;
 	text_read_fd(out, fd);
 	close(fd);
 	return out->len > 0;
+}
+
+/* The thread's number where it lives, which may be a pid namespace of the monitor's: NSpid's last.
+ */
+static uint64_t number_inside(pid_t pid, pid_t thread)
+{
+	static const char key[] = "\nNSpid:";
+	struct text text = TEXT_INIT;
+	const char *at =
+		read_task(pid, thread, "status", &text) ? strstr(text_str(&text), key) : NULL;
+	uint64_t number = 0;
+	int n;
+
+	for (at = at ? at + strlen(key) : ""; sscanf(at, "%*1[\t]%" SCNu64 "%n", &number, &n) == 1;)
+		at += n;
+	text_free(&text);
+	return number;
+}
+
+/*
+ * The vCPU's thread, or 0. What the monitor says of it is only a number: it is looked for among the
+ * monitor's own.
+ */
+static pid_t find_thread(struct object *o)
+{
+	const struct machine *m = machine_of(o);
+	uint64_t wanted = vcpu_figure(m, number_of(o), VCPU_THREAD);
+	pid_t pid = m->link ? link_pid(m->link) : 0, found = 0;
+	struct dirent *entry;
+	char path[32];
+	DIR *dir;
+
+	if (pid <= 0 || !wanted)
+		return 0;
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	dir = opendir(path);
+	while (dir && !found && (entry = readdir(dir))) {
+		pid_t thread = atoi(entry->d_name);
+
+		if (thread > 0 && number_inside(pid, thread) == wanted)
+			found = thread;
+	}
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
+static bool read_thread(struct object *o, const char *name, struct text *out)
+{
+	pid_t thread = find_thread(o);
+
+	return thread > 0 && read_task(link_pid(machine_of(o)->link), thread, name, out);
 }
 
 /* The letter behind the name in brackets, see proc(5). */
@@ -146,10 +190,10 @@ static char thread_state(struct object *o)
 
 static void show_thread(struct object *o, const struct file *f, struct text *out)
 {
-	uint64_t thread = vcpu_figure(machine_of(o), number_of(o), VCPU_THREAD);
+	pid_t thread = find_thread(o);
 
 	if (thread)
-		text_addf(out, "%" PRIu64 "\n", thread);
+		text_addf(out, "%d\n", (int)thread);
 }
 
 static void show_state(struct object *o, const struct file *f, struct text *out)
