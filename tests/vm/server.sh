@@ -38,8 +38,6 @@ for pid in $(servers); do
 	is "in a root that is the directory" "$(ls "/proc/$pid/root/")" file
 	is "and nothing of the daemon's but its standard error" "$(find "/proc/$pid/fd" -lname "$T/*" ! -name 2)" ""
 done
-no_zombies() { ! pgrep -P "$MACHINEFS_PID" -r Z; }
-soon "who started it is no zombie" 5 no_zombies
 as alice mkdir "$v/share/more"
 ok "another one is plugged in" put_as alice "$v/share/more/path" "$T/other"
 before=$(servers)
