@@ -137,6 +137,7 @@ static void one(const char *data, size_t len)
 	pthread_t thread;
 
 	harness_init(&h);
+	h.quiet = true;
 	env = harness_env(&h);
 	for (int i = 0; i < 2; i++) {
 		h.kick_fd[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
