@@ -73,29 +73,11 @@ static int opener_spawn(struct opener *o, struct err *e)
 {
 	char name[] = "machinefs-opener", option[] = "--opener";
 	char *argv[] = { name, option, NULL };
-	char *env[] = { NULL };
-	struct spawn spawn = {
-		.exe = "/proc/self/exe",
-		.argv = argv,
-		.env = env,
-		.fd_as = OPENER_FD,
-		.cgroup = -1,
-	};
-	int fds[2], rc;
 
 	if (!opener_slot(o))
 		return err_set(e, -ENOSPC,
 			       "too many other paths are waited for, which do not answer");
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
-		return err_sys(e, errno, "opener");
-	spawn.fd = fds[1];
-	rc = spawn_process(&spawn, &o->pid, e);
-	close(fds[1]);
-	if (rc < 0)
-		close(fds[0]);
-	else
-		o->fd = fds[0];
-	return rc;
+	return spawn_self(argv, OPENER_FD, &o->pid, &o->fd, e);
 }
 
 /* Kills it; opener_spawn() has seen that there is a place to keep it until it is dead. */

@@ -28,4 +28,10 @@ struct spawn {
 /* Returns when the program runs, or with its sentence when it cannot be executed. */
 int spawn_process(const struct spawn *s, pid_t *ret_pid, struct err *e);
 
+/*
+ * This program once more, as a helper, with one end of a message socket as its fd_as; *ret_fd is
+ * the other end, the caller's. Both are untouched on failure.
+ */
+int spawn_self(char **argv, int fd_as, pid_t *ret_pid, int *ret_fd, struct err *e);
+
 #endif

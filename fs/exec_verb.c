@@ -8,11 +8,11 @@
 #include <unistd.h>
 
 #include "backends/signame.h"
+#include "fs/ctl_lines.h"
 #include "fs/exec.h"
 #include "fs/link.h"
 #include "fs/store.h"
 
-#define CTL_MAX	  4096
 #define STDIN_MAX (32u << 10) /* given at once; a longer write is a short one */
 
 static void exec_continue(struct request *r, int rc, const struct err *e);
@@ -160,8 +160,9 @@ static const struct exec_verb *verb_find(const char *line)
 	return NULL;
 }
 
-static int verb_run(struct exec *x, struct request *r, const char *line, struct err *e)
+static int verb_run(struct object *o, struct request *r, const char *line, struct err *e)
 {
+	struct exec *x = object_exec(o);
 	const struct exec_verb *v = verb_find(line);
 	const char *argument = line + strcspn(line, " ");
 
@@ -183,45 +184,14 @@ static int verb_run(struct exec *x, struct request *r, const char *line, struct 
 	return v->run(x, r, argument, e);
 }
 
-/* Runs the lines of r->rest until one is refused or parks the request. */
-static int ctl_run(struct exec *x, struct request *r, struct err *e)
-{
-	int rc = 0;
-
-	while (rc == 0 && r->rest && *r->rest) {
-		size_t len = strcspn(r->rest, "\n");
-		char *line = strndup(r->rest, len);
-
-		if (!line)
-			return err_sys(e, ENOMEM, "ctl");
-		memmove(r->rest, r->rest + len + (r->rest[len] == '\n'),
-			strlen(r->rest + len + (r->rest[len] == '\n')) + 1);
-		rc = verb_run(x, r, line, e);
-		free(line);
-	}
-	return rc;
-}
-
 static void exec_continue(struct request *r, int rc, const struct err *e)
 {
-	struct err why = e ? *e : (struct err){ 0 };
-
-	if (rc == 0 && !r->handle->object->gone)
-		rc = ctl_run(object_exec(r->handle->object), r, &why);
-	if (rc != NODE_PARKED)
-		request_finish(r, rc, &why);
+	ctl_lines_go_on(r, rc, e, verb_run);
 }
 
 int exec_ctl_write(struct handle *h, struct request *r, const char *data, size_t len, struct err *e)
 {
-	if (len > CTL_MAX || memchr(data, '\0', len))
-		return err_set(e, -EINVAL, "ctl: not a verb");
-	if (data[0] == '\n')
-		return err_set(e, -EINVAL, "ctl: no verb; `cat ctl` lists them");
-	r->rest = strndup(data, len);
-	if (!r->rest)
-		return err_sys(e, ENOMEM, "ctl");
-	return ctl_run(object_exec(h->object), r, e);
+	return ctl_lines_begin(h, r, data, len, verb_run, e);
 }
 
 /* ---- stdin ---- */

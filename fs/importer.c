@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -86,23 +85,8 @@ static int importer_spawn(struct importer *i, struct err *e)
 {
 	char name[] = "machinefs-importer", option[] = "--importer";
 	char *argv[] = { name, option, NULL };
-	char *env[] = { NULL };
-	struct spawn spawn = {
-		.exe = "/proc/self/exe",
-		.argv = argv,
-		.env = env,
-		.fd_as = IMPORTER_FD,
-		.cgroup = -1,
-	};
-	int fds[2], rc;
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
-		return err_sys(e, errno, "import");
-	spawn.fd = fds[1];
-	i->fd = fds[0];
-	rc = spawn_process(&spawn, &i->pid, e);
-	close(fds[1]);
-	return rc;
+	return spawn_self(argv, IMPORTER_FD, &i->pid, &i->fd, e);
 }
 
 static int importer_watch(struct importer *i, struct daemon *d, struct err *e)

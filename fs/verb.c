@@ -11,11 +11,11 @@
 #include "backends/opener.h"
 #include "backends/signame.h"
 #include "backends/wire.h"
+#include "fs/ctl_lines.h"
 #include "fs/daemon.h"
 #include "fs/launch.h"
 #include "fs/link.h"
 
-#define CTL_MAX	     4096
 #define STOP_SECONDS 10
 
 #define IN(state) (1u << STATE_##state)
@@ -140,8 +140,9 @@ static int verb_dump(struct machine *m, struct request *r, struct err *e)
 }
 
 /* One line. */
-static int verb_run(struct machine *m, struct request *r, char *line, struct err *e)
+static int verb_run(struct object *o, struct request *r, const char *line, struct err *e)
 {
+	struct machine *m = object_machine(o);
 	const char *text = strchr(line, ' ');
 	const struct verb *v;
 	int64_t argument;
@@ -178,43 +179,12 @@ static int verb_run(struct machine *m, struct request *r, char *line, struct err
 	return rc;
 }
 
-/* Runs the lines of r->rest until one is refused or parks the request. */
-static int ctl_run(struct machine *m, struct request *r, struct err *e)
-{
-	int rc = 0;
-
-	while (rc == 0 && r->rest && *r->rest) {
-		size_t len = strcspn(r->rest, "\n");
-		char *line = strndup(r->rest, len);
-
-		if (!line)
-			return err_sys(e, ENOMEM, "ctl");
-		memmove(r->rest, r->rest + len + (r->rest[len] == '\n'),
-			strlen(r->rest + len + (r->rest[len] == '\n')) + 1);
-		rc = verb_run(m, r, line, e);
-		free(line);
-	}
-	return rc;
-}
-
 int ctl_write(struct handle *h, struct request *r, const char *data, size_t len, struct err *e)
 {
-	if (len > CTL_MAX || memchr(data, '\0', len))
-		return err_set(e, -EINVAL, "ctl: not a verb");
-	if (data[0] == '\n')
-		return err_set(e, -EINVAL, "ctl: no verb; `cat ctl` lists them");
-	r->rest = strndup(data, len);
-	if (!r->rest)
-		return err_sys(e, ENOMEM, "ctl");
-	return ctl_run(object_machine(h->object), r, e);
+	return ctl_lines_begin(h, r, data, len, verb_run, e);
 }
 
 void ctl_continue(struct request *r, int rc, const struct err *e)
 {
-	struct err why = e ? *e : (struct err){ 0 };
-
-	if (rc == 0 && !r->handle->object->gone)
-		rc = ctl_run(object_machine(r->handle->object), r, &why);
-	if (rc != NODE_PARKED)
-		request_finish(r, rc, &why);
+	ctl_lines_go_on(r, rc, e, verb_run);
 }
