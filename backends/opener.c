@@ -120,12 +120,6 @@ struct question {
 	uid_t uid; /* for whom */
 };
 
-static int opener_ask(struct opener *o, const struct question *q)
-{
-	return wire_send(o->fd, q->type, ++o->seq, q->body, q->len, q->extra, q->extra_len, NULL,
-			 0);
-}
-
 static int64_t now_ms(void)
 {
 	struct timespec t;
@@ -180,6 +174,15 @@ static int opener_wait(struct opener *o)
 	return 0;
 }
 
+/* Likewise; -errno when it is not there, or dies of it. */
+static int opener_ask(struct opener *o, const struct question *q)
+{
+	int rc = wire_send(o->fd, q->type, ++o->seq, q->body, q->len, q->extra, q->extra_len, NULL,
+			   0);
+
+	return rc < 0 ? rc : opener_wait(o);
+}
+
 /* ---- who has made it wait ---- */
 
 static int opener_admit(const struct opener *o, const struct question *q, struct err *e)
@@ -210,7 +213,7 @@ static int opener_call(struct opener *o, const struct question *q, struct err *e
 
 	if (rc < 0)
 		return rc;
-	/* One that somebody has killed is noticed when it is asked. */
+	/* One that somebody has killed is noticed when it is asked, or does not answer. */
 	rc = o->fd < 0 ? -EPIPE : opener_ask(o, q);
 	if (rc < 0) {
 		opener_drop(o);
@@ -219,8 +222,6 @@ static int opener_call(struct opener *o, const struct question *q, struct err *e
 			return err_prefix(e, "%s: ", q->what);
 		rc = opener_ask(o, q);
 	}
-	if (rc == 0)
-		rc = opener_wait(o);
 	if (rc == 1)
 		return 0;
 	opener_drop(o);
