@@ -141,6 +141,7 @@ struct container_config {
 	uint64_t capabilities; /* bit N is capability number N of linux/capability.h */
 	char *seccomp;	       /* "default", "none", or the host path of a profile */
 	bool no_new_privs;
+	bool delegate;	      /* its control group, to its root */
 	char *stop_signal;    /* a name of signame.h; "": as init is */
 	struct keyed sysctl;  /* names with dots */
 	struct keyed rlimit;  /* names as in prlimit(1), "SOFT HARD" */

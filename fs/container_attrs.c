@@ -355,6 +355,16 @@ static const struct attr rows[] = {
 		 "the default one holds beside his.",
 	  .good = "none",
 	  .bad = "strict" },
+	{ .name = "cgroup.delegate",
+	  .type = &attr_bool,
+	  AT(container.delegate),
+	  .initial = "0",
+	  .doc = "Whether the container's root may make groups below its own, as systemd does: "
+		 "then "
+		 "it can write /sys/fs/cgroup (of version 2), but not its own limits. Its root has "
+		 "to be another user than the host's: namespaces with user, and user.map.",
+	  .good = "1",
+	  .bad = "2" },
 	{ .name = "no_new_privs",
 	  .type = &attr_bool,
 	  AT(container.no_new_privs),

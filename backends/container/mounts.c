@@ -200,11 +200,12 @@ static void mount_dev(struct child *c)
  * Shows one group: the host's mount of it, from that group on. A mount of its own would be a
  * superblock for each namespace and hierarchy, which costs four times as much.
  */
-static void show_group(struct child *c, int place, const char *directory)
+static void show_group(struct child *c, int place, const char *directory, bool writable)
 {
 	int mnt = mountfd_copy(AT_FDCWD, directory, false);
 
-	if (mnt >= 0 && mountfd_restrict(mnt, ATTR_SYSTEM | MOUNT_ATTR_RDONLY, false) < 0)
+	if (mnt >= 0 &&
+	    mountfd_restrict(mnt, ATTR_SYSTEM | (writable ? 0 : MOUNT_ATTR_RDONLY), false) < 0)
 		child_fail(c, errno, "restricting ", directory);
 	put(c, mnt, place, "sys/fs/cgroup");
 	close(mnt);
@@ -222,8 +223,9 @@ static int group_place(struct child *c, int dir, const char *name)
 }
 
 /*
- * The machine's own groups, read-only, are all there is of /sys/fs/cgroup. Without a cgroup
- * namespace their names would not fit /proc/self/cgroup, so then nothing is mounted.
+ * The machine's own groups, read-only but for what is delegated, are all there is of
+ * /sys/fs/cgroup. Without a cgroup namespace their names would not fit /proc/self/cgroup, so then
+ * nothing is mounted.
  */
 static void mount_cgroups(struct child *c, int sys)
 {
@@ -235,13 +237,13 @@ static void mount_cgroups(struct child *c, int sys)
 		return;
 	place = place_open(sys, "fs/cgroup");
 	if (c->plan->cgroup_v2) {
-		show_group(c, place, group[1]);
+		show_group(c, place, group[1], c->plan->config->delegate);
 		return;
 	}
 	mnt = filesystem_new("tmpfs", options, 2, ATTR_SYSTEM);
 	put(c, mnt, place, "sys/fs/cgroup");
 	for (; *group; group += 2)
-		show_group(c, group_place(c, mnt, group[0]), group[1]);
+		show_group(c, group_place(c, mnt, group[0]), group[1], false);
 	if (mountfd_restrict(mnt, ATTR_SYSTEM | MOUNT_ATTR_RDONLY, false) < 0)
 		child_fail(c, errno, "sys/fs/cgroup", NULL);
 	close(mnt);

@@ -12,6 +12,7 @@
 
 #include "backends/argv.h"
 #include "backends/cgroup.h"
+#include "backends/container/delegate.h"
 #include "backends/container/mount_part.h"
 #include "backends/container/sysctl.h"
 #include "backends/seccomp.h"
@@ -204,10 +205,13 @@ static void add_group(struct plan *p, int fd)
 
 static int find_groups(struct plan *p, struct err *e)
 {
-	p->cgroup_v2 = p->cgroup_count == 1 && cgroup_fd_is_v2(p->cgroups[0]);
+	/* What is to be divided stands alone, as systemd wants to find it. */
+	p->cgroup_v2 =
+		p->config->delegate || (p->cgroup_count == 1 && cgroup_fd_is_v2(p->cgroups[0]));
 	if (p->namespaces & NS_CGROUP)
 		for (int i = 0; i < p->cgroup_count; i++)
-			add_group(p, p->cgroups[i]);
+			if (!p->config->delegate || cgroup_fd_is_v2(p->cgroups[i]))
+				add_group(p, p->cgroups[i]);
 	return pool_to_vector(&p->group_pool, &p->groups, e);
 }
 
@@ -359,7 +363,9 @@ static int make_stdio(struct plan *p, const int fds[3], struct err *e)
 
 static void plan_begin(struct plan *p, const struct engine_host *host)
 {
-	*p = (struct plan){ .config = &host->config->container, .stdio = { -1, -1, -1 } };
+	*p = (struct plan){ .config = &host->config->container,
+			    .stdio = { -1, -1, -1 },
+			    .leaf = -1 };
 	p->namespaces = p->config->namespaces;
 	p->image = p->config->root && !strncmp(p->config->root, "image ", 6);
 	p->writable = p->config->root_writable;
@@ -424,6 +430,8 @@ int plan_init(struct plan *p, struct engine_host *host, struct err *e)
 	if (r == 0)
 		r = find_groups(p, e);
 	if (r == 0)
+		r = delegate_give(p, e);
+	if (r == 0)
 		r = make_confinement(p, e);
 	if (r == 0)
 		r = make_mounts(p, host, e);
@@ -448,6 +456,11 @@ int plan_init_session(struct plan *p, const struct engine_host *host, const stru
 	p->user = s->user;
 	p->cwd = s->cwd;
 	r = plan_fill(p, host, s->argv, e);
+	if (r == 0 && p->config->delegate && p->birth_group >= 0) {
+		p->leaf = delegate_leaf(p->birth_group, e);
+		r = p->leaf < 0 ? p->leaf : 0;
+		p->birth_group = p->leaf;
+	}
 	for (unsigned i = 0; r == 0 && i < s->ngroups && p->cgroup_count < ENGINE_CGROUP_MAX; i++)
 		p->cgroups[p->cgroup_count++] = s->groups[i];
 	if (r == 0)
@@ -500,5 +513,7 @@ void plan_free(struct plan *p)
 	text_free(&p->sysctl_pool);
 	text_free(&p->masked_pool);
 	text_free(&p->readonly_pool);
-	*p = (struct plan){ 0 };
+	if (p->leaf >= 0)
+		close(p->leaf);
+	*p = (struct plan){ .leaf = -1 };
 }

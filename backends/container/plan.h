@@ -49,9 +49,10 @@ struct plan {
 	bool layered;			/* it is made of mounts: see root.h */
 	int cgroups[ENGINE_CGROUP_MAX]; /* the host's */
 	int birth_group;		/* the host's; init is cloned into it, or -1 */
+	int leaf;			/* owned, where that is one below it; or -1 */
 	int joined;			/* the index in cgroups of what it need not join, or -1 */
 	int cgroup_count;
-	bool cgroup_v2;	    /* there is only version 2 */
+	bool cgroup_v2;	    /* only version 2 is shown */
 	char **groups;	    /* what to show of them: pairs of name and host directory */
 	bool reset_oom;	    /* the score that is to be is not the monitor's */
 	char oom_score[16]; /* as text */
