@@ -324,6 +324,9 @@ static int check(const struct plan *p, struct err *e)
 		return err_set(e, -ENXIO, "apparmor: this kernel has it not, or not enabled");
 	if (p->config->selinux && *p->config->selinux && access(SELINUX, F_OK) < 0)
 		return err_set(e, -ENXIO, "selinux: this kernel has it not, or not enabled");
+	if (p->config->ambient & ~p->config->capabilities)
+		return err_set(e, -EINVAL,
+			       "capabilities.ambient: not all of them are among capabilities");
 	if (p->cwd && p->cwd[0] && p->cwd[0] != '/')
 		return err_set(e, -EINVAL, "%s: not an absolute path", p->names->cwd);
 	return 0;

@@ -29,16 +29,26 @@ void child_become(struct child *c, const struct init_user *user)
 		child_fail(c, errno, c->plan->names->user, ": the uid");
 }
 
-static void set_capabilities(struct child *c, uint64_t mask)
+static void set_capabilities(struct child *c, uint64_t mask, uint64_t inheritable)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[2] = { 0 };
 
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < 2; i++) {
 		data[i].effective = data[i].permitted = (uint32_t)(mask >> 32 * i);
+		data[i].inheritable = (uint32_t)(inheritable >> 32 * i);
+	}
 	if (syscall(SYS_capset, &header, data) < 0)
 		child_fail(c, errno, "capabilities: not all of them are the monitor's to give",
 			   NULL);
+}
+
+/* What stays with who is not root when he executes a program: capabilities(7). */
+static void set_ambient(struct child *c, uint64_t mask)
+{
+	for (unsigned long n = 0; n < 64; n++)
+		if (mask >> n & 1 && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, n, 0, 0) < 0)
+			child_fail(c, errno, "capabilities.ambient", NULL);
 }
 
 static void drop_bounding(struct child *c)
@@ -80,8 +90,9 @@ void child_drop_privileges(struct child *c)
 		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 			child_fail(c, errno, "no_new_privs", NULL);
 	} else if (c->plan->nfilters) {
-		set_capabilities(c, config->capabilities | admin);
+		set_capabilities(c, config->capabilities | admin, 0);
 		child_install_filter(c);
 	}
-	set_capabilities(c, config->capabilities);
+	set_capabilities(c, config->capabilities, config->ambient);
+	set_ambient(c, config->ambient);
 }

@@ -157,7 +157,7 @@ void child_forget_monitor(struct child *c)
 	 */
 	for (int signo = 1; signo < NSIG; signo++)
 		syscall(SYS_rt_sigaction, signo, defaults, NULL, sizeof(unsigned long));
-	umask(022);
+	umask((mode_t)c->plan->config->umask);
 	/* ENOSYS: a kernel without keys has none to inherit. */
 	if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS)
 		child_fail(c, errno, "making a session keyring", NULL);

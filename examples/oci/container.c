@@ -260,7 +260,7 @@ int container_remove(const struct oci *o, const struct container *c, bool force,
 
 	if (rc < 0)
 		return rc;
-	if ((status == STATUS_RUNNING || status == STATUS_PAUSED) && !force)
+	if (status != STATUS_STOPPED && !force)
 		return err_set(e, -EBUSY, "container %s is %s", c->id, status_words[status]);
 	if (status == STATUS_RUNNING || status == STATUS_PAUSED) {
 		tree_write(c->dir, "ctl", "kill\n", NULL); // it may end meanwhile

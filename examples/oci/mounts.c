@@ -139,6 +139,8 @@ static int add_mount(struct spec *s, const char *path, const char *type, const c
 int spec_mount(struct spec *s, const char *path, const json_t *mount, struct err *e)
 {
 	static const struct key keys[] = {
+		{ "uidMappings", key_refuse },
+		{ "gidMappings", key_refuse },
 		{ "destination", NULL },
 		{ "type", NULL },
 		{ "source", NULL },
@@ -237,8 +239,6 @@ static int add_device(struct spec *s, const char *which, const json_t *d, struct
 		return refuse(which, "not a character or block device", e);
 	if (strncmp(path, "/dev/", 5))
 		return refuse(which, "path: not below /dev", e);
-	if (!*access)
-		return refuse(which, "no rule of linux.resources.devices lets it be opened", e);
 	if (!devices) {
 		devices = json_object();
 		json_object_set_new(s->settings, "device", devices);

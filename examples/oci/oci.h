@@ -79,15 +79,18 @@ int container_remove(const struct oci *o, const struct container *c, bool force,
 
 /* ---- spec.c, process.c, mounts.c, resources.c: from config.json to settings ---- */
 
-/* A key of an object of config.json, and what is to be done about it. */
+/*
+ * A key of an object of config.json that the specification knows, and what is to be done about it.
+ * Others are ignored, as the specification wants it.
+ */
 struct key {
 	const char *name;
 	/* NULL: it is without meaning here, or taken elsewhere, and passed over. */
 	int (*take)(void *arg, const char *path, const json_t *value, struct err *e);
 };
 
-/* Unknown keys are refused by their whole name, unless they say nothing (null, "", [], {}, false).
- */
+/* For a key that the tree has nothing for: refused, unless it says nothing ("", [], {}, false). */
+int key_refuse(void *arg, const char *path, const json_t *value, struct err *e);
 int keys_take(const struct key *keys, size_t n, void *arg, const char *path, const json_t *object,
 	      struct err *e);
 #define KEYS_TAKE(keys, arg, path, object, e) \

@@ -37,7 +37,17 @@ static int take_size(void *arg, const char *path, const json_t *v, struct err *e
 
 static int take_umask(void *arg, const char *path, const json_t *v, struct err *e)
 {
-	return json_integer_value(v) == 022 ? 0 : refuse(path, "it is 18 (022) here", e);
+	json_int_t umask;
+	char text[16];
+	int rc = json_number(v, path, &umask, e);
+
+	if (rc < 0)
+		return rc;
+	if (umask < 0 || umask > 0777)
+		return refuse(path, "outside 0..511", e);
+	snprintf(text, sizeof(text), "0%03llo", (unsigned long long)umask);
+	set(arg, "init.umask", NULL, json_string(text));
+	return 0;
 }
 
 static int take_user(void *arg, const char *path, const json_t *v, struct err *e)
@@ -47,6 +57,7 @@ static int take_user(void *arg, const char *path, const json_t *v, struct err *e
 		{ "gid", NULL },
 		{ "additionalGids", NULL },
 		{ "umask", take_umask },
+		{ "username", key_refuse },
 	};
 	const json_t *groups = json_object_get(v, "additionalGids");
 	struct text text = TEXT_INIT;
@@ -135,10 +146,20 @@ static int capability_mask(const json_t *list, const char *path, uint64_t *ret, 
 	return 0;
 }
 
+static void set_mask(struct spec *s, const char *name, uint64_t mask)
+{
+	struct text words = TEXT_INIT;
+
+	for (int n = 0; n < 64; n++)
+		if (mask >> n & 1 && capability_name(n))
+			text_addf(&words, "%s%s", words.len ? " " : "", capability_name(n));
+	set(s, name, NULL, json_string(text_str(&words)));
+	text_free(&words);
+}
+
 /*
  * One set is for all: what a process has it also may have. Who is not root loses what is effective
- * and permitted by executing his program, whatever is asked here; root gains all that is bounding,
- * whatever is ambient or inheritable.
+ * and permitted by executing his program, but for what is ambient; root gains all that is bounding.
  */
 static int take_capabilities(void *arg, const char *path, const json_t *v, struct err *e)
 {
@@ -147,7 +168,6 @@ static int take_capabilities(void *arg, const char *path, const json_t *v, struc
 		{ "inheritable", NULL }, { "ambient", NULL },
 	};
 	uint64_t mask[sizeof(keys) / sizeof(keys[0])];
-	struct text words = TEXT_INIT;
 	const struct spec *s = arg;
 	const json_t *user = json_object_get(json_object_get(s->config, "process"), "user");
 	bool root = json_integer_value(json_object_get(user, "uid")) == 0;
@@ -157,21 +177,18 @@ static int take_capabilities(void *arg, const char *path, const json_t *v, struc
 		rc = capability_mask(json_object_get(v, keys[i].name), path, &mask[i], e);
 	if (rc < 0)
 		return rc;
-	if ((mask[3] | mask[4]) && !root)
+	if (mask[4] & ~mask[0] || (mask[3] & ~mask[4] && !root))
 		return err_set(e, -EINVAL,
-			       "config.json: %s: a user who is not root has none here, so nothing "
-			       "is ambient or inheritable",
+			       "config.json: %s: ambient ones are bounding, and inheritable ones "
+			       "ambient here",
 			       path);
 	for (size_t i = 1; i < 3; i++)
 		if (mask[i] & ~mask[0] || (mask[i] != mask[0] && root))
 			return err_set(e, -EINVAL,
 				       "config.json: %s.%s: it is the bounding set here", path,
 				       keys[i].name);
-	for (int n = 0; n < 64; n++)
-		if (mask[0] >> n & 1 && capability_name(n))
-			text_addf(&words, "%s%s", words.len ? " " : "", capability_name(n));
-	set(arg, "capabilities", NULL, json_string(text_str(&words)));
-	text_free(&words);
+	set_mask(arg, "capabilities", mask[0]);
+	set_mask(arg, "capabilities.ambient", mask[4]);
 	return 0;
 }
 
@@ -307,6 +324,8 @@ int spec_process(struct spec *s, const char *path, const json_t *process, struct
 		{ "selinuxLabel", take_selinux },
 		{ "ioPriority", take_io_priority },
 		{ "scheduler", take_scheduler },
+		{ "commandLine", key_refuse },
+		{ "execCPUAffinity", key_refuse },
 	};
 
 	return KEYS_TAKE(keys, s, path, process, e);
@@ -315,9 +334,12 @@ int spec_process(struct spec *s, const char *path, const json_t *process, struct
 /* A session is confined as its container is: what would make it another is refused. */
 int spec_exec_process(struct spec *s, const json_t *process, struct err *e)
 {
-	static const char *const same[] = { "capabilities", "rlimit",	"no_new_privs",
-					    "oom.score",    "apparmor", "selinux",
-					    "io.priority",  "cpu.nice", "cpu.scheduler" };
+	static const char *const same[] = { "capabilities", "capabilities.ambient",
+					    "init.umask",   "rlimit",
+					    "no_new_privs", "oom.score",
+					    "apparmor",	    "selinux",
+					    "io.priority",  "cpu.nice",
+					    "cpu.scheduler" };
 	json_t *before = json_copy(s->settings);
 	int rc;
 

@@ -77,6 +77,7 @@ static int take_memory(void *arg, const char *path, const json_t *v, struct err 
 		{ "kernelTCP", refuse_number },
 		{ "disableOOMKiller", refuse_true },
 		{ "checkBeforeUpdate", refuse_true },
+		{ "swappiness", key_refuse },
 		{ "useHierarchy", NULL }, // there is no other way
 	};
 	json_t *limit = json_object_get(v, "limit");
@@ -214,6 +215,8 @@ static int take_io(void *arg, const char *path, const json_t *v, struct err *e)
 {
 	static const struct key keys[] = {
 		{ "weight", io_weight },
+		{ "leafWeight", key_refuse },
+		{ "weightDevice", key_refuse },
 		{ "throttleReadBpsDevice", io_throttle },
 		{ "throttleWriteBpsDevice", io_throttle },
 		{ "throttleReadIOPSDevice", io_throttle },
@@ -284,6 +287,8 @@ int spec_resources(json_t *settings, const char *path, const json_t *resources, 
 		{ "hugepageLimits", take_hugepages },
 		{ "devices", NULL }, // of config.json: spec_device_rules()
 		{ "unified", take_unified },
+		{ "network", key_refuse },
+		{ "rdma", key_refuse },
 	};
 
 	return KEYS_TAKE(keys, settings, path, resources, e);

@@ -22,6 +22,11 @@ static bool says_nothing(const json_t *v)
 		json_array_size(v) + json_object_size(v) == 0);
 }
 
+int key_refuse(void *arg, const char *path, const json_t *v, struct err *e)
+{
+	return says_nothing(v) ? 0 : refuse(path, "machinefs has nothing for it", e);
+}
+
 static const struct key *key_find(const struct key *keys, size_t n, const char *name)
 {
 	for (size_t i = 0; i < n; i++)
@@ -45,9 +50,7 @@ int keys_take(const struct key *keys, size_t n, void *arg, const char *path, con
 		char whole[256];
 
 		snprintf(whole, sizeof(whole), "%s%s%.80s", path, *path ? "." : "", name);
-		if (!key && !says_nothing(value))
-			rc = refuse(whole, "machinefs has nothing for it", e);
-		else if (key && key->take && !json_is_null(value))
+		if (key && key->take && !json_is_null(value))
 			rc = key->take(arg, whole, value, e);
 		if (rc < 0)
 			return rc;
@@ -340,6 +343,11 @@ static int take_linux(void *arg, const char *path, const json_t *v, struct err *
 		{ "rootfsPropagation", take_propagation },
 		{ "personality", take_personality },
 		{ "cgroupsPath", NULL }, // the tree has its own groups
+		{ "mountLabel", key_refuse },
+		{ "intelRdt", key_refuse },
+		{ "timeOffsets", key_refuse },
+		{ "netDevices", key_refuse },
+		{ "memoryPolicy", key_refuse },
 	};
 
 	return KEYS_TAKE(keys, arg, path, v, e);
@@ -364,6 +372,8 @@ static void spec_defaults(struct spec *s)
 		{ "io.priority", "4" },
 		{ "cpu.nice", "0" },
 		{ "cpu.scheduler", "other" },
+		{ "capabilities.ambient", "" },
+		{ "init.umask", "0022" },
 	};
 
 	for (size_t i = 0; i < sizeof(defaults) / sizeof(defaults[0]); i++)
@@ -397,6 +407,12 @@ static int spec_take(struct spec *s, struct err *e)
 		{ "hooks", take_hooks },
 		{ "linux", take_linux },
 		{ "annotations", NULL }, // they are read where they are asked for
+		{ "domainname", key_refuse },
+		{ "solaris", key_refuse },
+		{ "windows", key_refuse },
+		{ "vm", key_refuse },
+		{ "zos", key_refuse },
+		{ "freebsd", key_refuse },
 	};
 	int rc = KEYS_TAKE(keys, s, "", s->config, e);
 

@@ -103,6 +103,7 @@ static void harness_defaults(struct harness *h, const char *root)
 			.hostname = (char *)(uintptr_t)"",
 			.namespaces = NS_PID | NS_MOUNT | NS_NET | NS_UTS | NS_IPC | NS_CGROUP,
 			.capabilities = CAPABILITIES_DEFAULT,
+			.umask = 022,
 			.no_new_privs = true,
 			.masked = (char *)(uintptr_t)MASKED_DEFAULT,
 			.readonly_paths = (char *)(uintptr_t)READONLY_DEFAULT,
