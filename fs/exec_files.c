@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "backends/wire.h"
+#include "fs/attr_files.h"
 #include "fs/exec.h"
 #include "fs/keptlog.h"
 #include "fs/waiter.h"
@@ -59,11 +60,6 @@ static void show_exit(struct object *o, const struct file *f, struct text *out)
 		return;
 	ending_print(&x->ending, text, sizeof(text));
 	text_addf(out, "%s\n", text);
-}
-
-static void show_error(struct object *o, const struct file *f, struct text *out)
-{
-	text_add(out, text_str(&o->refusal));
 }
 
 static void show_pid(struct object *o, const struct file *f, struct text *out)
@@ -122,7 +118,7 @@ static const struct file rows[] = {
 	{ .name = "error",
 	  .changes = CHANGE_REFUSAL,
 	  .mode = 0444,
-	  .show = show_error,
+	  .show = object_show_refusal,
 	  .doc = "The last refusal." },
 	{ .name = "pid",
 	  .changes = CHANGE_STATE,
@@ -150,16 +146,9 @@ static const struct file rows[] = {
 	  .doc = "Likewise as errors." },
 };
 
-/* An environment may hold secrets. */
-static mode_t setting_mode(const struct attr *a)
-{
-	return a->type == &attr_env ? 0600 : 0644;
-}
-
 int exec_files(struct class *ret, struct err *e)
 {
 	const size_t n = sizeof(rows) / sizeof(rows[0]);
-	const struct attr *a;
 
 	ret->nfiles = 0;
 	ret->files = calloc(n + schema_count(&exec_schema), sizeof(*ret->files));
@@ -167,15 +156,7 @@ int exec_files(struct class *ret, struct err *e)
 		return err_sys(e, ENOMEM, "files");
 	for (size_t i = 0; i < n; i++)
 		ret->files[ret->nfiles++] = rows[i];
-	for (size_t i = 0; (a = schema_attr(&exec_schema, i)); i++)
-		ret->files[ret->nfiles++] = (struct file){
-			.name = a->name,
-			.mode = setting_mode(a),
-			.changes = CHANGE_CONFIG,
-			.attr = a,
-			.show = show_setting,
-			.write = write_setting,
-			.doc = a->doc,
-		};
+	attr_files(ret, &exec_schema,
+		   &(struct file){ .mode = 0644, .show = show_setting, .write = write_setting });
 	return 0;
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/attr_files.h"
 #include "fs/event_log.h"
 #include "fs/image.h"
 #include "fs/waiter.h"
@@ -55,11 +56,6 @@ static int write_setting(struct handle *h, struct request *r, const char *data, 
 static void show_state(struct object *o, const struct file *f, struct text *out)
 {
 	text_addf(out, "%s\n", image_state_words[object_image(o)->state]);
-}
-
-static void show_error(struct object *o, const struct file *f, struct text *out)
-{
-	text_add(out, text_str(&o->refusal));
 }
 
 static void show_uuid(struct object *o, const struct file *f, struct text *out)
@@ -139,7 +135,7 @@ static const struct file rows[] = {
 	{ .name = "error",
 	  .changes = CHANGE_REFUSAL,
 	  .mode = 0444,
-	  .show = show_error,
+	  .show = object_show_refusal,
 	  .doc = "The last refusal, or why the import failed. import clears it." },
 	{ .name = "events",
 	  .mode = 0444,
@@ -163,7 +159,6 @@ static const struct file rows[] = {
 int image_files(struct class *ret, struct err *e)
 {
 	const size_t n = sizeof(rows) / sizeof(rows[0]);
-	const struct attr *a;
 
 	ret->files = calloc(n + schema_count(&image_schema) + schema_count(&image_found_schema),
 			    sizeof(*ret->files));
@@ -171,24 +166,8 @@ int image_files(struct class *ret, struct err *e)
 		return err_sys(e, ENOMEM, "files");
 	memcpy(ret->files, rows, sizeof(rows));
 	ret->nfiles = n;
-	for (size_t i = 0; (a = schema_attr(&image_schema, i)); i++)
-		ret->files[ret->nfiles++] = (struct file){
-			.name = a->name,
-			.mode = 0644,
-			.changes = CHANGE_CONFIG,
-			.attr = a,
-			.show = show_setting,
-			.write = write_setting,
-			.doc = a->doc,
-		};
-	for (size_t i = 0; (a = schema_attr(&image_found_schema, i)); i++)
-		ret->files[ret->nfiles++] = (struct file){
-			.name = a->name,
-			/* An environment may hold secrets. */
-			.mode = a->type == &attr_env ? 0400 : 0444,
-			.changes = CHANGE_CONFIG,
-			.show = show_found,
-			.doc = a->doc,
-		};
+	attr_files(ret, &image_schema,
+		   &(struct file){ .mode = 0644, .show = show_setting, .write = write_setting });
+	attr_files(ret, &image_found_schema, &(struct file){ .mode = 0444, .show = show_found });
 	return 0;
 }

@@ -11,7 +11,7 @@
 #include "vmm/cpu_topology.h"
 #include "vmm/virtio_balloon.h"
 #include "backends/wire.h"
-#include "fs/attr.h"
+#include "fs/attr_files.h"
 #include "fs/change.h"
 #include "fs/config_yaml.h"
 #include "fs/daemon.h"
@@ -248,11 +248,6 @@ static void show_exit(struct object *o, const struct file *f, struct text *out)
 		return;
 	ending_print(&m->ending, text, sizeof(text));
 	text_addf(out, "%s\n", text);
-}
-
-static void show_error(struct object *o, const struct file *f, struct text *out)
-{
-	text_add(out, text_str(&o->refusal));
 }
 
 static void show_uuid(struct object *o, const struct file *f, struct text *out)
@@ -543,7 +538,7 @@ static const struct machine_file machine_rows[] = {
 	{ { .name = "error",
 	    .changes = CHANGE_REFUSAL,
 	    .mode = 0444,
-	    .show = show_error,
+	    .show = object_show_refusal,
 	    .doc = "The last refusal: the errno's name and a sentence. start clears it." },
 	  OF_BOTH },
 	{ { .name = "events",
@@ -701,17 +696,10 @@ static const struct machine_file machine_rows[] = {
 	  OF_BOTH },
 };
 
-/* An environment may hold secrets. */
-static mode_t setting_mode(const struct attr *a)
-{
-	return a->type == &attr_env ? 0600 : 0644;
-}
-
 int machine_files(enum machine_kind kind, struct class *ret, struct err *e)
 {
 	const size_t rows = sizeof(machine_rows) / sizeof(machine_rows[0]);
 	const struct schema *schema = machine_schema(kind);
-	const struct attr *a;
 
 	ret->nfiles = 0;
 	ret->files = calloc(rows + PART_KINDS + schema_count(schema), sizeof(*ret->files));
@@ -723,15 +711,7 @@ int machine_files(enum machine_kind kind, struct class *ret, struct err *e)
 	for (int k = 0; k < PART_KINDS; k++)
 		if (part_kind_applies((enum part_kind)k, kind))
 			ret->files[ret->nfiles++] = part_dir((enum part_kind)k);
-	for (size_t i = 0; (a = schema_attr(schema, i)); i++)
-		ret->files[ret->nfiles++] = (struct file){
-			.name = a->name,
-			.mode = setting_mode(a),
-			.changes = CHANGE_CONFIG,
-			.attr = a,
-			.show = show_setting,
-			.write = write_setting,
-			.doc = a->doc,
-		};
+	attr_files(ret, schema,
+		   &(struct file){ .mode = 0644, .show = show_setting, .write = write_setting });
 	return 0;
 }

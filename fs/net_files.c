@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "backends/netlink.h"
+#include "fs/attr_files.h"
 #include "fs/event_log.h"
 #include "fs/net.h"
 
@@ -56,11 +57,6 @@ static void show_stat(struct object *o, const struct file *f, struct text *out)
 		  s.rx_bytes, s.rx_packets, s.rx_dropped, s.tx_bytes, s.tx_packets, s.tx_dropped);
 }
 
-static void show_error(struct object *o, const struct file *f, struct text *out)
-{
-	text_add(out, text_str(&o->refusal));
-}
-
 static void show_uuid(struct object *o, const struct file *f, struct text *out)
 {
 	text_addf(out, "%s\n", object_net(o)->identity.uuid);
@@ -102,7 +98,7 @@ static const struct file rows[] = {
 	{ .name = "error",
 	  .changes = CHANGE_REFUSAL,
 	  .mode = 0444,
-	  .show = show_error,
+	  .show = object_show_refusal,
 	  .doc = "The last refusal, or why its bridge could not be made." },
 	{ .name = "events",
 	  .mode = 0444,
@@ -126,22 +122,13 @@ static const struct file rows[] = {
 int net_files(struct class *ret, struct err *e)
 {
 	const size_t n = sizeof(rows) / sizeof(rows[0]);
-	const struct attr *a;
 
 	ret->files = calloc(n + schema_count(&net_schema), sizeof(*ret->files));
 	if (!ret->files)
 		return err_sys(e, ENOMEM, "files");
 	memcpy(ret->files, rows, sizeof(rows));
 	ret->nfiles = n;
-	for (size_t i = 0; (a = schema_attr(&net_schema, i)); i++)
-		ret->files[ret->nfiles++] = (struct file){
-			.name = a->name,
-			.mode = 0644,
-			.changes = CHANGE_CONFIG,
-			.attr = a,
-			.show = show_setting,
-			.write = write_setting,
-			.doc = a->doc,
-		};
+	attr_files(ret, &net_schema,
+		   &(struct file){ .mode = 0644, .show = show_setting, .write = write_setting });
 	return 0;
 }

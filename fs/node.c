@@ -385,6 +385,11 @@ void object_refuse(struct object *o, const struct err *e)
 	object_changed_by(o, CHANGE_REFUSAL);
 }
 
+void object_show_refusal(struct object *o, const struct file *f, struct text *out)
+{
+	text_add(out, text_str(&o->refusal));
+}
+
 void object_refuse_all(struct object *o, const char *lines)
 {
 	o = object_error(o);

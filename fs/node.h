@@ -262,6 +262,8 @@ void object_inherit(struct object *o);
 void object_refuse(struct object *o, const struct err *e);
 /* Likewise where one operation has several: the lines as they are to stand there. */
 void object_refuse_all(struct object *o, const char *lines);
+/* A row's show(): the last refusal. */
+void object_show_refusal(struct object *o, const struct file *f, struct text *out);
 
 /* ---- nodes ---- */
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/attr_files.h"
 #include "fs/change.h"
 #include "fs/daemon.h"
 #include "fs/link.h"
@@ -348,7 +349,6 @@ int part_class(enum part_kind kind, struct class *ret, struct err *e)
 	static const struct part_file none[1];
 	const struct part_file *files = part_type(kind)->files ? part_type(kind)->files : none;
 	const struct schema *schema = &part_type(kind)->schema;
-	const struct attr *a;
 	size_t n = 0;
 
 	*ret = (struct class){
@@ -364,16 +364,8 @@ int part_class(enum part_kind kind, struct class *ret, struct err *e)
 	ret->files = calloc(schema_count(schema) + n, sizeof(*ret->files));
 	if (!ret->files)
 		return err_sys(e, ENOMEM, "files");
-	for (size_t i = 0; (a = schema_attr(schema, i)); i++)
-		ret->files[ret->nfiles++] = (struct file){
-			.name = a->name,
-			.mode = 0644,
-			.changes = CHANGE_CONFIG,
-			.attr = a,
-			.show = show_setting,
-			.write = write_setting,
-			.doc = a->doc,
-		};
+	attr_files(ret, schema,
+		   &(struct file){ .mode = 0644, .show = show_setting, .write = write_setting });
 	for (; files->name; files++)
 		ret->files[ret->nfiles++] = (struct file){
 			.name = files->name,

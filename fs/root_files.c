@@ -78,11 +78,6 @@ static int write_ctl(struct handle *h, struct request *r, const char *data, size
 	return 0;
 }
 
-static void show_error(struct object *o, const struct file *f, struct text *out)
-{
-	text_add(out, text_str(&o->refusal));
-}
-
 static off_t events_size(struct object *o, const struct file *f)
 {
 	return event_log_size(o->daemon->events);
@@ -143,7 +138,7 @@ static const struct file root_rows[] = {
 	{ .name = "error",
 	  .mode = 0444,
 	  .changes = CHANGE_REFUSAL,
-	  .show = show_error,
+	  .show = object_show_refusal,
 	  .doc = "The last refusal of an operation on no machine, such as mkdir." },
 	{ .name = "events",
 	  .mode = 0444,
