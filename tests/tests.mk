@@ -22,7 +22,7 @@ LAB_TESTS  := $(filter-out tests/lab/mkinitrd.sh,$(wildcard tests/lab/*.sh)) \
 # of `make check` until they are.
 LAB_UNPROVEN := $(patsubst %,lab:tests/%.sh, \
                 container/device container/oci container/podman container/seccomp container/systemd \
-                vm/cpu vm/cpu_many vm/cpu_plug \
+                vm/kernels \
                 vm/hostile vm/server \
                 vm/share \
                 vm/systemd \
