@@ -13,6 +13,7 @@
 #include "fs/daemon.h"
 #include "fs/event_log.h"
 #include "fs/importer.h"
+#include "fs/kept.h"
 #include "fs/log.h"
 #include "fs/machine.h"
 #include "fs/rows.h"
@@ -66,15 +67,10 @@ static void image_print(const struct image *i, struct text *out)
 int image_save(struct image *i, struct err *e)
 {
 	struct text text = TEXT_INIT;
-	int dir = image_dir(i), rc;
+	int rc;
 
 	image_print(i, &text);
-	if (dir < 0 || text_failed(&text))
-		rc = err_sys(e, dir < 0 ? -dir : ENOMEM, "state directory");
-	else
-		rc = store_write(dir, "image", text.data, text.len, e);
-	if (dir >= 0)
-		close(dir);
+	rc = kept_write(image_dir(i), "image", &text, e);
 	text_free(&text);
 	return rc;
 }
@@ -249,15 +245,9 @@ int image_rename(struct object *o, const char *name, struct err *e)
 	int rc = check_unused(i, e);
 
 	if (rc == 0)
-		rc = store_rename(o->daemon->image_fd, o->name, name, e);
-	if (rc < 0)
-		return rc;
-	object_path(o, &old);
-	rc = object_set_name(o, name, e);
+		rc = kept_rename(o, o->daemon->image_fd, name, &old, e);
 	if (rc == 0)
 		image_event(i, "renamed", text_str(&old));
-	else
-		store_rename(o->daemon->image_fd, name, o->name, NULL);
 	text_free(&old);
 	return rc;
 }
@@ -266,43 +256,15 @@ int image_chown(struct object *o, struct err *e)
 {
 	struct image *i = object_image(o);
 	struct text meta = TEXT_INIT;
-	int dir = image_dir(i), rc;
+	int rc;
 
 	meta_print(o, &i->identity, &meta);
-	if (dir < 0 || text_failed(&meta))
-		rc = err_sys(e, dir < 0 ? -dir : ENOMEM, "meta");
-	else
-		rc = store_write(dir, "meta", meta.data, meta.len, e);
-	if (dir >= 0)
-		close(dir);
+	rc = kept_write(image_dir(i), "meta", &meta, e);
 	text_free(&meta);
 	return rc;
 }
 
 /* ---- finding again ---- */
-
-static int read_meta(struct daemon *d, int dir, struct text *text, struct meta *ret, struct err *e)
-{
-	const struct object *other;
-	int rc = dir < 0 ? dir : store_read(dir, "meta", text);
-
-	if (rc == 0)
-		rc = meta_parse(text_str(text), ret);
-	if (rc < 0)
-		return err_set(e, -EIO, "meta on disk cannot be read: %s", strerror(-rc));
-	other = object_find(d, ret->id);
-	return other ? err_set(e, -EIO, "meta on disk is that of %s, too", other->name) : 0;
-}
-
-static void adopt_meta(struct image *i, const struct meta *m)
-{
-	i->object.owner = m->owner;
-	if (!m->files)
-		return;
-	memcpy(i->identity.uuid, m->uuid, sizeof(m->uuid));
-	i->identity.created = m->created;
-	meta_parse_files(&i->object, &i->identity, m->files);
-}
 
 int image_load(struct daemon *d, const char *name, bool anew, struct err *e)
 {
@@ -316,7 +278,7 @@ int image_load(struct daemon *d, const char *name, bool anew, struct err *e)
 			close(dir);
 		return err_sys(e, ENOMEM, "%s", name);
 	}
-	rc = read_meta(d, dir < 0 ? -errno : dir, &text, &meta, &i->broken);
+	rc = kept_read_meta(d, dir < 0 ? -errno : dir, &text, &meta, &i->broken);
 	if (rc < 0)
 		meta = (struct meta){ .owner.mode = 0700, .id = anew ? daemon_new_id(d, e) : 0 };
 	identity_make(&i->identity);
@@ -325,7 +287,7 @@ int image_load(struct daemon *d, const char *name, bool anew, struct err *e)
 	else
 		rc = meta.id ? image_insert(i, d, meta.id, name, e) : e->code;
 	if (rc == 0) {
-		adopt_meta(i, &meta);
+		kept_adopt_meta(&i->object, &i->identity, &meta);
 		if (!i->broken.code)
 			image_read(i, dir, &i->broken);
 		if (i->broken.code)

@@ -12,6 +12,7 @@
 #include "backends/netlink.h"
 #include "fs/daemon.h"
 #include "fs/event_log.h"
+#include "fs/kept.h"
 #include "fs/log.h"
 #include "fs/machine.h"
 #include "fs/rows.h"
@@ -86,19 +87,6 @@ static int net_dir(const struct net *n)
 	return fd < 0 ? -errno : fd;
 }
 
-static int net_write(const struct net *n, const char *file, const struct text *text, struct err *e)
-{
-	int dir = net_dir(n), rc;
-
-	if (dir < 0 || text_failed(text))
-		rc = err_sys(e, dir < 0 ? -dir : ENOMEM, "state directory");
-	else
-		rc = store_write(dir, file, text->data, text->len, e);
-	if (dir >= 0)
-		close(dir);
-	return rc;
-}
-
 static void settings_print(const struct net_settings *s, struct text *out)
 {
 	rows_print(&net_schema, s, out);
@@ -111,7 +99,7 @@ static int settings_save(const struct net *n, const struct net_settings *s, stru
 	int rc;
 
 	settings_print(s, &text);
-	rc = net_write(n, "net", &text, e);
+	rc = kept_write(net_dir(n), "net", &text, e);
 	text_free(&text);
 	return rc;
 }
@@ -281,15 +269,9 @@ int net_rename(struct object *o, const char *name, struct err *e)
 	int rc = check_unused(n, e);
 
 	if (rc == 0)
-		rc = store_rename(o->daemon->net_fd, o->name, name, e);
-	if (rc < 0)
-		return rc;
-	object_path(o, &old);
-	rc = object_set_name(o, name, e);
+		rc = kept_rename(o, o->daemon->net_fd, name, &old, e);
 	if (rc == 0)
 		net_event(n, "renamed", text_str(&old));
-	else
-		store_rename(o->daemon->net_fd, name, o->name, NULL);
 	text_free(&old);
 	return rc;
 }
@@ -301,36 +283,12 @@ int net_chown(struct object *o, struct err *e)
 	int rc;
 
 	meta_print(o, &n->identity, &meta);
-	rc = net_write(n, "meta", &meta, e);
+	rc = kept_write(net_dir(n), "meta", &meta, e);
 	text_free(&meta);
 	return rc;
 }
 
 /* ---- finding again ---- */
-
-static int read_meta(struct daemon *d, int dir, struct text *text, struct meta *ret, struct err *e)
-{
-	const struct object *other;
-	int rc = dir < 0 ? dir : store_read(dir, "meta", text);
-
-	if (rc == 0)
-		rc = meta_parse(text_str(text), ret);
-	if (rc < 0)
-		return err_set(e, -EIO, "meta on disk cannot be read: %s", strerror(-rc));
-	other = object_find(d, ret->id);
-	return other ? err_set(e, -EIO, "meta on disk is that of %s, too", other->name) : 0;
-}
-
-static void adopt_meta(struct net *n, const struct meta *m)
-{
-	n->object.owner = m->owner;
-	if (m->files) {
-		memcpy(n->identity.uuid, m->uuid, sizeof(m->uuid));
-		n->identity.created = m->created;
-		meta_parse_files(&n->object, &n->identity, m->files);
-	}
-	netswitch_name(n->identity.uuid, n->bridge);
-}
 
 int net_load(struct daemon *d, const char *name, bool anew, struct err *e)
 {
@@ -344,7 +302,7 @@ int net_load(struct daemon *d, const char *name, bool anew, struct err *e)
 			close(dir);
 		return err_sys(e, ENOMEM, "%s", name);
 	}
-	rc = read_meta(d, dir < 0 ? -errno : dir, &text, &meta, &n->broken);
+	rc = kept_read_meta(d, dir < 0 ? -errno : dir, &text, &meta, &n->broken);
 	if (rc < 0)
 		meta = (struct meta){ .owner.mode = 0700, .id = anew ? daemon_new_id(d, e) : 0 };
 	identity_make(&n->identity);
@@ -353,7 +311,8 @@ int net_load(struct daemon *d, const char *name, bool anew, struct err *e)
 	else
 		rc = meta.id ? net_insert(n, d, meta.id, name, e) : e->code;
 	if (rc == 0) {
-		adopt_meta(n, &meta);
+		kept_adopt_meta(&n->object, &n->identity, &meta);
+		netswitch_name(n->identity.uuid, n->bridge);
 		if (!n->broken.code)
 			settings_read(n, dir, &n->broken);
 	} else {
