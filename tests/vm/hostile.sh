@@ -27,6 +27,7 @@ put "$w/boot.cmdline" echo
 put "$w/ctl" start
 soon "a good one beside it runs" 10 grep -q "^tiny: echo" "$w/console"
 tty=$(readlink "$w/tty")
+at_rest() { state_is "$v" stopped || state_is "$v" failed; }
 echoes() { grep -q "typed $seed" "$w/console"; }
 
 start() { # WORD...: it does that, and says so with a number of its own
@@ -53,19 +54,26 @@ watch() { # SECONDS LINE: until it has printed that
 	return 1
 }
 
-does() { # NAME SECONDS LINE WORD...: it says that line behind all the others
+# NAME SECONDS LINE WORD...: it says that line behind all the others; or has ended its own machine, as
+# the CPU tells: among all that it may write is a message that resets it.
+does() {
 	local name=$1 seconds=$2 line=$3
 	shift 3
 	start "$@"
 	echo "typed $seed" >"$tty"
+	ended=
 	if watch "$seconds" "$line"; then
 		pass "$name"
+	elif state_is "$v" failed && grep -q "^EIO triple fault" "$v/error"; then
+		pass "$name"
+		ended=1
+		diag "$(cat "$v/error")"
 	else
 		fail "$name" "$(cat "$v/state" "$v/exit" "$v/error")"$'\n'"$(grep -a '^hostile' "$v/console" | tail -5)"
 	fi
 	ok "  the daemon answers all the while: ${slowest} ms at the most" test "$slowest" -lt 2000
 	soon "  the machine beside it answers" 5 echoes
-	ok "  its monitor is there" test "$(cat "/proc/$(cat "$v/pid")/comm")" = v
+	[ -n "$ended" ] || ok "  its monitor is there" test "$(cat "/proc/$(cat "$v/pid")/comm")" = v
 }
 
 seed=${HOSTILE_SEED:-$RANDOM}
@@ -74,15 +82,15 @@ does "registers in every size, order and with any value" 60 '[0-9]* registers' \
 	registers=20000
 does "queues that no driver makes; each device begins anew" 60 '[0-9]* devices live' \
 	queues=4
-live=$(sed -n "s/^hostile $seed: \([0-9]*\) devices live/\1/p" "$v/console")
-is "  all $live of them" "${live:-none}" "$(sed -n "s/^hostile $seed: \([0-9]*\) devices$/\1/p" "$v/console")"
+[ -n "$ended" ] || live=$(sed -n "s/^hostile $seed: \([0-9]*\) devices live/\1/p" "$v/console")
+[ -n "$ended" ] || is "  all $live of them" "${live:-none}" "$(sed -n "s/^hostile $seed: \([0-9]*\) devices$/\1/p" "$v/console")"
 does "a storm of interrupts" 60 '[0-9]* interrupts' storm=4000
 does "a flood of output" 60 '[0-9]* lines' flood=2000
 does "all of it one after the other" 90 '[0-9]* lines' \
 	registers=5000 queues=1 storm=1000 registers=5000 queues=1 flood=100
 does "devices that it lets go of" 30 '[0-9]* registers' eject queues=1 registers=5000
-ok "it can still be told to end" put "$v/ctl" kill
-ok "and ends" await "$v" stopped
+[ -n "$ended" ] || ok "it can still be told to end" put "$v/ctl" kill
+soon "and ends" 20 at_rest
 
 # --- it ends itself, and its end is told
 start queues=1 poweroff
