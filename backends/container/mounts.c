@@ -183,7 +183,7 @@ static void mount_dev(struct child *c)
 	for (size_t i = 0; c->plan->devices && i < c->plan->devices->n; i++)
 		device_spec_put(c, &c->plan->devices->list[i], c->dev);
 	mount_pts(c);
-	mnt = filesystem_new("tmpfs", shm, 2, ATTR_SYSTEM);
+	mnt = mountfd_new("tmpfs", "shm", shm, 2, ATTR_SYSTEM);
 	put(c, mnt, dev_place(c, "shm"), "dev/shm");
 	close(mnt);
 	/* The queues are the ipc namespace's: without one of its own they would be the host's. */
@@ -327,9 +327,9 @@ void mounts_build(struct child *c)
 	mount_root(c);
 	proc = system_filesystem("proc", "/proc", ATTR_SYSTEM);
 	put(c, proc, root_place(c, "proc"), "proc");
+	mount_dev(c);
 	sys = system_filesystem("sysfs", "/sys", ATTR_SYSTEM | MOUNT_ATTR_RDONLY);
 	put(c, sys, root_place(c, "sys"), "sys");
-	mount_dev(c);
 	protect(c, sys);
 	for (size_t i = 0; i < c->plan->nmounts; i++)
 		mount_spec_put(c, &c->plan->mounts[i], c->tree);

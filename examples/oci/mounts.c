@@ -68,6 +68,20 @@ static int refuse_option(const char *path, const char *word, const char *why, st
 	return err_set(e, -EINVAL, "config.json: %s.options: \"%.60s\": %s", path, word, why);
 }
 
+/* What /dev/shm is in every container; with other options it is a tmpfs on that. */
+static bool is_shm(const char *target, const char *type, const json_t *options)
+{
+	static const char *const shm[] = { "nosuid", "noexec", "nodev", "mode=1777",
+					   "size=65536k" };
+
+	if (strcmp(target, "/dev/shm") || strcmp(type, "tmpfs"))
+		return false;
+	for (size_t i = 0; i < json_array_size(options); i++)
+		if (!AMONG(option(options, i), shm))
+			return false;
+	return true;
+}
+
 static int check_place(const struct place *p, const char *path, const json_t *options,
 		       struct err *e)
 {
@@ -158,6 +172,8 @@ int spec_mount(struct spec *s, const char *path, const json_t *mount, struct err
 		return refuse(path, "destination: not an absolute path", e);
 	if (bind || !strcmp(type, "bind"))
 		return add_mount(s, path, "bind", json_text(mount, "source"), target, options, e);
+	if (is_shm(target, type, options))
+		return 0;
 	place = find_place(target, type);
 	if (place)
 		return check_place(place, path, options, e);
