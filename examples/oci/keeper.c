@@ -62,24 +62,50 @@ static int ending_status(const char *text)
 	return W_EXITCODE(255, 0);
 }
 
+/* What is kept runs on while nobody serves the tree; then it is looked for again, so often. */
+#define LOST_MS 200
+
+static void lose(struct keeper *k)
+{
+	if (k->state >= 0)
+		close(k->state);
+	k->state = -1;
+}
+
+/* 0 also while it cannot be known; 1: it has been removed. */
+static int find(struct keeper *k, int *ret_status)
+{
+	char path[PATH_MAX];
+
+	k->state = open(tree_path(path, k->dir, "state"), O_RDONLY | O_CLOEXEC);
+	if (k->state >= 0 || errno != ENOENT ||
+	    access(tree_path(path, k->oci->tree, "version"), F_OK) < 0)
+		return 0;
+	*ret_status = SIGKILL;
+	return 1;
+}
+
 /* Reads the state anew, which also makes poll(2) wait for the next. 1: it has ended. */
-static int look(struct keeper *k, int state, int *ret_status, struct err *e)
+static int look(struct keeper *k, int *ret_status)
 {
 	struct text ending = TEXT_INIT;
 	char word[32];
-	ssize_t n = pread(state, word, sizeof(word) - 1, 0);
-	int rc;
+	ssize_t n = pread(k->state, word, sizeof(word) - 1, 0);
+	int rc = 0;
 
-	if (n < 0)
-		return err_sys(e, errno, "%s/state", k->dir);
+	if (n < 0) {
+		lose(k);
+		return 0;
+	}
 	word[n] = '\0';
 	word[strcspn(word, "\n")] = '\0';
 	if (!strcmp(word, "running"))
 		k->streams.started = true;
 	if (strcmp(word, "stopped") && strcmp(word, "failed"))
 		return 0;
-	rc = tree_read(k->dir, "exit", &ending, e);
-	if (rc == 0 && ending.len) {
+	if (tree_read(k->dir, "exit", &ending, NULL) < 0) {
+		lose(k);
+	} else if (ending.len) {
 		*ret_status = ending_status(text_str(&ending));
 		rc = 1;
 	}
@@ -87,38 +113,38 @@ static int look(struct keeper *k, int state, int *ret_status, struct err *e)
 	return rc;
 }
 
-int keeper_run(struct keeper *k, int *ret_status, struct err *e)
+/* True when that was the end: what is kept has ended, or we are to, before it was started. */
+static bool turn(struct keeper *k, int signals, int *ret_status)
 {
 	struct pollfd fds[STREAMS_POLLS + 2];
-	char path[PATH_MAX];
-	int state = open(tree_path(path, k->dir, "state"), O_RDONLY | O_CLOEXEC);
-	int signals = watch_signals(e), rc = 0;
 
-	if (state < 0 && signals >= 0)
-		rc = err_sys(e, errno, "%s", path);
+	if (k->state < 0 && (find(k, ret_status) || (k->state >= 0 && look(k, ret_status))))
+		return true;
+	streams_poll(&k->streams, fds);
+	fds[STREAMS_POLLS] = (struct pollfd){ .fd = k->state, .events = POLLPRI };
+	fds[STREAMS_POLLS + 1] = (struct pollfd){ .fd = signals, .events = POLLIN };
+	if (poll(fds, STREAMS_POLLS + 2, k->state < 0 ? LOST_MS : -1) < 0)
+		return false;
+	streams_turn(&k->streams, fds);
+	if (fds[STREAMS_POLLS + 1].revents && take_signal(k, signals, ret_status))
+		return true;
+	return k->state >= 0 && fds[STREAMS_POLLS].revents && look(k, ret_status);
+}
+
+int keeper_run(struct keeper *k, int *ret_status, struct err *e)
+{
+	int signals = watch_signals(e);
+
 	if (signals < 0)
-		rc = signals;
-	if (rc == 0)
-		rc = look(k, state, ret_status, e);
-	while (rc == 0) {
-		streams_poll(&k->streams, fds);
-		fds[STREAMS_POLLS] = (struct pollfd){ .fd = state, .events = POLLPRI };
-		fds[STREAMS_POLLS + 1] = (struct pollfd){ .fd = signals, .events = POLLIN };
-		if (poll(fds, STREAMS_POLLS + 2, -1) < 0)
-			continue;
-		streams_turn(&k->streams, fds);
-		if (fds[STREAMS_POLLS + 1].revents)
-			rc = take_signal(k, signals, ret_status);
-		if (rc == 0 && fds[STREAMS_POLLS].revents)
-			rc = look(k, state, ret_status, e);
-	}
+		return signals;
+	k->state = -1;
+	while (!turn(k, signals, ret_status))
+		;
 	streams_drain(&k->streams);
 	streams_close(&k->streams);
-	if (state >= 0)
-		close(state);
-	if (signals >= 0)
-		close(signals);
-	return rc < 0 ? rc : 0;
+	lose(k);
+	close(signals);
+	return 0;
 }
 
 /* Ends as what was kept did, so that who waits for us learns it. */

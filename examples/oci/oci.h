@@ -186,6 +186,7 @@ struct keeper {
 	bool session;	     /* which goes when it has ended, and with it: */
 	char kept[PATH_MAX]; /* where its FIFOs are */
 	struct streams streams;
+	int state; /* the file, or -1: nobody serves the tree */
 };
 
 /*

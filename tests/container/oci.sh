@@ -166,6 +166,24 @@ like "one with other capabilities is refused" "$(oci exec --process "$T/process-
 like "a program that is not there" "$(oci exec c /nothing 2>&1)" 'argv: not in the root directory'
 is "no session is left" "$(ls "$M/container/c/exec")" ""
 
+# --- without a daemon
+rm -f "$T/pid"
+adopt "$T/pid" create -b "$T/bundle-life" --pid-file "$T/pid" n >"$T/adopted" 2>&1 &
+adopter=$!
+soon "created" 5 status_is n created
+oci start n
+soon "it runs" 5 grep -q up "$T/adopted"
+machinefs_stop
+pid=$(cat "$T/pid")
+sleep 0.5
+ok "the keeper stays when the daemon goes" kill -0 "$pid"
+machinefs_start
+is "the next daemon has the container" "$(status_of n)" running
+ok "which ends" oci kill n TERM
+wait $adopter
+is "and the keeper with it" "$(tail -n 1 "$T/adopted")" "exited 3"
+ok "delete" oci delete n
+
 # --- limits
 ok "update by options" oci update --memory 33554432 --pids-limit 50 --cpu-quota 20000 --cpu-period 100000 c
 echo '{"memory": {"reservation": 1048576}, "cpu": {"shares": 1024}}' >"$T/resources"
