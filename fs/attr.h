@@ -116,6 +116,11 @@ extern const struct attr_type attr_cpu_affinity;  /* struct keyed: lines VCPUS C
 /* For types: decimal digits and nothing else, -EINVAL or -ERANGE; units: K, M, G, T behind them. */
 int attr_parse_number(const char *s, bool units, uint64_t *ret);
 
+/* For types that are kept as strings: what they share. */
+void attr_print_string(const struct attr *a, const void *field, struct text *out);
+int attr_copy_string(const void *from, void *to);
+void attr_free_string(void *field);
+
 /* For types whose lines are KEY VALUE: what they share. */
 int attr_parse_keyed(const struct attr *a, const char *line, void *field, struct err *e);
 void attr_print_keyed(const struct attr *a, const void *field, struct text *out);

@@ -25,29 +25,14 @@ static int parse_cpulist(const struct attr *a, const char *line, void *field, st
 	return rc;
 }
 
-static void print_cpulist(const struct attr *a, const void *field, struct text *out)
-{
-	attr_string.print(a, field, out);
-}
-
-static int copy_cpulist(const void *from, void *to)
-{
-	return attr_string.copy(from, to);
-}
-
-static void free_cpulist(void *field)
-{
-	attr_string.free(field);
-}
-
 const struct attr_type attr_cpulist = {
 	.name = "list",
 	.format = "Numbers and ranges, as 0-3,8, or nothing.",
 	.size = sizeof(char *),
 	.parse = parse_cpulist,
-	.print = print_cpulist,
-	.copy = copy_cpulist,
-	.free = free_cpulist,
+	.print = attr_print_string,
+	.copy = attr_copy_string,
+	.free = attr_free_string,
 };
 
 /* ---- rates: KEY=N or KEY.burst=N, as many as one likes ---- */

@@ -17,29 +17,14 @@ static int parse_name(const struct attr *a, const char *line, void *field, struc
 	return attr_string.parse(a, line, field, e);
 }
 
-static void print_name(const struct attr *a, const void *field, struct text *out)
-{
-	attr_string.print(a, field, out);
-}
-
-static int copy_name(const void *from, void *to)
-{
-	return attr_string.copy(from, to);
-}
-
-static void free_name(void *field)
-{
-	attr_string.free(field);
-}
-
 const struct attr_type attr_name = {
 	.name = "name",
 	.format = "A name as objects have, or nothing.",
 	.size = sizeof(char *),
 	.parse = parse_name,
-	.print = print_name,
-	.copy = copy_name,
-	.free = free_name,
+	.print = attr_print_string,
+	.copy = attr_copy_string,
+	.free = attr_free_string,
 };
 
 /* ---- hardware addresses ---- */

@@ -355,14 +355,14 @@ static int parse_hostname(const struct attr *a, const char *line, void *field, s
 	return string_replace(line, field, e);
 }
 
-static void print_string(const struct attr *a, const void *field, struct text *out)
+void attr_print_string(const struct attr *a, const void *field, struct text *out)
 {
 	const char *s = *(char *const *)field;
 
 	text_addf(out, "%s\n", s ? s : "");
 }
 
-static int copy_string(const void *from, void *to)
+int attr_copy_string(const void *from, void *to)
 {
 	const char *s = *(char *const *)from;
 
@@ -370,9 +370,10 @@ static int copy_string(const void *from, void *to)
 	return *(char **)to ? 0 : -ENOMEM;
 }
 
-static void free_string(void *field)
+void attr_free_string(void *field)
 {
 	free(*(char **)field);
+	*(char **)field = NULL;
 }
 
 #define STRING_TYPE(symbol, label, sentence, parser) \
@@ -381,9 +382,9 @@ static void free_string(void *field)
 		.format = sentence,                  \
 		.size = sizeof(char *),              \
 		.parse = parser,                     \
-		.print = print_string,               \
-		.copy = copy_string,                 \
-		.free = free_string,                 \
+		.print = attr_print_string,          \
+		.copy = attr_copy_string,            \
+		.free = attr_free_string,            \
 	}
 
 STRING_TYPE(attr_string, "string", "One line of text.", parse_string);

@@ -18,29 +18,14 @@ static int parse_model(const struct attr *a, const char *line, void *field, stru
 	return r < 0 ? r : attr_string.parse(a, line, field, e);
 }
 
-static void print_model(const struct attr *a, const void *field, struct text *out)
-{
-	attr_string.print(a, field, out);
-}
-
-static int copy_model(const void *from, void *to)
-{
-	return attr_string.copy(from, to);
-}
-
-static void free_model(void *field)
-{
-	attr_string.free(field);
-}
-
 const struct attr_type attr_cpu_model = {
 	.name = "model",
 	.format = "A model, then any number of words +FLAG and -FLAG.",
 	.size = sizeof(char *),
 	.parse = parse_model,
-	.print = print_model,
-	.copy = copy_model,
-	.free = free_model,
+	.print = attr_print_string,
+	.copy = attr_copy_string,
+	.free = attr_free_string,
 };
 
 /* ---- cpu.topology ---- */

@@ -49,26 +49,6 @@ const struct attr_type attr_signed = {
 
 /* ---- strings ---- */
 
-static int copy_string(const void *from, void *to)
-{
-	const char *s = *(char *const *)from;
-
-	return (*(char **)to = strdup(s ? s : "")) ? 0 : -ENOMEM;
-}
-
-static void free_string(void *field)
-{
-	free(*(char **)field);
-	*(char **)field = NULL;
-}
-
-static void print_string(const struct attr *a, const void *field, struct text *out)
-{
-	const char *s = *(char *const *)field;
-
-	text_addf(out, "%s\n", s ? s : "");
-}
-
 static int parse_signal(const struct attr *a, const char *line, void *field, struct err *e)
 {
 	if (*line && signal_number(line) <= 0)
@@ -103,9 +83,9 @@ const struct attr_type attr_signal = {
 	.format = "A signal's name or number, or nothing.",
 	.size = sizeof(char *),
 	.parse = parse_signal,
-	.print = print_string,
-	.copy = copy_string,
-	.free = free_string,
+	.print = attr_print_string,
+	.copy = attr_copy_string,
+	.free = attr_free_string,
 };
 
 const struct attr_type attr_paths = {
@@ -113,9 +93,9 @@ const struct attr_type attr_paths = {
 	.format = "Absolute paths, separated by spaces.",
 	.size = sizeof(char *),
 	.parse = parse_paths,
-	.print = print_string,
-	.copy = copy_string,
-	.free = free_string,
+	.print = attr_print_string,
+	.copy = attr_copy_string,
+	.free = attr_free_string,
 };
 
 /* ---- lines with a key ---- */
