@@ -87,7 +87,7 @@ int main(void)
 	static const struct {
 		const char *what;
 		void (*does)(void);
-	} forbidden[] = {
+	} forbidden[] __attribute__((unused)) = {
 		{ "executes nothing", execute },     { "has no socket", speak },
 		{ "maps no code", write_code },	     { "makes no code", make_code },
 		{ "traces nobody", trace },	     { "makes no process", multiply },
