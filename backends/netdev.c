@@ -124,7 +124,7 @@ static int redirect(struct nl_sock *nl, int index, int to)
 	if (!filter || !action)
 		goto out;
 	rtnl_tc_set_ifindex(TC_CAST(filter), index);
-	rtnl_tc_set_parent(TC_CAST(filter), TC_HANDLE(0xffff, 0));
+	rtnl_tc_set_parent(TC_CAST(filter), TC_HANDLE(0xffffu, 0));
 	rtnl_cls_set_protocol(filter, ETH_P_ALL);
 	rtnl_cls_set_prio(filter, 1);
 	r = rtnl_tc_set_kind(TC_CAST(filter), "u32");
@@ -159,7 +159,7 @@ static int limit_out(struct nl_sock *nl, int index, int to, const struct rate *l
 
 	if (r < 0)
 		return r;
-	ingress = qdisc_alloc(index, TC_H_INGRESS, TC_HANDLE(0xffff, 0), "ingress");
+	ingress = qdisc_alloc(index, TC_H_INGRESS, TC_HANDLE(0xffffu, 0), "ingress");
 	if (!ingress)
 		return -NLE_NOMEM;
 	r = rtnl_qdisc_add(nl, ingress, NLM_F_CREATE | NLM_F_EXCL);

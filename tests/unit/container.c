@@ -319,6 +319,7 @@ static void test_owner(struct harness *h)
 
 static void test_privileges(struct harness *h)
 {
+	static char none[] = "none", standard[] = "default"; // h goes on with it
 	struct container_config *c = &h->config.container;
 
 	ok(prints(h,
@@ -342,13 +343,13 @@ static void test_privileges(struct harness *h)
 	c->capabilities = CAPABILITIES_DEFAULT | CAPABILITY_BIT(CAP_SYS_ADMIN);
 	ok(prints(h, "mount -t tmpfs x /bin", "mount: permission denied (are you root?)\n"),
 	   "the filter refuses mount even to CAP_SYS_ADMIN");
-	c->seccomp = (char[]){ "none" };
+	c->seccomp = none;
 	ok(prints(h,
 		  "sh -c 'mount -t tmpfs x /bin && grep Seccomp: /proc/self/status; "
 		  "/bin/true || echo hidden'",
 		  "Seccomp:\t0\nsh: /bin/true: not found\nhidden\n"),
 	   "and without the filter it is allowed");
-	c->seccomp = (char[]){ "default" };
+	c->seccomp = standard;
 	c->capabilities = CAPABILITIES_DEFAULT;
 	ok(prints(h,
 		  "sh -c 'unshare -m true; mount -o remount,rw /sys; hostname x; echo 1 > "

@@ -426,6 +426,7 @@ static void test_save(void)
 	   "save: both pairs and the address are as they were");
 	ok(link_status(&m) & VIRTIO_NET_S_ANNOUNCE, "save: and it is to announce itself");
 	memset(&r, 0xff, sizeof(r));
+	r.failed = false;
 	r.at = 0;
 	r.len = 64;
 	ok(d->ops->load(d, &r, NULL) == -EINVAL, "save: nonsense is refused");
