@@ -23,8 +23,7 @@ LAB_TESTS  := $(filter-out tests/lab/mkinitrd.sh,$(wildcard tests/lab/*.sh)) \
 LAB_UNPROVEN := $(patsubst %,lab:tests/%.sh, \
                 container/device container/oci container/podman container/seccomp container/systemd \
                 vm/kernels \
-                vm/hostile vm/server \
-                vm/share \
+                vm/hostile \
                 vm/systemd \
                 vm/vsock)
 TESTS      ?= $(HOST_TESTS) $(filter-out $(LAB_UNPROVEN),$(LAB_TESTS))
