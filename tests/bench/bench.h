@@ -45,11 +45,19 @@ static inline int sample_order(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+/* Orders them; 0 of none. */
+static inline double sample_median(struct samples *s)
+{
+	qsort(s->us, (size_t)s->n, sizeof(s->us[0]), sample_order);
+	return s->us[s->n / 2];
+}
+
 /* Prints "MEDIAN FIRST-QUARTILE THIRD-QUARTILE", microseconds. */
 static inline void sample_print(struct samples *s)
 {
-	qsort(s->us, (size_t)s->n, sizeof(s->us[0]), sample_order);
-	printf("%.2f %.2f %.2f\n", s->us[s->n / 2], s->us[s->n / 4], s->us[s->n * 3 / 4]);
+	double median = sample_median(s);
+
+	printf("%.2f %.2f %.2f\n", median, s->us[s->n / 4], s->us[s->n * 3 / 4]);
 }
 
 /* One open, one write, one close; the write's errno counts. */

@@ -238,7 +238,7 @@ sh_bundle tty 'test -t 0 && test -t 1 && : </dev/tty && echo a terminal; read x;
 	"p['terminal'] = True"
 like "--console-socket" "$(cd "$T" && python3 "$T/console.py" console "$OCI" --tree "$M" --root "$T/oci" \
 	create -b "$T/bundle-tty" --console-socket console t | tr -d '\r')" \
-	$'a terminal\n(typed\n)?it was typed'
+	'a terminal.*it was typed'
 oci delete --force t
 like "without one" "$(oci create -b "$T/bundle-tty" t 2>&1 </dev/null)" 'process.terminal: .*--console-socket'
 
