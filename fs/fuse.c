@@ -873,11 +873,15 @@ static void on_readable(int fd, short what, void *arg)
 
 /* ---- taking over ---- */
 
-/* Serves a message that this daemon has not read from the kernel. */
-static void front_inject(struct fuse_front *f, void *message, size_t len)
+/* Serves a message that this daemon has not read from the kernel; the journal's are not aligned. */
+static void front_inject(struct fuse_front *f, const void *message, size_t len)
 {
-	struct fuse_buf buf = { .mem = message, .size = len };
+	_Alignas(8) char copy[sizeof(f->journal->page->opening)];
+	struct fuse_buf buf = { .mem = copy, .size = len };
 
+	if (len > sizeof(copy))
+		return;
+	memcpy(copy, message, len);
 	front_serve(f, &buf);
 }
 
