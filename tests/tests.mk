@@ -24,8 +24,7 @@ LAB_UNPROVEN := $(patsubst %,lab:tests/%.sh, \
                 container/device container/oci container/podman container/seccomp container/systemd \
                 vm/kernels \
                 vm/hostile \
-                vm/systemd \
-                vm/vsock)
+                vm/systemd)
 TESTS      ?= $(HOST_TESTS) $(filter-out $(LAB_UNPROVEN),$(LAB_TESTS))
 
 # Fuzz targets; tests/fuzz/fuzz.sh runs them. What they reach of the project is compiled once more,
