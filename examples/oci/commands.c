@@ -497,6 +497,17 @@ static int run_resume(const struct oci *o, const struct options *p, int argc, ch
 	return rc < 0 ? rc : tree_write(c.dir, "ctl", "resume\n", e);
 }
 
+/* Nothing that would be another line, and so another setting. */
+static int add_value(struct text *out, const char *name, const json_t *value, struct err *e)
+{
+	const char *s = json_string_value(value);
+
+	if (!s || !text_line_valid(s))
+		return err_set(e, -EINVAL, "%s: not one line of text", name);
+	text_addf(out, "%s\n", s);
+	return 0;
+}
+
 /* Settings one by one, each while it runs. A map is lines. */
 static int write_setting(const char *dir, const char *name, const json_t *value, char separator,
 			 struct err *e)
@@ -504,15 +515,14 @@ static int write_setting(const char *dir, const char *name, const json_t *value,
 	struct text text = TEXT_INIT;
 	const char *key;
 	json_t *entry;
-	int rc = 0;
+	int rc = json_is_object(value) ? 0 : add_value(&text, name, value, e);
 
 	json_object_foreach((json_t *)value, key, entry)
 	{
-		text_addf(&text, "%s%c%s\n", key, separator, json_string_value(entry));
+		text_addf(&text, "%s%c", key, separator);
+		rc = rc < 0 ? rc : add_value(&text, name, entry, e);
 	}
-	if (!json_is_object(value))
-		text_addf(&text, "%s\n", json_string_value(value));
-	if (text.len)
+	if (rc == 0 && text.len)
 		rc = tree_write(dir, name, text_str(&text), e);
 	text_free(&text);
 	return rc;

@@ -163,6 +163,7 @@ is "exec --process --detach, its end" \
 	"$(adopt "$T/pid" exec --process "$T/process" --detach --pid-file "$T/pid" c | grep -v '^[0-9]')" \
 	$'from exec\nexited 6'
 like "one with other capabilities is refused" "$(oci exec --process "$T/process-more" c 2>&1)" 'capabilities'
+like "one line is one line" "$(oci exec --cwd $'/\n/bin' c true 2>&1)" 'cwd: not one line'
 like "a program that is not there" "$(oci exec c /nothing 2>&1)" 'argv: not in the root directory'
 is "no session is left" "$(ls "$M/container/c/exec")" ""
 
