@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -376,6 +375,8 @@ static int load_all(struct daemon *d, struct err *e)
 
 static int open_run_dir(const char *path, int *ret_fd, struct err *e)
 {
+	int rc;
+
 	if (mkdir(path, 0700) < 0 && errno != EEXIST)
 		return err_sys(e, errno, "%s", path);
 	*ret_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -388,9 +389,10 @@ static int open_run_dir(const char *path, int *ret_fd, struct err *e)
 	if (fchmod(*ret_fd, 0711) < 0)
 		return err_sys(e, errno, "%s", path);
 	/* What is in it is of one daemon's machines. */
-	if (flock(*ret_fd, LOCK_EX | LOCK_NB) < 0)
-		return errno == EWOULDBLOCK ? err_set(e, -EBUSY, "%s: another daemon uses it", path)
-					    : err_sys(e, errno, "%s", path);
+	rc = store_lock(*ret_fd);
+	if (rc < 0)
+		return rc == -EWOULDBLOCK ? err_set(e, -EBUSY, "%s: another daemon uses it", path)
+					  : err_sys(e, errno, "%s", path);
 	return 0;
 }
 

@@ -12,6 +12,9 @@
 
 #include "backends/rmtree.h"
 
+#define LOCK_TRIES   50
+#define LOCK_WAIT_US 10000
+
 /* mkdir -p */
 static int make_path(const char *dir)
 {
@@ -30,6 +33,16 @@ static int make_path(const char *dir)
 	return mkdir(path, 0700) < 0 && errno != EEXIST ? -errno : 0;
 }
 
+int store_lock(int fd)
+{
+	for (int tries = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; tries++) {
+		if ((errno != EWOULDBLOCK && errno != EINTR) || tries == LOCK_TRIES)
+			return -errno;
+		usleep(LOCK_WAIT_US);
+	}
+	return 0;
+}
+
 int store_open(const char *dir, int *ret_fd, struct err *e)
 {
 	int rc = make_path(dir), fd;
@@ -39,11 +52,12 @@ int store_open(const char *dir, int *ret_fd, struct err *e)
 	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return err_sys(e, errno, "%s", dir);
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		if (errno == EWOULDBLOCK)
+	rc = store_lock(fd);
+	if (rc < 0) {
+		if (rc == -EWOULDBLOCK)
 			err_set(e, -EBUSY, "%s: another daemon uses it", dir);
 		else
-			err_sys(e, errno, "%s", dir);
+			err_sys(e, -rc, "%s", dir);
 		close(fd);
 		return e->code;
 	}

@@ -19,6 +19,12 @@
 #include "backends/err.h"
 #include "backends/text.h"
 
+/*
+ * Locks what fd is open on, for as long as it is open, for one daemon: -EWOULDBLOCK when another
+ * one has it. One that was killed may have it for a moment more, by a process between fork and
+ * exec.
+ */
+int store_lock(int fd);
 /* Makes the directory if need be and locks it. EBUSY while another daemon has it. The
  * descriptor is the lock: it must not be inherited by who outlives the daemon. */
 int store_open(const char *dir, int *ret_fd, struct err *e);
