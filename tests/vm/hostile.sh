@@ -18,6 +18,11 @@ for name in a b; do
 	put "$v/disk/$name/readonly" 1
 done
 put "$v/memory.possible" 1G
+put "$v/serial" both
+if device_opens /dev/net/tun && mkdir "$M/net/lan"; then
+	mkdir "$v/nic/eth0"
+	put "$v/nic/eth0/net" lan
+fi
 
 w=$M/vm/w
 mkdir "$w"
@@ -105,4 +110,5 @@ unlike "and is not its monitor's end" "$(cat "$v/exit")" 'monitor'
 ok "the other machine still runs" state_is "$w" running
 put "$w/ctl" kill
 ok "and ends" await "$w" stopped
+rmdir "$v" && { [ ! -d "$M/net/lan" ] || rmdir "$M/net/lan"; }
 done_testing
