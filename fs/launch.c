@@ -298,6 +298,7 @@ static int launch_cgroup(struct launch *l, struct err *e)
 		return err_set(e, -ENXIO, "start: no limits are possible: %s", d->cgroups_why.text);
 	if (on_thread || !d->cgroups)
 		return 0;
+	machine_sweep_end(m);
 	machine_cgroup_name(m, name);
 	rc = cgroup_new(d->cgroups, name, &m->cgroup, e);
 	if (rc < 0)

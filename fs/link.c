@@ -18,7 +18,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "backends/monitor_filter.h"
 #include "backends/wire_exec.h"
 #include "fs/attr.h"
 #include "fs/change.h"
@@ -153,13 +152,13 @@ static void link_fail_asked(struct link *l, const struct err *e)
 
 /* ---- the monitor's end ---- */
 
-/* What it has written itself, when it was not to go on. */
+/* What it has written itself: when it was not to go on, or to a daemon that was not there yet. */
 static bool link_last_word(struct link *l, struct ending *ending)
 {
 	struct text text = TEXT_INIT;
 	struct ending said;
 	bool has = store_read(machine_dir(l->machine), "exit", &text) == 0 && text.len &&
-		   ending_parse(text_str(&text), &said) == 0 && said.kind == ENDING_FAILED;
+		   ending_parse(text_str(&text), &said) == 0;
 
 	if (has)
 		*ending = said;
@@ -172,13 +171,13 @@ static void link_autopsy(struct link *l, struct ending *ending)
 {
 	siginfo_t info = { 0 };
 
+	/* Until then `exit` says that it runs. */
+	if (link_last_word(l, ending))
+		return;
 	*ending = (struct ending){ .kind = ENDING_FAILED };
 	snprintf(ending->why, sizeof(ending->why), "its monitor is gone");
 	if (l->pidfd < 0 || waitid(P_PIDFD, (id_t)l->pidfd, &info, WEXITED | WNOHANG) < 0 ||
 	    !info.si_pid)
-		return;
-	if (info.si_code == CLD_EXITED && info.si_status == MONITOR_FORBIDDEN &&
-	    link_last_word(l, ending))
 		return;
 	if (info.si_code == CLD_EXITED)
 		snprintf(ending->why, sizeof(ending->why), "its monitor exited with status %d",

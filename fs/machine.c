@@ -159,6 +159,7 @@ void machine_free(struct object *o)
 	event_log_free(m->events);
 	config_free(&m->config);
 	identity_free(&m->identity);
+	machine_sweep_end(m);
 	if (m->cleanup)
 		event_free(m->cleanup);
 	restart_free(m);

@@ -56,8 +56,9 @@ struct machine {
 	struct event_log *events;
 	struct restart restart;
 	struct ephemeral ephemeral;
-	bool refused;	       /* cleaning up after a refused start */
-	struct event *cleanup; /* tries again to remove the control group */
+	bool refused;		 /* cleaning up after a refused start */
+	struct cgroup *leftover; /* of a run that no daemon has seen end; NULL most often */
+	struct event *cleanup;	 /* tries again to remove the control group */
 	unsigned cleanup_tries;
 };
 
@@ -154,6 +155,12 @@ void machine_found(struct machine *m, enum machine_state state);
 void machine_ended(struct machine *m, const struct ending *ending);
 /* The start was refused, nothing has run: back to what was before. */
 void machine_refused(struct machine *m, const struct err *why);
+/*
+ * Of a machine that is at rest: removes what a daemon that was killed on the way has left, as soon
+ * as its last process is gone; or no more, since there is going to be another run.
+ */
+void machine_sweep(struct machine *m);
+void machine_sweep_end(struct machine *m);
 /* At rest, with no other run to follow by itself: nothing when that is not so. */
 void machine_over(struct machine *m);
 /* Its last ending, or none, for the daemon that comes after this one. */

@@ -85,32 +85,78 @@ void machine_over(struct machine *m)
 	ephemeral_over(m);
 }
 
+/* Whether the control group is gone, or nothing can be done about it; else it is tried again. */
+static bool machine_cgroup_gone(struct machine *m)
+{
+	struct timeval later = { .tv_usec = 500 << (m->cleanup_tries < 6 ? m->cleanup_tries : 6) };
+	struct cgroup *group = m->leftover ? m->leftover : m->cgroup;
+	char name[64];
+
+	machine_cgroup_name(m, name);
+	if (!group || cgroup_remove(m->object.daemon->cgroups, name, NULL) != -EBUSY ||
+	    ++m->cleanup_tries > CLEANUP_TRIES)
+		return true;
+	/* A monitor that has said its last word is given a moment to leave by itself. */
+	if (m->cleanup_tries > 4)
+		cgroup_kill(group, NULL);
+	evtimer_add(m->cleanup, &later);
+	return false;
+}
+
 /* `stopped` means that nothing of the machine is left, so it waits for the last process. */
 static void on_cleanup(int fd, short what, void *arg)
 {
 	struct machine *m = arg;
-	struct daemon *d = m->object.daemon;
-	struct timeval later = { .tv_usec = 500 << (m->cleanup_tries < 6 ? m->cleanup_tries : 6) };
-	char name[64];
 
-	machine_cgroup_name(m, name);
-	if (!m->cgroup || cgroup_remove(d->cgroups, name, NULL) != -EBUSY ||
-	    ++m->cleanup_tries > CLEANUP_TRIES) {
-		machine_rest(m);
+	if (!machine_cgroup_gone(m))
 		return;
-	}
-	/* A monitor that has said its last word is given a moment to leave by itself. */
-	if (m->cleanup_tries > 4)
-		cgroup_kill(m->cgroup, NULL);
-	evtimer_add(m->cleanup, &later);
+	if (m->leftover)
+		machine_sweep_end(m);
+	else
+		machine_rest(m);
 }
 
-static void machine_clean(struct machine *m)
+static bool machine_cleanup_new(struct machine *m)
 {
 	m->cleanup_tries = 0;
 	if (!m->cleanup)
 		m->cleanup = evtimer_new(m->object.daemon->loop, on_cleanup, m);
+	return m->cleanup != NULL;
+}
+
+void machine_sweep(struct machine *m)
+{
+	struct daemon *d = m->object.daemon;
+	char name[64];
+
+	if (!d->cgroups)
+		return;
+	machine_cgroup_name(m, name);
+	if (cgroup_open(d->cgroups, name, &m->leftover, NULL) < 0) {
+		/* One that was made by half cannot be opened, but be removed. */
+		cgroup_remove(d->cgroups, name, NULL);
+		return;
+	}
+	cgroup_kill(m->leftover, NULL);
+	if (machine_cleanup_new(m))
+		on_cleanup(-1, EV_TIMEOUT, m);
+	else
+		machine_sweep_end(m);
+}
+
+void machine_sweep_end(struct machine *m)
+{
+	if (!m->leftover)
+		return;
 	if (m->cleanup)
+		evtimer_del(m->cleanup);
+	cgroup_free(m->leftover);
+	m->leftover = NULL;
+}
+
+static void machine_clean(struct machine *m)
+{
+	if (machine_cleanup_new(m))
 		on_cleanup(-1, EV_TIMEOUT, m);
 	else
 		machine_rest(m);

@@ -135,23 +135,6 @@ static bool machine_read_ending(struct machine *m)
 	return torn || (m->has_ending && link_exists(m));
 }
 
-/* A daemon that was killed on the way may have left these. */
-static void recover_sweep(struct machine *m)
-{
-	struct daemon *d = m->object.daemon;
-	char name[64];
-
-	machine_cgroup_name(m, name);
-	if (d->cgroups && cgroup_open(d->cgroups, name, &m->cgroup, NULL) == 0) {
-		cgroup_kill(m->cgroup, NULL);
-		cgroup_free(m->cgroup);
-		m->cgroup = NULL;
-	}
-	/* One that was made by half cannot be opened, but be removed. */
-	if (d->cgroups)
-		cgroup_remove(d->cgroups, name, NULL);
-}
-
 /* What the daemon before would have done at the end of the run, or was about to do. */
 static void recover_ended(struct machine *m, bool unseen, bool waited)
 {
@@ -177,7 +160,7 @@ static void recover_rest(struct machine *m, bool waited)
 	bool unseen = machine_read_ending(m);
 	bool failed = m->has_ending && m->ending.kind == ENDING_FAILED;
 
-	recover_sweep(m);
+	machine_sweep(m);
 	execs_settle(m, true);
 	m->state = m->broken.code || failed ? STATE_FAILED : STATE_STOPPED;
 	if (m->broken.code) {

@@ -119,7 +119,7 @@ pid=$(cat "$m/pid") monitor=$(monitor_of "$m")
 kill -KILL "$MACHINEFS_PID" "$monitor"
 machinefs_kill9
 machinefs_start
-is "both killed: failed" "$(cat "$m/state")" failed
+soon "both killed: failed" 2 state_is "$m" failed # not before its process has given up its socket
 like "exit says so" "$(cat "$m/exit")" '^failed: '
 soon "no process is left" 2 pid_gone "$pid"
 soon "no control group" 2 eval '[ -z "$(groups_of "$(cat "$m/uuid")")" ]'
