@@ -8,10 +8,14 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "examples/oci/oci.h"
+
+#define KEEPER_DONE 'd' /* to its guard */
 
 /* Handed on to what is kept. */
 static const int forwarded[] = { SIGHUP,  SIGINT,  SIGQUIT,  SIGTERM, SIGUSR1,
@@ -174,9 +178,79 @@ static void leave_streams(void)
 		close(fd);
 }
 
+/* ---- what happens when the keeper is killed ---- */
+
+/* A container's; a session's directory is never another's. */
+static void read_uuid(const struct keeper *k, struct text *out)
+{
+	if (!k->session)
+		tree_read(k->dir, "uuid", out, NULL);
+}
+
+/* As whoever kills what --pid-file named expects of it. */
+static void kill_kept(const struct keeper *k, const struct text *uuid)
+{
+	const struct timespec moment = { .tv_nsec = LOST_MS * 1000000L };
+
+	for (int i = 0; i < 50; i++) {
+		struct text now = TEXT_INIT;
+		struct err e = { 0 };
+		bool same;
+
+		read_uuid(k, &now);
+		same = !strcmp(text_str(&now), text_str(uuid));
+		text_free(&now);
+		/* Refused is one that does not run; while nobody serves the tree it is EIO. */
+		if (same && (tree_write(k->dir, "ctl", "kill\n", &e) == 0 || e.code == -EBUSY))
+			return;
+		nanosleep(&moment, NULL);
+	}
+}
+
+/*
+ * A process that learns by a pipe's end that the keeper has died without a word. It holds nothing
+ * else, so that nobody waits for it.
+ */
+static _Noreturn void guard(const struct keeper *k, int word)
+{
+	struct text uuid = TEXT_INIT;
+	sigset_t all;
+	char byte = 0;
+
+	setsid();
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, NULL);
+	dup2(word, 3);
+	syscall(SYS_close_range, 4, ~0u, 0);
+	leave_streams();
+	read_uuid(k, &uuid);
+	while (read(3, &byte, 1) < 0 && errno == EINTR)
+		;
+	if (byte != KEEPER_DONE)
+		kill_kept(k, &uuid);
+	_exit(0);
+}
+
+/* Where the word is to be said, or -1: then there is no guard. */
+static int guard_start(const struct keeper *k)
+{
+	int ends[2];
+	pid_t pid;
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return -1;
+	pid = fork();
+	if (pid == 0) {
+		close(ends[1]);
+		guard(k, ends[0]);
+	}
+	close(ends[0]);
+	return ends[1];
+}
+
 int keeper_start(struct keeper *k, pid_t *ret_pid, struct err *e)
 {
-	int status = W_EXITCODE(255, 0);
+	int status = W_EXITCODE(255, 0), guarded;
 	pid_t pid = fork();
 
 	if (pid < 0)
@@ -187,9 +261,12 @@ int keeper_start(struct keeper *k, pid_t *ret_pid, struct err *e)
 	setsid();
 	if (k->streams.terminal)
 		leave_streams();
+	guarded = guard_start(k);
 	if (chdir("/") < 0 || keeper_run(k, &status, NULL) < 0)
 		status = W_EXITCODE(255, 0);
 	keeper_forget(k);
+	if (guarded >= 0 && write(guarded, &(char){ KEEPER_DONE }, 1) < 0)
+		status = W_EXITCODE(255, 0);
 	end_as(status);
 }
 

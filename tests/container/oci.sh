@@ -145,6 +145,16 @@ is "ends it" "$(tail -n 1 "$T/adopted")" "signaled 15"
 is "stopped" "$(status_of b)" stopped
 ok "delete" oci delete b
 
+rm -f "$T/pid"
+adopt "$T/pid" create -b "$T/bundle-life" --pid-file "$T/pid" b >"$T/adopted" 2>&1 &
+soon "created a third time" 5 status_is b created
+oci start b
+soon "it runs" 5 grep -q up "$T/adopted"
+kill -KILL "$(cat "$T/pid")"
+soon "who kills the pid kills the container" 10 status_is b stopped
+is "as its init was" "$(cat "$M/container/b/exit")" "signaled 9"
+ok "delete" oci delete b
+
 # --- exec
 oci run -d -b "$T/bundle-life" c >"$T/out" 2>&1 </dev/null
 soon "run --detach" 5 grep -q up "$T/out"
