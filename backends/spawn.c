@@ -20,8 +20,14 @@ struct child {
 	volatile bool apart; /* the table is no copy, and it came to nothing */
 };
 
+/*
+ * The child does not come back from its functions, so the marks that a sanitizer puts around their
+ * variables, on the stack that is ours, would stay: they get none.
+ */
+#define IN_CHILD __attribute__((no_sanitize("address")))
+
 /* Above those that are to be handed over. */
-static int fetch(const struct child *c, int parent, int fd)
+static IN_CHILD int fetch(const struct child *c, int parent, int fd)
 {
 	int mine = (int)syscall(SYS_pidfd_getfd, parent, fd, 0), high = -1;
 
@@ -37,7 +43,7 @@ static int fetch(const struct child *c, int parent, int fd)
  * execve() to close them, takes longer than all else here. So the child shares the table, leaves it
  * with the first three, and fetches from us what it is to have.
  */
-static bool leave_table(const struct child *c, int *fd, int *also)
+static IN_CHILD bool leave_table(const struct child *c, int *fd, int *also)
 {
 	int parent;
 
@@ -54,7 +60,7 @@ static bool leave_table(const struct child *c, int *fd, int *also)
 }
 
 /* In the child, which shares our memory and stack while we sleep: it must not return. */
-static __attribute__((noreturn, noinline)) void child_exec(struct child *c)
+static IN_CHILD __attribute__((noreturn, noinline)) void child_exec(struct child *c)
 {
 	const struct spawn *s = c->s;
 	int fd = s->fd, also = s->also, null;
