@@ -42,10 +42,11 @@ static const struct io_range *iobus_find(const struct iobus *b, uint64_t addr)
 	return NULL;
 }
 
-/* Whether the access can go to the device whole. */
+/* Whether the access can go to the device whole: not what a page's end has left of another one. */
 static bool range_takes(const struct io_range *r, uint64_t addr, unsigned size)
 {
-	return r && size <= r->device->ops->access_max && size <= r->len - (addr - r->base);
+	return r && !(size & (size - 1)) && size <= r->device->ops->access_max &&
+	       size <= r->len - (addr - r->base);
 }
 
 uint64_t iobus_read(const struct iobus *b, uint64_t addr, unsigned size)

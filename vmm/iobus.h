@@ -32,7 +32,7 @@ struct iobus {
 int iobus_attach(struct iobus *b, uint64_t base, uint64_t len, struct device *d, unsigned region,
 		 struct err *e);
 
-/* size is 1, 2, 4 or 8. */
+/* size is 1 to 8: an access over a page's end comes in two, of whatever size. */
 uint64_t iobus_read(const struct iobus *b, uint64_t addr, unsigned size);
 void iobus_write(const struct iobus *b, uint64_t addr, unsigned size, uint64_t value);
 

@@ -143,7 +143,8 @@ static uint64_t address(struct board *b, struct script *s, bool *ret_mmio)
 
 static void touch(struct board *b, struct script *s)
 {
-	unsigned how = take(s), size = 1u << (how & 3);
+	static const unsigned odd[] = { 3, 5, 6, 7 };
+	unsigned how = take(s), size = how & 16 ? odd[how & 3] : 1u << (how & 3);
 	bool mmio;
 	uint64_t at = address(b, s, &mmio);
 	const struct iobus *bus = mmio ? &b->mmio : &b->pio;

@@ -161,9 +161,17 @@ static struct pci_function *pick(struct host *h, struct script *s)
 	return h->f[take(s) % PLUGGED];
 }
 
+/* Of a register, or with this bit what a page's end leaves of one. */
+static unsigned size_of(unsigned how, unsigned bit)
+{
+	static const unsigned odd[] = { 3, 5, 6, 7 };
+
+	return how & bit ? odd[how & 3] : 1u << (how & 3);
+}
+
 static void config(struct host *h, struct script *s)
 {
-	unsigned how = take(s), size = 1u << (how & 3);
+	unsigned how = take(s), size = size_of(how, 64);
 	unsigned slot = take(s) % 34, reg = take(s) | (how & 8 ? 0xf00 : 0);
 	uint64_t at = PCI_ECAM_BASE + (slot << 15) + reg + (how & 16 ? 0x1000 : 0);
 	struct iobus *bus = &h->rig.mmio;
@@ -205,7 +213,7 @@ static void move(struct host *h, struct script *s)
 static void window(struct host *h, struct script *s)
 {
 	struct pci_function *f = pick(h, s);
-	unsigned how = take(s), size = 1u << (how & 3), bar = (how >> 4) % 6;
+	unsigned how = take(s), size = size_of(how, 8), bar = (how >> 4) % 6;
 	uint64_t at = take_n(s, 2);
 
 	if (!f)

@@ -556,11 +556,22 @@ static void test_save_load(int kind)
 
 /* ---- bus and memory ---- */
 
+static unsigned seen_sizes;
+
+static uint64_t note_size(struct device *d, unsigned region, uint64_t offset, unsigned size)
+{
+	seen_sizes |= 1u << size;
+	return 0;
+}
+
+static const struct device_ops wide_ops = { .name = "wide", .access_max = 8, .read = note_size };
+
 static void test_bus(void)
 {
 	struct iobus b = { 0 };
 	struct outside o = { 0 };
 	struct device *u = make(UART, &o), *k = make(I8042, &o);
+	struct device wide = { &wide_ops };
 	struct err e = { 0 };
 
 	ok(iobus_attach(&b, 0x3f8, 8, u, 0, &e) == 0 && iobus_attach(&b, 0x64, 1, k, 1, &e) == 0 &&
@@ -579,6 +590,13 @@ static void test_bus(void)
 	iobus_write(&b, 0x3f7, 2, 'Z' << 8);
 	ok(o.nsent == 1 && o.sent[0] == 'Z', "bus: so is a wide write at its beginning");
 	iobus_write(&b, 0x61, 8, UINT64_MAX);
+	ok(iobus_attach(&b, 0x1000, 16, &wide, 0, &e) == 0 && iobus_read(&b, 0x1000, 8) == 0 &&
+		   seen_sizes == 1u << 8,
+	   "bus: what a device takes whole comes whole");
+	seen_sizes = 0;
+	ok(iobus_read(&b, 0x1002, 6) == 0 && iobus_read(&b, 0x1000, 3) == 0 &&
+		   seen_sizes == 1u << 1,
+	   "bus: what is of no register's size comes in bytes");
 	u->ops->free(u);
 	k->ops->free(k);
 }
