@@ -141,7 +141,7 @@ struct container_config {
 	uint64_t capabilities; /* bit N is capability number N of linux/capability.h */
 	uint64_t ambient;      /* likewise; those of them that who is not root keeps */
 	uint64_t umask;
-	char *seccomp;	       /* "default", "none", or the host path of a profile */
+	char *seccomp; /* "default", "none", or the host path of a profile */
 	bool no_new_privs;
 	bool delegate;	      /* its control group, to its root */
 	char *stop_signal;    /* a name of signame.h; "": as init is */

@@ -37,7 +37,8 @@ static int project_limit(int dir, uint32_t project, const struct quota *q)
 		limits.dqb_bhardlimit = (q->bytes + 1023) / 1024;
 	if (q->inodes != LIMIT_MAX)
 		limits.dqb_ihardlimit = q->inodes;
-	return syscall(SYS_quotactl_fd, dir, QCMD((unsigned)Q_SETQUOTA, PRJQUOTA), project, &limits) < 0
+	return syscall(SYS_quotactl_fd, dir, QCMD((unsigned)Q_SETQUOTA, PRJQUOTA), project,
+		       &limits) < 0
 		       ? -errno
 		       : 0;
 }

@@ -49,9 +49,9 @@ put "$c/capabilities" default net_admin
 put "$c/memory.size" 512M
 put "$c/pids.max" 300
 ok "units" mount_new units bind "$units" /etc/systemd/system ro
-ok "no fstab" mount_new fstab bind "$T/empty" /etc/fstab ro
+[ ! -e /etc/fstab ] || ok "no fstab" mount_new fstab bind "$T/empty" /etc/fstab ro
 for file in passwd group shadow; do
-	[ -e "/etc/$file" ] || : >"/etc/$file" # in the lab
+	[ -e "/etc/$file" ] || continue
 	cp "/etc/$file" "$T/$file"
 	chown 100000:100000 "$T/$file"
 	ok "its own $file" mount_new "$file" bind "$T/$file" "/etc/$file"
