@@ -2,6 +2,7 @@
 #include "backends/spare.h"
 
 #include <errno.h>
+#include <event2/event.h>
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <poll.h>
@@ -39,15 +40,33 @@ struct spare {
 	pthread_t thread; /* runs, or is to be joined, while there is an fd */
 	atomic_bool spawned;
 	pid_t spent[SPENT_MAX]; /* told to clone or to end, and still to be reaped */
+	struct event *reaper;
 };
+
+/* Those that are spent have no more to do than to end. */
+static const struct timeval moment = { .tv_usec = 20000 };
 
 /* ---- the daemon's end ---- */
 
-static void spare_reap(struct spare *s)
+/* Whether there is none left. */
+static bool spare_reap(struct spare *s)
 {
-	for (int i = 0; i < SPENT_MAX; i++)
+	bool all = true;
+
+	for (int i = 0; i < SPENT_MAX; i++) {
 		if (s->spent[i] > 0 && waitpid(s->spent[i], NULL, WNOHANG) != 0)
 			s->spent[i] = 0;
+		all = all && s->spent[i] == 0;
+	}
+	return all;
+}
+
+static void on_spent(int fd, short what, void *arg)
+{
+	struct spare *s = arg;
+
+	if (!spare_reap(s))
+		event_add(s->reaper, &moment);
 }
 
 static pid_t *spare_slot(struct spare *s)
@@ -83,7 +102,8 @@ static void *spare_spawn(void *arg)
 	return NULL;
 }
 
-int spare_new(const char *kind, bool walled, struct spare **ret, struct err *e)
+int spare_new(struct event_base *loop, const char *kind, bool walled, struct spare **ret,
+	      struct err *e)
 {
 	struct spare *s = calloc(1, sizeof(*s));
 
@@ -92,6 +112,11 @@ int spare_new(const char *kind, bool walled, struct spare **ret, struct err *e)
 	s->kind = kind;
 	s->walled = walled;
 	s->fd = -1;
+	s->reaper = evtimer_new(loop, on_spent, s);
+	if (!s->reaper) {
+		free(s);
+		return err_sys(e, ENOMEM, "spare monitor");
+	}
 	*ret = s;
 	return 0;
 }
@@ -142,6 +167,7 @@ int spare_take(struct spare *s, const char *title, int listener, int group, pid_
 		return -ENXIO;
 	if (rc < 0 || s->walled) {
 		*spare_slot(s) = pid; /* there is one: spare_want() */
+		event_add(s->reaper, &moment);
 		pid = 0;
 	}
 	*ret_pid = pid;
@@ -167,6 +193,7 @@ void spare_free(struct spare *s)
 		return;
 	spare_drop(s);
 	spare_reap(s);
+	event_free(s->reaper);
 	free(s);
 }
 

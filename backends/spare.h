@@ -20,6 +20,7 @@
 #include "backends/err.h"
 #include "backends/monitor.h"
 
+struct event_base;
 struct spare;
 
 /* ---- the daemon's end; loop thread ---- */
@@ -28,7 +29,8 @@ struct spare;
  * None is made yet. kind: the word by which the process knows what it is for; walled: whether that
  * makes it raise walls.
  */
-int spare_new(const char *kind, bool walled, struct spare **ret, struct err *e);
+int spare_new(struct event_base *loop, const char *kind, bool walled, struct spare **ret,
+	      struct err *e);
 
 /*
  * Has one made, unless there is one, and does not wait for that. That there can be none is nobody's

@@ -415,7 +415,7 @@ int daemon_new(const struct daemon_options *options, struct daemon **ret, struct
 	if (rc == 0)
 		rc = opener_new(&d->opener, e);
 	for (int kind = 0; rc == 0 && kind < 2; kind++)
-		rc = launch_spare_new(kind, &d->spares[kind], e);
+		rc = launch_spare_new(d->loop, kind, &d->spares[kind], e);
 	if (rc == 0)
 		rc = store_open(options->state_dir, &d->state_fd, e);
 	if (rc == 0)

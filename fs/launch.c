@@ -360,9 +360,10 @@ static bool launch_walled(enum machine_kind kind)
 	return !engine_of(kind)->keeps_root;
 }
 
-int launch_spare_new(enum machine_kind kind, struct spare **ret, struct err *e)
+int launch_spare_new(struct event_base *loop, enum machine_kind kind, struct spare **ret,
+		     struct err *e)
 {
-	return spare_new(engine_of(kind)->name, launch_walled(kind), ret, e);
+	return spare_new(loop, engine_of(kind)->name, launch_walled(kind), ret, e);
 }
 
 int launch_spare(char **argv)

@@ -11,6 +11,7 @@
 #include "backends/err.h"
 #include "fs/machine.h"
 
+struct event_base;
 struct spare;
 
 /*
@@ -20,7 +21,8 @@ struct spare;
 int launch_machine(struct machine *m, struct request *r, struct err *e);
 
 /* What lets monitors of a kind wait for their machines. */
-int launch_spare_new(enum machine_kind kind, struct spare **ret, struct err *e);
+int launch_spare_new(struct event_base *loop, enum machine_kind kind, struct spare **ret,
+		     struct err *e);
 
 /* What main() runs in a monitor's process: the listening socket is descriptor 3. */
 int launch_monitor(void);
