@@ -17,7 +17,7 @@ units=$T/units
 mkdir -p "$units"
 ln -s /lib/systemd/system/multi-user.target "$units/default.target"
 for unit in dbus.socket dbus.service systemd-logind.service systemd-udevd.service \
-	systemd-networkd.service systemd-resolved.service systemd-timesyncd.service systemd-pstore.service; do
+	systemd-firstboot.service systemd-networkd.service systemd-resolved.service systemd-timesyncd.service systemd-pstore.service; do
 	ln -s /dev/null "$units/$unit"
 done
 printf '[Unit]\nDescription=A unit of the test\n[Service]\nType=oneshot\nExecStart=/bin/sh -c %s\nRemainAfterExit=yes\n' \
