@@ -22,7 +22,6 @@ LAB_TESTS  := $(filter-out tests/lab/mkinitrd.sh,$(wildcard tests/lab/*.sh)) \
 # of `make check` until they are.
 LAB_UNPROVEN := $(patsubst %,lab:tests/%.sh, \
                 container/podman container/systemd \
-                vm/kernels \
                 vm/hostile \
                 vm/systemd)
 TESTS      ?= $(HOST_TESTS) $(filter-out $(LAB_UNPROVEN),$(LAB_TESTS))
