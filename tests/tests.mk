@@ -22,8 +22,7 @@ LAB_TESTS  := $(filter-out tests/lab/mkinitrd.sh,$(wildcard tests/lab/*.sh)) \
 # of `make check` until they are.
 LAB_UNPROVEN := $(patsubst %,lab:tests/%.sh, \
                 container/podman container/systemd \
-                vm/hostile \
-                vm/systemd)
+                vm/hostile)
 TESTS      ?= $(HOST_TESTS) $(filter-out $(LAB_UNPROVEN),$(LAB_TESTS))
 
 # Fuzz targets; tests/fuzz/fuzz.sh runs them. What they reach of the project is compiled once more,
