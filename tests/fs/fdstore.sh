@@ -34,6 +34,7 @@ while True:
         if "FDSTORE" in lines: store[lines["FDNAME"]] = anc[0]
         if "FDSTOREREMOVE" in lines: os.close(store.pop(lines["FDNAME"]))
         log.write("told %s\n" % " ".join(sorted("%s=%s" % l for l in lines.items())))
+        continue # what it has said counts, though it has ended
     except TimeoutError: pass
     done, status = os.waitpid(pid, os.WNOHANG)
     if done and not os.WIFSIGNALED(status):
