@@ -144,6 +144,7 @@ struct container_config {
 	char *seccomp; /* "default", "none", or the host path of a profile */
 	bool no_new_privs;
 	bool delegate;	      /* its control group, to its root */
+	bool lxcfs;	      /* shown where the host has it */
 	char *stop_signal;    /* a name of signame.h; "": as init is */
 	struct keyed sysctl;  /* names with dots */
 	struct keyed rlimit;  /* names as in prlimit(1), "SOFT HARD" */

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "backends/container/lxcfs.h"
 #include "backends/virtiofsd.h"
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
@@ -372,6 +373,16 @@ static enum verdict check_program(const struct check *c, struct text *out)
 	return WARN;
 }
 
+static enum verdict check_lxcfs(const struct check *c, struct text *out)
+{
+	if (access(c->arg, F_OK) == 0) {
+		text_addf(out, "containers see what is theirs in /proc");
+		return PASS;
+	}
+	text_addf(out, "not there; %s", c->why);
+	return WARN;
+}
+
 static enum verdict check_iommu(const struct check *c, struct text *out)
 {
 	DIR *dir = opendir(c->arg);
@@ -436,6 +447,9 @@ static const struct check checks[] = {
 	  "it (Debian: uidmap)" },
 	{ "virtiofsd", check_program, VIRTIOFSD_PATH,
 	  "virtual machines can have no share/; install it (Debian: qemu-system-common)" },
+	{ "lxcfs", check_lxcfs, LXCFS_PATH "/proc/meminfo",
+	  "/proc in containers tells of the host's memory and CPUs; install and start it "
+	  "(Debian: lxcfs)" },
 	{ "hugepages", check_hugepages, NULL, "memory.backing=hugetlb needs reserved huge pages" },
 	{ "transparent-hugepages", check_thp, "/sys/kernel/mm/transparent_hugepage/enabled",
 	  "guests boot and run slower on small pages" },

@@ -382,6 +382,15 @@ static const struct attr rows[] = {
 		 "to be another user than the host's: namespaces with user, and user.map.",
 	  .good = "1",
 	  .bad = "2" },
+	{ .name = "lxcfs",
+	  .type = &attr_bool,
+	  AT(container.lxcfs),
+	  .initial = "1",
+	  .doc = "Whether /proc and /sys tell of the container's own CPUs, memory, uptime and "
+		 "load, "
+		 "where the host runs lxcfs on /var/lib/lxcfs; else they tell of the host's.",
+	  .good = "0",
+	  .bad = "yes" },
 	{ .name = "no_new_privs",
 	  .type = &attr_bool,
 	  AT(container.no_new_privs),

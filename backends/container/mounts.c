@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "backends/container/device_part.h"
+#include "backends/container/lxcfs.h"
 #include "backends/container/mount_part.h"
 #include "backends/container/mountfd.h"
 #include "backends/container/root.h"
@@ -330,6 +331,7 @@ void mounts_build(struct child *c)
 	mount_dev(c);
 	sys = system_filesystem("sysfs", "/sys", ATTR_SYSTEM | MOUNT_ATTR_RDONLY);
 	put(c, sys, root_place(c, "sys"), "sys");
+	lxcfs_show(c, proc, sys);
 	protect(c, sys);
 	for (size_t i = 0; i < c->plan->nmounts; i++)
 		mount_spec_put(c, &c->plan->mounts[i], c->tree);

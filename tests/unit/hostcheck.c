@@ -37,6 +37,7 @@ static const char *const names[] = {
 	"user-namespaces",
 	"newuidmap",
 	"virtiofsd",
+	"lxcfs",
 	"hugepages",
 	"transparent-hugepages",
 	"iommu",
@@ -175,6 +176,7 @@ int main(void)
 	     "WARN");
 	same(report, "newuidmap", shell("test -x /usr/bin/newuidmap"), "WARN");
 	same(report, "virtiofsd", shell("test -x /usr/lib/qemu/virtiofsd"), "WARN");
+	same(report, "lxcfs", shell("test -e /var/lib/lxcfs/proc/meminfo"), "WARN");
 	same(report, "hugepages",
 	     shell("cat /sys/kernel/mm/hugepages/*/nr_hugepages 2>/dev/null | grep -qv '^0$'"),
 	     "WARN");
