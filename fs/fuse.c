@@ -104,7 +104,7 @@ static struct caller req_caller(fuse_req_t req)
 
 	struct poker *poker = req_front(req)->daemon->poker;
 
-	return (struct caller){ ctx->uid, ctx->gid, poker && ctx->pid == poker_thread(poker) };
+	return (struct caller){ ctx->uid, ctx->gid, poker && ctx->pid == poker_helper(poker) };
 }
 
 /* ---- nodes ---- */

@@ -13,6 +13,7 @@
 #include "backends/virtiofsd.h"
 #include "fs/launch.h"
 #include "fs/manual.h"
+#include "fs/poker.h"
 #include "fs/upgrade.h"
 
 static const char usage[] =
@@ -39,6 +40,7 @@ enum long_option {
 	OPTION_OPENER,
 	OPTION_IMPORTER,
 	OPTION_SPARE,
+	OPTION_POKER,
 	OPTION_SHARE_SERVER,
 	OPTION_MANUAL
 };
@@ -56,6 +58,7 @@ static const struct option long_options[] = {
 	{ "opener", no_argument, NULL, OPTION_OPENER },
 	{ "importer", no_argument, NULL, OPTION_IMPORTER },
 	{ "spare", no_argument, NULL, OPTION_SPARE },
+	{ "poker", no_argument, NULL, OPTION_POKER },
 	{ "share-server", required_argument, NULL, OPTION_SHARE_SERVER },
 	{ "manual", no_argument, NULL, OPTION_MANUAL },
 	{ NULL, 0, NULL, 0 },
@@ -133,6 +136,8 @@ int options_parse(int argc, char **argv, struct daemon_options *o)
 			return 0;
 		case OPTION_MONITOR:
 			return launch_monitor();
+		case OPTION_POKER:
+			return poker_main() < 0;
 		case OPTION_SPARE:
 			return launch_spare(argv);
 		case OPTION_OPENER:

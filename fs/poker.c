@@ -7,12 +7,17 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+#include "backends/spawn.h"
 
 #define POKES_MAX 65536
 
@@ -24,6 +29,12 @@ struct poke {
 	char path[];
 };
 
+/* What the helper is told, a message each: this byte, the whole path. It answers with a byte. */
+struct told {
+	char what;
+	char path[PATH_MAX];
+};
+
 struct poker {
 	pthread_t thread;
 	pthread_mutex_t lock;
@@ -31,8 +42,9 @@ struct poker {
 	TAILQ_HEAD(, poke) queue;
 	unsigned queued;
 	bool quit;
-	pid_t tid;
 	char *mountpoint;
+	pid_t helper; /* written by the thread; 0: there is none at present */
+	int fd;	      /* the thread's: to the helper, or -1 */
 };
 
 static struct poke *poker_next(struct poker *p)
@@ -51,6 +63,8 @@ static struct poke *poker_next(struct poker *p)
 	return poke;
 }
 
+/* ---- the helper ---- */
+
 static int poke_do(enum poke_what what, const char *path)
 {
 	/* UTIME_OMIT for the access time makes it IN_MODIFY; both times would be IN_ATTRIB. */
@@ -67,23 +81,79 @@ static int poke_do(enum poke_what what, const char *path)
 	}
 }
 
+int poker_main(void)
+{
+	static struct told t;
+	ssize_t n;
+
+	/* It is born before the daemon lets go of what it was started with. */
+	dup2(1, 2);
+	close_range(POKER_FD + 1, ~0u, 0);
+	while ((n = recv(POKER_FD, &t, sizeof(t), 0)) > 1 || (n < 0 && errno == EINTR)) {
+		if (n < 0)
+			continue;
+		t.path[n - 2] = '\0';
+		/* The file may be gone meanwhile; then nobody watches it. */
+		(void)!poke_do((enum poke_what)t.what, t.path);
+		if (send(POKER_FD, "", 1, MSG_NOSIGNAL) < 0)
+			break;
+	}
+	return n < 0 ? -errno : 0;
+}
+
+/* ---- the daemon's thread ---- */
+
+static void poker_helper_end(struct poker *p)
+{
+	if (p->fd < 0)
+		return;
+	close(p->fd);
+	p->fd = -1;
+	waitpid(p->helper, NULL, 0);
+	pthread_mutex_lock(&p->lock);
+	p->helper = 0;
+	pthread_mutex_unlock(&p->lock);
+}
+
+static int poker_helper_new(struct poker *p, struct err *e)
+{
+	char name[] = "machinefs-poker", option[] = "--poker";
+	char *argv[] = { name, option, NULL };
+	pid_t pid;
+	int rc = spawn_self(argv, POKER_FD, &pid, &p->fd, e);
+
+	if (rc < 0)
+		return rc;
+	pthread_mutex_lock(&p->lock);
+	p->helper = pid;
+	pthread_mutex_unlock(&p->lock);
+	return 0;
+}
+
+static bool poker_tell(struct poker *p, const struct told *t, size_t len)
+{
+	char done;
+
+	return p->fd >= 0 && send(p->fd, t, len, MSG_NOSIGNAL) == (ssize_t)len &&
+	       recv(p->fd, &done, 1, 0) == 1;
+}
+
 static void *poker_run(void *arg)
 {
 	struct poker *p = arg;
 	struct poke *poke;
 
-	pthread_mutex_lock(&p->lock);
-	p->tid = gettid();
-	pthread_mutex_unlock(&p->lock);
 	while ((poke = poker_next(p))) {
-		char path[PATH_MAX];
+		struct told t = { .what = (char)poke->what };
+		/* By its whole name: an open descriptor would keep the mount busy. */
+		int n = snprintf(t.path, sizeof(t.path), "%s/%s", p->mountpoint, poke->path);
 
-		/*
-		 * By its whole name: an open descriptor would keep the mount busy. The file may be
-		 * gone meanwhile; then nobody watches it.
-		 */
-		if (snprintf(path, sizeof(path), "%s/%s", p->mountpoint, poke->path) < PATH_MAX)
-			poke_do(poke->what, path);
+		/* One that somebody has killed took what it was told along. */
+		if (n < PATH_MAX &&
+		    !poker_tell(p, &t, offsetof(struct told, path) + (size_t)n + 1)) {
+			poker_helper_end(p);
+			poker_helper_new(p, NULL);
+		}
 		free(poke);
 	}
 	return NULL;
@@ -99,14 +169,22 @@ int poker_new(const char *mountpoint, struct poker **ret, struct err *e)
 		free(p);
 		return err_sys(e, ENOMEM, "helper thread");
 	}
+	p->fd = -1;
 	TAILQ_INIT(&p->queue);
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->more, NULL);
+	rc = poker_helper_new(p, e);
+	if (rc < 0) {
+		free(p->mountpoint);
+		free(p);
+		return rc;
+	}
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	rc = pthread_create(&p->thread, NULL, poker_run, p);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (rc) {
+		poker_helper_end(p);
 		free(p->mountpoint);
 		free(p);
 		return err_sys(e, rc, "helper thread");
@@ -151,14 +229,14 @@ void poker_remove(struct poker *p, const char *path)
 	poker_add(p, path, POKE_REMOVE);
 }
 
-pid_t poker_thread(struct poker *p)
+pid_t poker_helper(struct poker *p)
 {
-	pid_t tid;
+	pid_t pid;
 
 	pthread_mutex_lock(&p->lock);
-	tid = p->tid;
+	pid = p->helper;
 	pthread_mutex_unlock(&p->lock);
-	return tid;
+	return pid;
 }
 
 void poker_free(struct poker *p)
@@ -172,6 +250,7 @@ void poker_free(struct poker *p)
 	pthread_cond_signal(&p->more);
 	pthread_mutex_unlock(&p->lock);
 	pthread_join(p->thread, NULL);
+	poker_helper_end(p);
 	while ((poke = TAILQ_FIRST(&p->queue))) {
 		TAILQ_REMOVE(&p->queue, poke, link);
 		free(poke);

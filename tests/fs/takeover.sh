@@ -17,7 +17,7 @@ background() {
 }
 
 daemon_pid() {
-	pgrep -f "^machinefs --kept .*--run-dir $RUN_DIR "
+	pgrep -o -f "^machinefs --kept .*--run-dir $RUN_DIR " # not what it is about to execute
 }
 
 # Kills the daemon and returns when another one has taken its place.
