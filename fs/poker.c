@@ -83,22 +83,22 @@ static int poke_do(enum poke_what what, const char *path)
 
 int poker_main(void)
 {
-	static struct told t;
-	ssize_t n;
+	struct told t;
 
 	/* It is born before the daemon lets go of what it was started with. */
 	dup2(1, 2);
 	close_range(POKER_FD + 1, ~0u, 0);
-	while ((n = recv(POKER_FD, &t, sizeof(t), 0)) > 1 || (n < 0 && errno == EINTR)) {
-		if (n < 0)
-			continue;
+	for (;;) {
+		ssize_t n = recv(POKER_FD, &t, sizeof(t), 0);
+
+		if (n < 2)
+			return n < 0 ? -errno : 0;
 		t.path[n - 2] = '\0';
 		/* The file may be gone meanwhile; then nobody watches it. */
 		(void)!poke_do((enum poke_what)t.what, t.path);
 		if (send(POKER_FD, "", 1, MSG_NOSIGNAL) < 0)
-			break;
+			return -errno;
 	}
-	return n < 0 ? -errno : 0;
 }
 
 /* ---- the daemon's thread ---- */
