@@ -60,4 +60,7 @@ is "no message tells of trouble" \
 put "$v/ctl" kill
 await "$v" stopped
 not_ok "with the machine the tap is gone" test -e "/sys/class/net/$tap"
+lan=$(cat "$M/net/lan/host")
+ok "the switch is removed" rmdir "$v" "$M/net/lan"
+not_ok "and is gone" test -e "/sys/class/net/$lan"
 done_testing
