@@ -8,7 +8,6 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,16 +28,15 @@
 
 /*
  * Whoever spawns sleeps until the child executes, for as long as that finds no CPU; the loop must
- * not wait for that, so a thread does. What it writes is the loop's when `spawned` says so.
+ * not wait for that, so a thread does. What it writes is the loop's once it is joined.
  */
 struct spare {
 	const char *kind;
 	bool walled;
-	int fd;		  /* -1: there is none */
-	int child_fd;	  /* the thread's */
-	pid_t pid;	  /* 0: it could not be executed */
-	pthread_t thread; /* runs, or is to be joined, while there is an fd */
-	atomic_bool spawned;
+	bool wanted; /* there is a thread, to be joined */
+	pthread_t thread;
+	int fd;
+	pid_t pid;		/* 0: it could not be executed, and there is no fd */
 	pid_t spent[SPENT_MAX]; /* told to clone or to end, and still to be reaped */
 	struct event *reaper;
 };
@@ -84,21 +82,10 @@ static void *spare_spawn(void *arg)
 	struct spare *s = arg;
 	char name[] = "machinefs-monitor", option[] = "--spare", room[TITLE_ROOM + 1] = "";
 	char *argv[] = { name, option, (char *)s->kind, room, NULL };
-	char *env[] = { NULL };
-	struct spawn spawn = {
-		.exe = "/proc/self/exe",
-		.argv = argv,
-		.env = env,
-		.fd = s->child_fd,
-		.fd_as = SPARE_FD,
-		.cgroup = -1,
-	};
 
 	memset(room, ' ', TITLE_ROOM);
-	if (spawn_process(&spawn, &s->pid, NULL) < 0)
+	if (spawn_self(argv, SPARE_FD, &s->pid, &s->fd, NULL) < 0)
 		s->pid = 0;
-	close(s->child_fd);
-	atomic_store(&s->spawned, true);
 	return NULL;
 }
 
@@ -111,7 +98,6 @@ int spare_new(struct event_base *loop, const char *kind, bool walled, struct spa
 		return err_sys(e, ENOMEM, "spare monitor");
 	s->kind = kind;
 	s->walled = walled;
-	s->fd = -1;
 	s->reaper = evtimer_new(loop, on_spent, s);
 	if (!s->reaper) {
 		free(s);
@@ -124,67 +110,52 @@ int spare_new(struct event_base *loop, const char *kind, bool walled, struct spa
 void spare_want(struct spare *s)
 {
 	sigset_t all, old;
-	int fds[2];
 
-	if (s->fd >= 0 || !spare_slot(s) ||
-	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
+	if (s->wanted || !spare_slot(s))
 		return;
-	s->fd = fds[0];
-	s->child_fd = fds[1];
-	atomic_store(&s->spawned, false);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old); /* signals are the loop's */
-	if (pthread_create(&s->thread, NULL, spare_spawn, s)) {
-		close(fds[0]);
-		close(fds[1]);
-		s->fd = -1;
-	}
+	s->wanted = pthread_create(&s->thread, NULL, spare_spawn, s) == 0;
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
-/* From here on there is none. Returns the process that there was; 0: none. */
-static pid_t spare_forget(struct spare *s)
+/* Whether there is one: from here on fd and pid are the caller's, to be let go of. */
+static bool spare_join(struct spare *s)
 {
+	if (!s->wanted)
+		return false;
 	pthread_join(s->thread, NULL);
-	close(s->fd);
-	s->fd = -1;
-	return s->pid;
+	s->wanted = false;
+	return s->pid > 0;
 }
 
 int spare_take(struct spare *s, const char *title, int listener, int group, pid_t *ret_pid)
 {
 	struct wire_adopt w = { 0 };
 	int fds[] = { listener, group }, rc;
-	pid_t pid;
 
 	spare_want(s);
-	if (s->fd < 0)
+	if (!spare_join(s))
 		return -ENXIO;
 	snprintf(w.title, sizeof(w.title), "%s", title);
 	rc = wire_send(s->fd, WIRE_ADOPT, 0, &w, sizeof(w), NULL, 0, fds, group < 0 ? 1 : 2);
-	pid = spare_forget(s);
-	if (pid == 0)
-		return -ENXIO;
+	close(s->fd);
+	*ret_pid = s->pid;
 	if (rc < 0 || s->walled) {
-		*spare_slot(s) = pid; /* there is one: spare_want() */
+		*spare_slot(s) = s->pid; /* there is one: spare_want() */
 		event_add(s->reaper, &moment);
-		pid = 0;
+		*ret_pid = 0;
 	}
-	*ret_pid = pid;
 	return rc < 0 ? -ENXIO : 0;
 }
 
 void spare_drop(struct spare *s)
 {
-	pid_t pid;
-
-	if (s->fd < 0)
+	if (!spare_join(s))
 		return;
-	pid = spare_forget(s);
-	if (pid <= 0)
-		return;
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
+	close(s->fd);
+	kill(s->pid, SIGKILL);
+	waitpid(s->pid, NULL, 0);
 }
 
 void spare_free(struct spare *s)

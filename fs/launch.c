@@ -370,10 +370,11 @@ int launch_spare(char **argv)
 {
 	bool vm = argv[2] && !strcmp(argv[2], vm_engine.name);
 	struct monitor_place place;
+	struct err e = { 0 };
 	int listener;
 
 	signals_begin();
-	listener = spare_wait(argv, launch_walled(vm ? KIND_VM : KIND_CONTAINER), &place, NULL);
+	listener = spare_wait(argv, launch_walled(vm ? KIND_VM : KIND_CONTAINER), &place, &e);
 	return listener < 0 || monitor_main(listener, &process_hooks, &place) < 0 ? 1 : 0;
 }
 
