@@ -147,12 +147,13 @@ static void *poker_run(void *arg)
 		struct told t = { .what = (char)poke->what };
 		/* By its whole name: an open descriptor would keep the mount busy. */
 		int n = snprintf(t.path, sizeof(t.path), "%s/%s", p->mountpoint, poke->path);
+		size_t len = offsetof(struct told, path) + (size_t)n + 1;
 
-		/* One that somebody has killed took what it was told along. */
-		if (n < PATH_MAX &&
-		    !poker_tell(p, &t, offsetof(struct told, path) + (size_t)n + 1)) {
+		/* One that somebody has killed may not have done what it was told. */
+		if (n < PATH_MAX && !poker_tell(p, &t, len)) {
 			poker_helper_end(p);
-			poker_helper_new(p, NULL);
+			if (poker_helper_new(p, NULL) == 0)
+				poker_tell(p, &t, len);
 		}
 		free(poke);
 	}

@@ -143,4 +143,29 @@ soon "a console of 3 MB" 20 eval "tail -c 100 '$c/console' | grep -q 'the end'"
 ok "keeps 1 MiB at least" test "$(stat -c %s "$c/console")" -ge 1048576
 ok "and 2 MiB at most" test "$(stat -c %s "$c/console")" -le 2097152
 is "its length is what it has" "$(stat -c %s "$c/console")" "$(cat "$c/console" | wc -c)"
+
+# --- what touches the mount for the daemon is a process: a thread could not be killed with it
+poker() { pgrep -P "$MACHINEFS_PID" -f '^machinefs-poker --poker$'; }
+container_new p /bin/sleep 1000
+inotifywait -m -q -e modify --format %w "$M/container/p/state" >"$T/poked" 2>/dev/null &
+watcher=$!
+longer_than() { # FILE LINES
+	[ "$(wc -l <"$1")" -gt "$2" ]
+}
+poke() { # VERB STATE: what is watched changes, and nobody writes it
+	local before
+	before=$(wc -l <"$T/poked")
+	put "$M/container/p/ctl" "$1"
+	soon "a change is seen: $2" 5 longer_than "$T/poked" "$before"
+	await "$M/container/p" "$2"
+}
+sleep 0.3
+poke start running
+old=$(poker)
+like "it is one process" "$old" '^[0-9]+$'
+kill -9 "$old"
+poke pause paused
+unlike "one that is killed is followed by another" "$(poker)" "^$old\$"
+poke kill stopped
+kill "$watcher"
 done_testing
