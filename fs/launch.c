@@ -209,6 +209,15 @@ static int launch_join(struct launch *l, const char *word, enum engine_fd role, 
 
 static int launch_open_container(struct launch *l, struct err *e)
 {
+	static const struct {
+		const char *word;
+		enum engine_fd role;
+	} paths[] = { { "init.stdin", ENGINE_FD_STDIN },
+		      { "init.stdout", ENGINE_FD_STDOUT },
+		      { "init.stderr", ENGINE_FD_STDERR } },
+	  joins[] = { { "net", ENGINE_FD_NET_NS },
+		      { "ipc", ENGINE_FD_IPC_NS },
+		      { "uts", ENGINE_FD_UTS_NS } };
 	const struct container_config *c = &l->m->config.container;
 	int rc;
 
@@ -224,18 +233,10 @@ static int launch_open_container(struct launch *l, struct err *e)
 		rc = launch_seccomp(l, e);
 	if (rc == 0 && *c->seccomp == '/')
 		rc = launch_host_path(l, "seccomp", ENGINE_FD_SECCOMP_FILE, e);
-	if (rc == 0)
-		rc = launch_host_path(l, "init.stdin", ENGINE_FD_STDIN, e);
-	if (rc == 0)
-		rc = launch_host_path(l, "init.stdout", ENGINE_FD_STDOUT, e);
-	if (rc == 0)
-		rc = launch_host_path(l, "init.stderr", ENGINE_FD_STDERR, e);
-	if (rc == 0)
-		rc = launch_join(l, "net", ENGINE_FD_NET_NS, e);
-	if (rc == 0)
-		rc = launch_join(l, "ipc", ENGINE_FD_IPC_NS, e);
-	if (rc == 0)
-		rc = launch_join(l, "uts", ENGINE_FD_UTS_NS, e);
+	for (size_t i = 0; rc == 0 && i < sizeof(paths) / sizeof(paths[0]); i++)
+		rc = launch_host_path(l, paths[i].word, paths[i].role, e);
+	for (size_t i = 0; rc == 0 && i < sizeof(joins) / sizeof(joins[0]); i++)
+		rc = launch_join(l, joins[i].word, joins[i].role, e);
 	return rc;
 }
 
