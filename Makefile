@@ -25,7 +25,7 @@ ALL_CFLAGS = -std=gnu17 $(CFLAGS) $(WARN) $(HARDEN) $(SANFLAGS) -MMD -MP
 LDFLAGS += -pie -Wl,-z,relro,-z,now $(SANFLAGS)
 LIBS := -Wl,-Bstatic -lnl-route-3 -lnl-3 -lfuse3 -levent_core -lyaml -luring -lseccomp -larchive -ljansson -lnettle -lzstd -llzma -llz4 -lz -Wl,-Bdynamic -lpthread
 
-SRCS := $(wildcard fs/*.c vmm/*.c backends/*.c backends/container/*.c backends/image/*.c)
+SRCS := $(wildcard $(foreach room,fs vmm backends,$(room)/*.c $(room)/*/*.c))
 OBJS := $(SRCS:%.c=$(B)/%.o)
 LIB_OBJS := $(filter-out $(B)/fs/main.o,$(OBJS))
 
@@ -39,7 +39,7 @@ $(B)/machinefs: $(OBJS)
 
 # A client of the tree: of the project it has only what reads and writes text.
 OCI_OBJS := $(patsubst %.c,$(B)/%.o,$(wildcard examples/oci/*.c)) $(addprefix $(B)/backends/,\
-            argv.o err.o text.o signame.o container/capabilities.o)
+            $(addprefix base/,argv.o err.o text.o signame.o) container/capabilities.o)
 
 $(B)/machinefs-oci: $(OCI_OBJS)
 	@echo "  LD    $@"

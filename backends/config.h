@@ -3,7 +3,7 @@
  *
  * The attribute tables in fs/ say for each field its file name, default, bounds and meaning;
  * this header only lays the fields out. A config owns its strings. It is filled, copied,
- * printed and freed by the functions of fs/attr.h, so that an engine never parses text: it
+ * printed and freed by the functions of fs/attr/attr.h, so that an engine never parses text: it
  * reads the fields.
  */
 #ifndef BACKENDS_CONFIG_H
@@ -109,7 +109,7 @@ struct vm_config {
 	char *cmdline;	       /* without a newline */
 	uint64_t vsock_cid;    /* 0: no vsock device */
 	uint64_t cpu_possible; /* how far cpu_count may grow; less than that: not at all */
-	char *cpu_model;       /* words of vmm/cpu_model.h */
+	char *cpu_model;       /* words of vmm/cpu/cpu_model.h */
 	struct cpu_topology cpu_topology;
 	char *dump_path; /* host path that the verb dump writes to, or "" */
 	enum vm_serial serial;
@@ -121,9 +121,9 @@ struct vm_config {
 	bool memory_prealloc;
 	bool memory_lock;
 	bool memory_merge;
-	char *memory_numa;	   /* host nodes, a list of backends/cpulist.h; "": any */
+	char *memory_numa;	   /* host nodes, a list of backends/base/cpulist.h; "": any */
 	uint64_t memory_balloon;   /* bytes that the guest is asked to give back */
-	struct keyed cpu_affinity; /* vCPUs, host CPUs: lists of backends/cpulist.h */
+	struct keyed cpu_affinity; /* vCPUs, host CPUs: lists of backends/base/cpulist.h */
 };
 
 struct container_config {
@@ -232,7 +232,7 @@ struct share_config {
 
 #define NUMA_NODES_MAX 64
 struct numa_config {
-	char *cpus;    /* of the guest: a list of backends/cpulist.h */
+	char *cpus;    /* of the guest: a list of backends/base/cpulist.h */
 	uint64_t size; /* bytes of memory */
 	char *host;    /* list of nodes that its memory comes from; "": any */
 	struct {

@@ -20,7 +20,7 @@
 #include <sys/types.h>
 
 #include "backends/config.h"
-#include "backends/err.h"
+#include "backends/base/err.h"
 
 struct console;
 struct event_base;
@@ -50,7 +50,7 @@ enum engine_fd {
 	ENGINE_FD_KVM,	  /* /dev/kvm */
 	ENGINE_FD_KERNEL, /* boot.kernel, a regular file, read only */
 	ENGINE_FD_INITRD, /* boot.initrd, likewise */
-	ENGINE_FD_VSOCK,  /* the directory of its vsock sockets: see fs/vsock_dir.h, or -1 */
+	ENGINE_FD_VSOCK, /* the directory of its vsock sockets: see fs/machine/vsock_dir.h, or -1 */
 	ENGINE_FD_ROOT,	 /* container: root, O_PATH directory, or a file system's file to be read */
 	ENGINE_FD_LAYER, /* container: the directory for what it writes, if that is not the root */
 	ENGINE_FD_SECCOMP, /* container: memfd with a struct sock_filter array (default profile) */
@@ -70,7 +70,7 @@ enum engine_fd {
 };
 #define ENGINE_CGROUP_MAX 12
 #define ENGINE_VCPUS_MAX  1024
-#define ENGINE_REGISTERS  27 /* in the order of show_registers() in fs/machine_files.c */
+#define ENGINE_REGISTERS  27 /* in the order of show_registers() in fs/machine/machine_files.c */
 #define ENGINE_FD_COUNT	  (ENGINE_FD_CGROUP + ENGINE_CGROUP_MAX)
 
 /* What an engine says of each vCPU. */
@@ -89,7 +89,7 @@ enum engine_counter {
 	COUNTER_CONSOLE_BYTES,	/* printed by the machine since start */
 	COUNTER_RESETS,		/* VM: resets by verb */
 	COUNTER_MEMORY_PLUGGED, /* VM: bytes that came while it ran */
-	COUNTER_BALLOON,	/* VM: the first of enum balloon_figure (vmm/virtio_balloon.h) */
+	COUNTER_BALLOON, /* VM: the first of enum balloon_figure (vmm/virtio/virtio_balloon.h) */
 	COUNTER_BALLOON_END = COUNTER_BALLOON + 12,
 	COUNTER_CPUS_ONLINE =
 		COUNTER_BALLOON_END, /* VM: the first of words with a bit for each vCPU that runs */
@@ -177,7 +177,7 @@ struct exec_ops {
 	void (*list)(void *self);
 };
 
-/* What an engine counts of one part; what each is, fs/part_types.c says by kinds. */
+/* What an engine counts of one part; what each is, fs/tables/part_types.c says by kinds. */
 #define ENGINE_PART_COUNTERS 16
 struct engine_part_stat {
 	_Atomic uint32_t used; /* 1: kind and part are there; they do not change again */

@@ -7,8 +7,8 @@
 #include <stdint.h>
 #include <time.h>
 
-#include "backends/cgroup.h"
-#include "backends/err.h"
+#include "backends/cgroup/cgroup.h"
+#include "backends/base/err.h"
 #include "fs/node.h"
 #include "fs/options.h"
 
@@ -78,7 +78,7 @@ struct daemon {
 	LIST_HEAD(, importer) importers;
 	unsigned running;	      /* machines with a monitor */
 	LIST_HEAD(, link) retired;    /* monitors that are still to be reaped */
-	struct wire_message *message; /* the one being received, see fs/link.c */
+	struct wire_message *message; /* the one being received, see fs/machine/link.c */
 	bool shutting_down;
 	bool same_boot; /* another daemon was here since the host's boot, or the last shutdown */
 };

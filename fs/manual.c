@@ -4,15 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fs/attr.h"
-#include "fs/exec.h"
-#include "fs/image.h"
-#include "fs/net.h"
-#include "fs/part.h"
-#include "fs/part_type.h"
-#include "fs/machine_files.h"
+#include "fs/attr/attr.h"
+#include "fs/exec/exec.h"
+#include "fs/image/image.h"
+#include "fs/net/net.h"
+#include "fs/machine/part.h"
+#include "fs/attr/part_type.h"
+#include "fs/machine/machine_files.h"
 #include "fs/root_files.h"
-#include "fs/vcpu.h"
+#include "fs/machine/vcpu.h"
 
 #define LINE_MAX 72 /* columns of a text line in the page's source */
 

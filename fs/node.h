@@ -1,7 +1,7 @@
 /*
  * The node layer: objects, their files, open handles and unanswered requests.
  *
- * It knows nothing of FUSE: a front (fs/fuse.c) turns its protocol into these calls and gives
+ * It knows nothing of FUSE: a front (fs/front/fuse.c) turns its protocol into these calls and gives
  * the answers back. The tree is computed: a node is (object, file), its inode number is the
  * object's id and a hash of the file's name, so it costs no memory of its own, is stable over
  * restarts and is never used again. All of it runs on the daemon's one thread.
@@ -17,8 +17,8 @@
 #include <time.h>
 
 #include "backends/config.h"
-#include "backends/err.h"
-#include "backends/text.h"
+#include "backends/base/err.h"
+#include "backends/base/text.h"
 
 struct attr;
 struct daemon;
@@ -108,7 +108,7 @@ struct class
 	/* In place of rmdir where it may take a while: NODE_PARKED, and r is answered later. */
 	int (*unplug)(struct object *o, struct request *r, struct err *e);
 	int (*rename)(struct object *o, const char *name, struct err *e);
-	const struct states *states; /* of objects that have a `wait`: fs/waiter.h */
+	const struct states *states; /* of objects that have a `wait`: fs/machine/waiter.h */
 	/* Owner or modes have changed: make it durable. */
 	int (*chown)(struct object *o, struct err *e);
 	void (*free)(struct object *o);

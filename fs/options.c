@@ -9,12 +9,12 @@
 #include <unistd.h>
 
 #include "backends/image/importer.h"
-#include "backends/opener.h"
-#include "backends/virtiofsd.h"
-#include "fs/launch.h"
+#include "backends/host/opener.h"
+#include "backends/vhost/virtiofsd.h"
+#include "fs/machine/launch.h"
 #include "fs/manual.h"
 #include "fs/poker.h"
-#include "fs/upgrade.h"
+#include "fs/handover/upgrade.h"
 
 static const char usage[] =
 	"usage: machinefs [options] [[SOURCE] MOUNTPOINT]\n"

@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-#include "backends/err.h"
+#include "backends/base/err.h"
 
 struct daemon_options {
 	const char *exe; /* this program */
@@ -13,7 +13,8 @@ struct daemon_options {
 	const char *run_dir;
 	const char *mount_options; /* for -o, or NULL; the options' own */
 	bool foreground;
-	bool kept; /* somebody keeps the mount, see fs/keeper.h: stay, and log as a daemon does */
+	bool kept; /* somebody keeps the mount, see fs/handover/keeper.h: stay, and log as a daemon
+		      does */
 };
 
 #define OPTIONS_ARGV_MAX 16

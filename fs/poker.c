@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "backends/spawn.h"
+#include "backends/host/spawn.h"
 
 #define POKES_MAX 65536
 

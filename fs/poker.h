@@ -16,7 +16,7 @@
 
 #include <sys/types.h>
 
-#include "backends/err.h"
+#include "backends/base/err.h"
 
 struct poker;
 

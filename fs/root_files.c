@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backends/hostcheck.h"
+#include "backends/host/hostcheck.h"
 #include "fs/daemon.h"
-#include "fs/event_log.h"
-#include "fs/upgrade.h"
+#include "fs/store/event_log.h"
+#include "fs/handover/upgrade.h"
 
 static const char readme[] =
 	"machinefs: virtual machines and containers as files\n"

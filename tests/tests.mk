@@ -31,10 +31,11 @@ FUZZ_SAN  := -O1 -g -fPIE -fsanitize=address,undefined -fno-sanitize-recover=und
 # What a target answers instead: tests/fuzz/daemon.h.
 FUZZ_WRAP := -Wl,--wrap=cgroup_host_new,--wrap=opener_open,--wrap=opener_check_map
 FUZZ_WRAPPED := $(shell grep -l tests/fuzz/daemon.h tests/fuzz/*.c)
-FUZZ_OBJS := $(patsubst %.c,$(B)/tests/fuzz/%.o,$(wildcard fs/*.c vmm/*.c backends/*.c backends/image/*.c) \
-             backends/container/seccomp_file.c)
-FUZZ_OBJS := $(filter-out $(B)/tests/fuzz/fs/main.o,$(FUZZ_OBJS)) \
-             $(filter-out %/seccomp_file.o,$(filter $(B)/vmm/% $(B)/backends/container/%,$(OBJS)))
+# The container engine is not, but for its filters.
+FUZZ_SRCS := $(filter-out fs/main.c backends/container/%,$(SRCS)) \
+             $(addprefix backends/container/,seccomp.c seccomp_file.c)
+FUZZ_OBJS := $(FUZZ_SRCS:%.c=$(B)/tests/fuzz/%.o) \
+             $(filter-out %/seccomp.o %/seccomp_file.o,$(filter $(B)/backends/container/%,$(OBJS)))
 CHECK_BUILDS += $(if $(filter tests/fuzz/%,$(TESTS)),$(FUZZ_BINS))
 
 # With TESTS given, only the unit tests among them are built.

@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <sys/user.h>
 
-#include "backends/err.h"
+#include "backends/base/err.h"
 #include "vmm/guestmem.h"
 
 struct core_cpu {

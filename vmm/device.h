@@ -15,7 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "backends/err.h"
+#include "backends/base/err.h"
 #include "vmm/record.h"
 
 struct device;

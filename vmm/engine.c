@@ -16,9 +16,9 @@
 #include <errno.h>
 #include <signal.h>
 
-#include "vmm/pm.h"
-#include "vmm/virtio_balloon.h"
-#include "vmm/virtio_mem.h"
+#include "vmm/board/pm.h"
+#include "vmm/virtio/virtio_balloon.h"
+#include "vmm/virtio/virtio_mem.h"
 #include "vmm/vm.h"
 #include "vmm/vm_parts.h"
 

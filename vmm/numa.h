@@ -6,8 +6,8 @@
 #define VMM_NUMA_H
 
 #include "backends/config.h"
-#include "backends/cpulist.h"
-#include "backends/err.h"
+#include "backends/base/cpulist.h"
+#include "backends/base/err.h"
 #include "vmm/guestmem.h"
 
 struct numa_node {

@@ -20,12 +20,12 @@
 #include <stdbool.h>
 
 #include "backends/engine.h"
-#include "backends/err.h"
-#include "vmm/cpu_topology.h"
+#include "backends/base/err.h"
+#include "vmm/cpu/cpu_topology.h"
 #include "vmm/device.h"
 #include "vmm/guestmem.h"
-#include "vmm/iobus.h"
-#include "vmm/vcpu.h"
+#include "vmm/board/iobus.h"
+#include "vmm/cpu/vcpu.h"
 #include "vmm/vm_pci.h"
 
 struct cpuid;

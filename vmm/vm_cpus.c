@@ -10,10 +10,10 @@
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 
-#include "backends/cpulist.h"
-#include "vmm/cpuid.h"
-#include "vmm/cpuplug.h"
-#include "vmm/pm.h"
+#include "backends/base/cpulist.h"
+#include "vmm/cpu/cpuid.h"
+#include "vmm/board/cpuplug.h"
+#include "vmm/board/pm.h"
 #include "vmm/vm.h"
 
 #define FILES_BESIDE 1024 /* descriptors that a monitor needs apart from vCPUs, amply */

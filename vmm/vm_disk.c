@@ -4,8 +4,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "backends/block.h"
-#include "vmm/virtio_blk.h"
+#include "backends/block/block.h"
+#include "vmm/virtio/virtio_blk.h"
 #include "vmm/vm.h"
 #include "vmm/vm_parts.h"
 

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "vmm/virtio_net.h"
+#include "vmm/virtio/virtio_net.h"
 #include "vmm/vm.h"
 #include "vmm/vm_parts.h"
 

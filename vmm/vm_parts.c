@@ -6,11 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backends/text.h"
-#include "vmm/virtio_balloon.h"
-#include "vmm/virtio_console.h"
-#include "vmm/virtio_mem.h"
-#include "vmm/virtio_rng.h"
+#include "backends/base/text.h"
+#include "vmm/virtio/virtio_balloon.h"
+#include "vmm/virtio/virtio_console.h"
+#include "vmm/virtio/virtio_mem.h"
+#include "vmm/virtio/virtio_rng.h"
 #include "vmm/vm.h"
 
 static const struct part_ops *const part_kinds[] = { &disk_part_ops, &nic_part_ops,

@@ -7,8 +7,8 @@
 #define VMM_VM_PARTS_H
 
 #include "backends/config.h"
-#include "backends/err.h"
-#include "vmm/virtio.h"
+#include "backends/base/err.h"
+#include "vmm/virtio/virtio.h"
 
 struct vm;
 

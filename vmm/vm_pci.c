@@ -9,10 +9,10 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-#include "vmm/ioapic.h"
-#include "vmm/msi.h"
-#include "vmm/pm.h"
-#include "vmm/virtio_pci.h"
+#include "vmm/board/ioapic.h"
+#include "vmm/board/msi.h"
+#include "vmm/board/pm.h"
+#include "vmm/virtio/virtio_pci.h"
 #include "vmm/vm.h"
 
 #define GIB (1ull << 30)

@@ -9,8 +9,8 @@
 #define VMM_VM_PCI_H
 
 #include "backends/config.h"
-#include "vmm/pci.h"
-#include "vmm/virtio.h"
+#include "vmm/pci/pci.h"
+#include "vmm/virtio/virtio.h"
 
 struct vm;
 

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "vmm/virtio_fs.h"
+#include "vmm/virtio/virtio_fs.h"
 #include "vmm/vm.h"
 #include "vmm/vm_parts.h"
 

@@ -2,7 +2,7 @@
 #include <errno.h>
 #include <unistd.h>
 
-#include "vmm/virtio_vsock.h"
+#include "vmm/virtio/virtio_vsock.h"
 #include "vmm/vm.h"
 #include "vmm/vm_parts.h"
 

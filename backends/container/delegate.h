@@ -10,7 +10,7 @@
 #define BACKENDS_CONTAINER_DELEGATE_H
 
 #include "backends/container/plan.h"
-#include "backends/err.h"
+#include "backends/base/err.h"
 
 /* Gives the group to the root of the container; ENXIO, EINVAL where that is not to be. */
 int delegate_give(const struct plan *p, struct err *e);

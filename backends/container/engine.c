@@ -19,8 +19,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "backends/cgroup.h"
-#include "backends/console.h"
+#include "backends/cgroup/cgroup.h"
+#include "backends/monitor/console.h"
 #include "backends/container/device_part.h"
 #include "backends/container/launch.h"
 #include "backends/container/mount_part.h"
@@ -29,7 +29,7 @@
 #include "backends/container/seccomp_file.h"
 #include "backends/container/session.h"
 #include "backends/container/terminal.h"
-#include "backends/signame.h"
+#include "backends/base/signame.h"
 
 struct container {
 	struct engine_host *host;

@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #include "backends/container/child.h"
-#include "backends/err.h"
+#include "backends/base/err.h"
 
 /*
  * fn runs in the process: it ends it by child_fail() or returns, which is success. It may not

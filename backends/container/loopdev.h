@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-#include "backends/err.h"
+#include "backends/base/err.h"
 
 /*
  * A free device for the file; its path is put into name. It goes when the last who has it open or

@@ -14,7 +14,7 @@
 
 #include "backends/container/mountfd.h"
 #include "backends/engine.h"
-#include "backends/err.h"
+#include "backends/base/err.h"
 
 struct child;
 

@@ -8,9 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "backends/netdev.h"
-#include "backends/netlink.h"
-#include "backends/veth.h"
+#include "backends/net/netdev.h"
+#include "backends/net/netlink.h"
+#include "backends/net/veth.h"
 
 /* One as it is: a copy, since the configuration goes. */
 struct nic {

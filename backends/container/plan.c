@@ -10,12 +10,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "backends/argv.h"
-#include "backends/cgroup.h"
+#include "backends/base/argv.h"
+#include "backends/cgroup/cgroup.h"
 #include "backends/container/delegate.h"
 #include "backends/container/mount_part.h"
 #include "backends/container/sysctl.h"
-#include "backends/seccomp.h"
+#include "backends/container/seccomp.h"
 
 #define APPARMOR     "/sys/kernel/security/apparmor"
 #define SELINUX	     "/sys/fs/selinux/enforce"

@@ -14,10 +14,10 @@
 
 #include "backends/container/rlimit.h"
 #include "backends/container/usermap.h"
-#include "backends/cred.h"
+#include "backends/host/cred.h"
 #include "backends/engine.h"
-#include "backends/err.h"
-#include "backends/text.h"
+#include "backends/base/err.h"
+#include "backends/base/text.h"
 
 struct layer;
 struct mount_spec;

@@ -13,7 +13,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include "backends/command.h"
+#include "backends/host/command.h"
 #include "backends/container/loopdev.h"
 #include "backends/container/mountfd.h"
 

@@ -9,7 +9,7 @@
 #define BACKENDS_CONTAINER_QUOTA_H
 
 #include "backends/config.h"
-#include "backends/err.h"
+#include "backends/base/err.h"
 
 struct layer {
 	int dir;  /* what `lower`, `upper` and `work` are in; a mount of its own with `disk` */

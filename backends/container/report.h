@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "backends/err.h"
+#include "backends/base/err.h"
 
 #define REPORT_FDS 3
 

@@ -4,7 +4,7 @@
 
 #include <sys/resource.h>
 
-#include "backends/err.h"
+#include "backends/base/err.h"
 
 #define RLIMITS_MAX 16
 

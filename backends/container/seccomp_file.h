@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "backends/err.h"
+#include "backends/base/err.h"
 
 #define SECCOMP_FILE_MAX (1 << 20) /* bytes */
 

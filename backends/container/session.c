@@ -15,8 +15,8 @@
 
 #include "backends/container/enter.h"
 #include "backends/container/report.h"
-#include "backends/growlog.h"
-#include "backends/wire.h"
+#include "backends/monitor/growlog.h"
+#include "backends/monitor/wire.h"
 
 #define READ_SIZE (16u << 10)
 /* One turn of the loop, and the draining at the end: nobody's output may starve the others. */

@@ -9,7 +9,7 @@
 #define BACKENDS_CONTAINER_SESSION_H
 
 #include "backends/engine.h"
-#include "backends/err.h"
+#include "backends/base/err.h"
 
 #define SESSIONS_MAX 64 /* at once, in one container */
 

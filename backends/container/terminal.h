@@ -7,7 +7,7 @@
 
 #include <stddef.h>
 
-#include "backends/err.h"
+#include "backends/base/err.h"
 
 struct event_base;
 struct terminal;

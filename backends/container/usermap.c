@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "backends/command.h"
+#include "backends/host/command.h"
 
 /* The kernel takes 340 lines in a map. */
 #define RANGES_MAX 340

@@ -16,9 +16,9 @@
 #include <sys/types.h>
 
 #include "backends/config.h"
-#include "backends/cred.h"
-#include "backends/err.h"
-#include "backends/text.h"
+#include "backends/host/cred.h"
+#include "backends/base/err.h"
+#include "backends/base/text.h"
 
 struct usermap {
 	struct text uids, gids; /* of uid_map and gid_map */

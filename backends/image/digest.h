@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "backends/err.h"
+#include "backends/base/err.h"
 
 #define DIGEST_TEXT 72 /* with the NUL */
 

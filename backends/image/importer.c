@@ -28,8 +28,8 @@
 #include "backends/image/tree.h"
 #include "backends/image/unpack.h"
 #include "backends/image/users.h"
-#include "backends/rmtree.h"
-#include "backends/wire.h"
+#include "backends/base/rmtree.h"
+#include "backends/monitor/wire.h"
 
 #define MEMORY_MAX (2ul << 30)
 

@@ -7,7 +7,7 @@
 #ifndef BACKENDS_IMAGE_IMPORTER_FILTER_H
 #define BACKENDS_IMAGE_IMPORTER_FILTER_H
 
-#include "backends/err.h"
+#include "backends/base/err.h"
 
 /* For the calling process, for ever. It must have no_new_privs. */
 int importer_filter_install(struct err *e);

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "backends/argv.h"
+#include "backends/base/argv.h"
 
 #define INDEX_ENTRIES_MAX 1024
 #define INDEX_NESTED_MAX  4

@@ -13,10 +13,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "backends/cred.h"
-#include "backends/err.h"
+#include "backends/host/cred.h"
+#include "backends/base/err.h"
 #include "backends/image/digest.h"
-#include "backends/text.h"
+#include "backends/base/text.h"
 
 #define BLOB_CHUNK 262144
 

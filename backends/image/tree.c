@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "backends/image/inodes.h"
-#include "backends/rmtree.h"
+#include "backends/base/rmtree.h"
 
 #define DIRS_MAX 500000 /* with modes to be set at the end: they are kept in memory */
 

@@ -17,7 +17,7 @@
 #include <sys/types.h>
 #include <time.h>
 
-#include "backends/err.h"
+#include "backends/base/err.h"
 
 #define TREE_DEPTH_MAX 255
 

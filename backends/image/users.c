@@ -11,7 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "backends/text.h"
+#include "backends/base/text.h"
 
 static int read_file(int root, const char *name, struct text *out)
 {

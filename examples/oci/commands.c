@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "backends/container/capabilities.h"
-#include "backends/signame.h"
+#include "backends/base/signame.h"
 #include "examples/oci/oci.h"
 
 /* What the commands' options say. */

@@ -18,8 +18,8 @@
 #include <sys/types.h>
 #include <termios.h>
 
-#include "backends/err.h"
-#include "backends/text.h"
+#include "backends/base/err.h"
+#include "backends/base/text.h"
 
 #define OCI_VERSION "1.1.0" /* of the specification */
 #define OCI_ID_MAX  255

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "backends/argv.h"
+#include "backends/base/argv.h"
 #include "backends/container/capabilities.h"
 #include "examples/oci/oci.h"
 

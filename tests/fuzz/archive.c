@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 
 #include "backends/image/unpack.h"
-#include "backends/rmtree.h"
+#include "backends/base/rmtree.h"
 #include "tests/fuzz/fuzz.h"
 
 #define BYTES_MAX 65536

@@ -3,8 +3,8 @@
  * that is accepted and prints the same, in the file as in config.yaml; what is refused has a
  * sentence and changes nothing.
  */
-#include "fs/attr.h"
-#include "fs/config_yaml.h"
+#include "fs/attr/attr.h"
+#include "fs/store/config_yaml.h"
 #include "tests/fuzz/fuzz.h"
 
 static void store(const struct attr *a, enum machine_kind kind, const char *data, size_t len)

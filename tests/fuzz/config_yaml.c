@@ -1,6 +1,6 @@
 /* config_parse(): whatever is accepted prints as something that is accepted and means the same. */
-#include "fs/attr.h"
-#include "fs/config_yaml.h"
+#include "fs/attr/attr.h"
+#include "fs/store/config_yaml.h"
 #include "tests/fuzz/fuzz.h"
 
 static void parse(enum machine_kind kind, const char *data, size_t len)

@@ -13,11 +13,11 @@
 #include <sys/stat.h>
 #include <ftw.h>
 
-#include "backends/opener.h"
-#include "backends/spawn.h"
-#include "backends/wire.h"
+#include "backends/host/opener.h"
+#include "backends/host/spawn.h"
+#include "backends/monitor/wire.h"
 #include "fs/daemon.h"
-#include "fs/machine.h"
+#include "fs/machine/machine.h"
 #include "tests/fuzz/fuzz.h"
 
 #define PEERS_MAX 64
@@ -68,7 +68,7 @@ __attribute__((unused)) static struct peer *peer_find(const char *name)
 	return NULL;
 }
 
-/* Stands in for backends/spawn.c: no process, but the descriptor that it would be given. */
+/* Stands in for backends/host/spawn.c: no process, but the descriptor that it would be given. */
 int spawn_process(const struct spawn *s, pid_t *ret_pid, struct err *e)
 {
 	if (!strcmp(s->argv[1], "--spare"))
@@ -120,7 +120,8 @@ __attribute__((unused)) static void peer_reply(struct peer *p, uint32_t seq, int
 
 /* ---- the daemon ---- */
 
-/* Stands in for that of backends/cgroup.c: this host's groups are no business of an input's. */
+/* Stands in for that of backends/cgroup/cgroup.c: this host's groups are no business of an input's.
+ */
 int __wrap_cgroup_host_new(const char *parent, struct cgroup_host **ret, struct err *e);
 
 int __wrap_cgroup_host_new(const char *parent, struct cgroup_host **ret, struct err *e)
@@ -128,7 +129,7 @@ int __wrap_cgroup_host_new(const char *parent, struct cgroup_host **ret, struct 
 	return err_set(e, -ENXIO, "there are no control groups here");
 }
 
-/* Stand in for those of backends/opener.c, whose process would be this program again. */
+/* Stand in for those of backends/host/opener.c, whose process would be this program again. */
 int __wrap_opener_open(struct opener *o, const struct hostpath *p, int *ret_fd, struct err *e);
 int __wrap_opener_check_map(struct opener *o, const struct id_map *map, uid_t uid, gid_t gid,
 			    struct err *e);
@@ -231,7 +232,7 @@ __attribute__((unused)) static void fuzz_request_init(struct fuzz_request *f)
 	*f = (struct fuzz_request){ .result = PENDING, .request.answer = fuzz_answer };
 }
 
-/* The client has gone, as fs/fuse.c tells it. */
+/* The client has gone, as fs/front/fuse.c tells it. */
 __attribute__((unused)) static void fuzz_interrupt(struct fuzz_request *f)
 {
 	if (f->answers || !f->request.cancel)

@@ -5,15 +5,15 @@
 #include <event2/event.h>
 
 #include "tests/fuzz/saved.h"
-#include "vmm/cpuplug.h"
-#include "vmm/i8042.h"
-#include "vmm/ioapic.h"
-#include "vmm/iobus.h"
-#include "vmm/pm.h"
-#include "vmm/pvpanic.h"
-#include "vmm/rtc.h"
-#include "vmm/uart.h"
-#include "vmm/watchdog.h"
+#include "vmm/board/cpuplug.h"
+#include "vmm/board/i8042.h"
+#include "vmm/board/ioapic.h"
+#include "vmm/board/iobus.h"
+#include "vmm/board/pm.h"
+#include "vmm/board/pvpanic.h"
+#include "vmm/board/rtc.h"
+#include "vmm/board/uart.h"
+#include "vmm/board/watchdog.h"
 
 #define CPUS 5
 

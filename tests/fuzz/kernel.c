@@ -15,8 +15,8 @@
 #include <zstd.h>
 
 #include "tests/fuzz/script.h"
-#include "vmm/boot.h"
-#include "vmm/unpack.h"
+#include "vmm/boot/boot.h"
+#include "vmm/boot/unpack.h"
 
 #define MEMORY (6u << 20)
 #define ELF_AT 4096u /* where the segment lies in the file: behind what elf.h looks at */

@@ -4,7 +4,7 @@
  * is a list of messages, each with a byte that says which, one of its length, and its body: see
  * act().
  */
-#include "fs/fuse.h"
+#include "fs/front/fuse.h"
 #include "tests/fuzz/daemon.h"
 
 #define CLIENTS 16

@@ -12,11 +12,11 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include "backends/console.h"
-#include "backends/monitor.h"
-#include "backends/wire.h"
-#include "fs/attr.h"
-#include "fs/config_yaml.h"
+#include "backends/monitor/console.h"
+#include "backends/monitor/monitor.h"
+#include "backends/monitor/wire.h"
+#include "fs/attr/attr.h"
+#include "fs/store/config_yaml.h"
 #include "tests/fuzz/fuzz.h"
 
 #define CONNECTIONS 4

@@ -3,10 +3,10 @@
  * says, against a model of the tree that says what each must answer. What the model knows of a
  * machine, what its files say, and what the next daemon finds must be one.
  */
-#include "backends/cgroup.h"
-#include "fs/attr.h"
-#include "fs/config_yaml.h"
-#include "fs/fuse.h"
+#include "backends/cgroup/cgroup.h"
+#include "fs/attr/attr.h"
+#include "fs/store/config_yaml.h"
+#include "fs/front/fuse.h"
 #include "tests/fuzz/daemon.h"
 
 #define MACHINES 12

@@ -6,7 +6,7 @@
 
 #include "backends/image/oci.h"
 #include "backends/image/users.h"
-#include "fs/image.h"
+#include "fs/image/image.h"
 #include "tests/fuzz/fuzz.h"
 
 static void index_or_manifest(char which, const char *data, size_t len)

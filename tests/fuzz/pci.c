@@ -8,7 +8,7 @@
 
 #include "tests/fuzz/saved.h"
 #include "tests/unit/harness_virtio_pci.h"
-#include "vmm/virtio_rng.h"
+#include "vmm/virtio/virtio_rng.h"
 
 #define DOORBELLS 64
 #define PLUGGED	  6

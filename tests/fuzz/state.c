@@ -5,8 +5,8 @@
  */
 #include <sched.h>
 
-#include "backends/text.h"
-#include "fs/fuse.h"
+#include "backends/base/text.h"
+#include "fs/front/fuse.h"
 #include "tests/fuzz/daemon.h"
 
 #define PATH_BYTES 300

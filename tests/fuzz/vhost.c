@@ -10,7 +10,7 @@
 
 #include "tests/fuzz/script.h"
 #include "tests/unit/harness_virtio.h"
-#include "vmm/virtio_fs.h"
+#include "vmm/virtio/virtio_fs.h"
 
 #define HEADER	12
 #define REPLY	4u

@@ -10,12 +10,12 @@
 #include <sys/socket.h>
 
 #include "tests/unit/harness_virtio_pci.h"
-#include "vmm/virtio_balloon.h"
-#include "vmm/virtio_blk.h"
-#include "vmm/virtio_console.h"
-#include "vmm/virtio_mem.h"
-#include "vmm/virtio_net.h"
-#include "vmm/virtio_rng.h"
+#include "vmm/virtio/virtio_balloon.h"
+#include "vmm/virtio/virtio_blk.h"
+#include "vmm/virtio/virtio_console.h"
+#include "vmm/virtio/virtio_mem.h"
+#include "vmm/virtio/virtio_net.h"
+#include "vmm/virtio/virtio_rng.h"
 
 #define IMAGE (64u << 10)
 

@@ -12,7 +12,7 @@
 
 #include "tests/fuzz/saved.h"
 #include "tests/unit/harness_virtio_pci.h"
-#include "vmm/virtio_vsock.h"
+#include "vmm/virtio/virtio_vsock.h"
 
 #define CID   42
 #define PEERS 6

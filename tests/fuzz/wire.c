@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <sys/socket.h>
 
-#include "backends/wire.h"
+#include "backends/monitor/wire.h"
 #include "tests/fuzz/fuzz.h"
 
 static int next_fd(void)

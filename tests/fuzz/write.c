@@ -4,7 +4,7 @@
  * clients may see and one line that names the file. The input is a byte for the machine's state,
  * then for each text a byte of the file, one of the length, the text.
  */
-#include "fs/fuse.h"
+#include "fs/front/fuse.h"
 #include "tests/fuzz/daemon.h"
 
 #define CLIENTS 64

@@ -1,5 +1,5 @@
 /* argv_split: what it splits, what it leaves alone, what it refuses. */
-#include "backends/argv.h"
+#include "backends/base/argv.h"
 #include "tests/unit/tap.h"
 
 #include <errno.h>

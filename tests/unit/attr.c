@@ -2,7 +2,7 @@
  * Every row of the table of settings keeps the promises of its type: what is generic in attr.h,
  * tried on all rows, so that a new row is tested by being there.
  */
-#include "fs/part_type.h"
+#include "fs/attr/part_type.h"
 
 #include <ctype.h>
 #include <errno.h>

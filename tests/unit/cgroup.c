@@ -3,7 +3,7 @@
  * files, and processes are frozen, killed and counted for real. The same is run a second time on
  * the v2 hierarchy alone, where the host is a hybrid.
  */
-#include "backends/cgroup_priv.h"
+#include "backends/cgroup/cgroup_priv.h"
 #include "tests/unit/tap.h"
 
 #include <dirent.h>

@@ -1,10 +1,10 @@
 /* config.yaml: what is printed is read back the same, and whatever else is refused with a place. */
-#include "fs/config_yaml.h"
+#include "fs/store/config_yaml.h"
 
 #include <errno.h>
 #include <string.h>
 
-#include "fs/part_type.h"
+#include "fs/attr/part_type.h"
 #include "tests/unit/tap.h"
 
 static int set(struct machine_config *c, const char *name, const char *value, struct err *e)

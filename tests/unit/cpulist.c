@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "backends/cpulist.h"
+#include "backends/base/cpulist.h"
 
 int main(void)
 {

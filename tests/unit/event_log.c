@@ -1,5 +1,5 @@
 /* struct event_log: numbered lines, bounded by dropping whole lines of the older half; kept. */
-#include "fs/event_log.h"
+#include "fs/store/event_log.h"
 
 #include <fcntl.h>
 #include <string.h>

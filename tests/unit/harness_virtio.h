@@ -13,7 +13,7 @@
 
 #include "tests/unit/tap.h"
 #include "vmm/guestmem.h"
-#include "vmm/virtio.h"
+#include "vmm/virtio/virtio.h"
 
 #define HARNESS_MEMORY	   (16u << 20)
 #define HARNESS_QUEUE_SIZE 64

@@ -17,9 +17,9 @@
 
 #include "tests/unit/tap.h"
 #include "vmm/guestmem.h"
-#include "vmm/iobus.h"
-#include "vmm/pci.h"
-#include "vmm/virtio_pci.h"
+#include "vmm/board/iobus.h"
+#include "vmm/pci/pci.h"
+#include "vmm/virtio/virtio_pci.h"
 
 #define RIG_MEMORY (4u << 20)
 #define RIG_RINGS  0x10000u /* the queues' rings, 64 KiB apart */

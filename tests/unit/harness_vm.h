@@ -21,7 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "backends/console.h"
+#include "backends/monitor/console.h"
 #include "backends/engine.h"
 #include "tests/unit/tap.h"
 

@@ -9,7 +9,7 @@
 #include <unistd.h>
 #include <linux/magic.h>
 
-#include "backends/hostcheck.h"
+#include "backends/host/hostcheck.h"
 #include "tests/unit/tap.h"
 
 static const char *const names[] = {

@@ -2,7 +2,7 @@
  * Host paths as their owner: what is exchanged while a path is opened, thousands of times. What
  * comes out must always be one of the two that were there and that the owner may have.
  */
-#include "backends/hostpath.h"
+#include "backends/host/hostpath.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -2,7 +2,7 @@
  * What a daemon hands to its successor: everything comes back, and what is cut, of another format
  * or of objects that are gone harms nobody. The journal: what is noted is found, once.
  */
-#include "fs/luggage.h"
+#include "fs/handover/luggage.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "fs/daemon.h"
-#include "fs/journal.h"
+#include "fs/handover/journal.h"
 #include "tests/unit/tap.h"
 
 #define ADOPTED_MAX 8

@@ -1,6 +1,6 @@
 /* A monitor's walls and its system call filter, each tried from inside by a child. */
-#include "backends/monitor_filter.h"
-#include "backends/walls.h"
+#include "backends/monitor/monitor_filter.h"
+#include "backends/monitor/walls.h"
 #include "tests/unit/tap.h"
 
 #include <arpa/inet.h>

@@ -14,12 +14,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "backends/netdev.h"
-#include "backends/netlink.h"
-#include "backends/netswitch.h"
-#include "backends/tap.h"
-#include "backends/text.h"
-#include "backends/veth.h"
+#include "backends/net/netdev.h"
+#include "backends/net/netlink.h"
+#include "backends/net/netswitch.h"
+#include "backends/net/tap.h"
+#include "backends/base/text.h"
+#include "backends/net/veth.h"
 #include "tests/unit/tap.h"
 
 #define UUID "5f0c6b0a-8a41-4c55-9d8a-3f1f0b8f8a11"

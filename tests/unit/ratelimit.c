@@ -1,5 +1,5 @@
 /* Unit test of struct ratelimit: the mean is exact at any size, the burst is what was said. */
-#include "backends/ratelimit.h"
+#include "backends/base/ratelimit.h"
 
 #include "tests/unit/tap.h"
 

@@ -1,5 +1,5 @@
 /* struct restart: which endings ask for another run, and how long it waits. */
-#include "fs/restart.h"
+#include "fs/machine/restart.h"
 
 #include "tests/unit/tap.h"
 

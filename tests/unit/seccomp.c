@@ -1,6 +1,6 @@
 /* The filter's meaning: a child installs it and tries calls; and what may be loaded. */
 #include "backends/container/capabilities.h"
-#include "backends/seccomp.h"
+#include "backends/container/seccomp.h"
 #include "tests/unit/tap.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* spawn_process: what the new process has of its parent's descriptors, however many these are. */
-#include "backends/spawn.h"
+#include "backends/host/spawn.h"
 
 #include <fcntl.h>
 #include <stdio.h>

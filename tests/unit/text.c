@@ -5,8 +5,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "backends/err.h"
-#include "backends/text.h"
+#include "backends/base/err.h"
+#include "backends/base/text.h"
 #include "tests/unit/tap.h"
 
 static void test_text(void)

@@ -6,10 +6,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "vmm/acpi.h"
-#include "vmm/boot.h"
+#include "vmm/boot/acpi.h"
+#include "vmm/boot/boot.h"
 #include "vmm/numa.h"
-#include "vmm/pci.h"
+#include "vmm/pci/pci.h"
 
 static uint8_t sum(const unsigned char *p, size_t len)
 {

@@ -4,9 +4,9 @@
 #include <errno.h>
 #include <string.h>
 
-#include "vmm/cpu_flags.h"
-#include "vmm/cpu_model.h"
-#include "vmm/cpuid.h"
+#include "vmm/cpu/cpu_flags.h"
+#include "vmm/cpu/cpu_model.h"
+#include "vmm/cpu/cpuid.h"
 
 /* ---- hosts ---- */
 

@@ -8,8 +8,8 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#include "backends/block_io.h"
-#include "vmm/virtio_blk.h"
+#include "backends/block/block_io.h"
+#include "vmm/virtio/virtio_blk.h"
 
 #define MIB (1u << 20)
 

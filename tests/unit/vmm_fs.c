@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "tests/unit/harness_virtio.h"
-#include "vmm/virtio_fs.h"
+#include "vmm/virtio/virtio_fs.h"
 
 #define VIRTIOFSD "/usr/lib/qemu/virtiofsd"
 #define OUT	  HARNESS_BUFFERS

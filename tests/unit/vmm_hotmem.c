@@ -7,8 +7,8 @@
 #include <linux/virtio_mem.h>
 #include <stddef.h>
 
-#include "vmm/virtio_balloon.h"
-#include "vmm/virtio_mem.h"
+#include "vmm/virtio/virtio_balloon.h"
+#include "vmm/virtio/virtio_mem.h"
 
 #define MIB ((uint64_t)1 << 20)
 

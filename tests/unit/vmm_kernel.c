@@ -12,7 +12,7 @@
 #include <zlib.h>
 #include <zstd.h>
 
-#include "vmm/kernel.h"
+#include "vmm/boot/kernel.h"
 
 #define HDR 0x1f1u
 

@@ -11,10 +11,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "backends/netlink.h"
-#include "backends/tap.h"
+#include "backends/net/netlink.h"
+#include "backends/net/tap.h"
 #include "tests/unit/harness_virtio.h"
-#include "vmm/virtio_net.h"
+#include "vmm/virtio/virtio_net.h"
 
 #define HEADER	   12
 #define MERGE	   (1ull << VIRTIO_NET_F_MRG_RXBUF)

@@ -4,9 +4,9 @@
 
 #include <errno.h>
 
-#include "vmm/virtio_console.h"
-#include "vmm/virtio_rng.h"
-#include "vmm/virtq.h"
+#include "vmm/virtio/virtio_console.h"
+#include "vmm/virtio/virtio_rng.h"
+#include "vmm/virtio/virtq.h"
 
 /* ---- PCI ---- */
 

@@ -12,13 +12,13 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
-#include "vmm/virtio_balloon.h"
-#include "vmm/virtio_blk.h"
-#include "vmm/virtio_console.h"
-#include "vmm/virtio_mem.h"
-#include "vmm/virtio_net.h"
-#include "vmm/virtio_rng.h"
-#include "vmm/virtio_vsock.h"
+#include "vmm/virtio/virtio_balloon.h"
+#include "vmm/virtio/virtio_blk.h"
+#include "vmm/virtio/virtio_console.h"
+#include "vmm/virtio/virtio_mem.h"
+#include "vmm/virtio/virtio_net.h"
+#include "vmm/virtio/virtio_rng.h"
+#include "vmm/virtio/virtio_vsock.h"
 
 #define IMAGE (1u << 20)
 #define BLOCK (2u << 20) // of virtio-mem

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "tests/unit/harness_virtio.h"
-#include "vmm/virtio_vsock.h"
+#include "vmm/virtio/virtio_vsock.h"
 
 #define CID   42
 #define RX(i) (HARNESS_BUFFERS + (uint64_t)(i)*0x2000)

@@ -1,5 +1,5 @@
 /* The wire between daemon and monitor: what is well formed arrives, nothing else does. */
-#include "backends/wire.h"
+#include "backends/monitor/wire.h"
 
 #include <errno.h>
 #include <limits.h>

@@ -1,0 +1,32 @@
+/* Signals by number or name: see signame.h. */
+#include "backends/base/signame.h"
+
+#include <ctype.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+int signal_number(const char *text)
+{
+	char *end;
+	long n;
+
+	if (isdigit((unsigned char)*text)) {
+		n = strtol(text, &end, 10);
+		return !*end && n > 0 && n <= SIGRTMAX ? (int)n : -1;
+	}
+	if (!strncasecmp(text, "SIG", 3))
+		text += 3;
+	if (!strncasecmp(text, "RTMIN+", 6) && isdigit((unsigned char)text[6])) {
+		n = strtol(text + 6, &end, 10);
+		return !*end && n <= SIGRTMAX - SIGRTMIN ? SIGRTMIN + (int)n : -1;
+	}
+	for (int i = 1; i < NSIG; i++) {
+		const char *name = sigabbrev_np(i);
+
+		if (name && !strcasecmp(name, text))
+			return i;
+	}
+	return -1;
+}

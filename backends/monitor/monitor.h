@@ -1,0 +1,43 @@
+/*
+ * The monitor: runs one machine, whichever kind it is, beside the daemon.
+ *
+ * monitor_main() is its only entry: in a process of its own (isolation = process), or on a
+ * thread of the daemon (isolation = thread). All it shares with the daemon is the listening
+ * socket it is given, on which the daemon connects (and, restarted, connects again) and speaks
+ * wire.h, and the page of counters that START brings. It owns the machine's run-time: engine,
+ * console, ending. It ends when the machine has ended.
+ */
+#ifndef BACKENDS_MONITOR_MONITOR_H
+#define BACKENDS_MONITOR_MONITOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "backends/engine.h"
+#include "backends/base/err.h"
+#include "backends/monitor/pty.h"
+
+/* What the monitor needs from the room above it. */
+struct monitor_hooks {
+	const struct engine *(*engine)(enum machine_kind kind);
+	/* Parses the configuration that START brings; on success the monitor owns the strings. */
+	int (*config_decode)(enum machine_kind kind, const char *text, size_t len,
+			     struct machine_config *ret, struct err *e);
+	void (*config_free)(struct machine_config *config);
+	bool own_process; /* may change the credentials and the name of the process */
+};
+
+/* What a process that has waited for its machine (spare.h) has done already. */
+struct monitor_place {
+	bool walled; /* it is behind its walls, where there are no files */
+	struct pty pty;
+};
+
+/*
+ * Takes over listener (a listening SOCK_SEQPACKET socket) and returns when the machine has
+ * ended, or could not be started, or when no daemon connected within ten seconds. Returns 0 for
+ * a machine that ran. Takes over what is in place; NULL: nothing has been done.
+ */
+int monitor_main(int listener, const struct monitor_hooks *hooks, struct monitor_place *place);
+
+#endif

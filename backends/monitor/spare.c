@@ -1,0 +1,261 @@
+/* A monitor in waiting, both its ends: see spare.h. */
+#include "backends/monitor/spare.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "backends/host/spawn.h"
+#include "backends/monitor/walls.h"
+#include "backends/monitor/wire.h"
+
+#define SPARE_FD   3
+#define SPENT_MAX  8
+#define TITLE_ROOM 80
+
+/*
+ * Whoever spawns sleeps until the child executes, for as long as that finds no CPU; the loop must
+ * not wait for that, so a thread does. What it writes is the loop's once it is joined.
+ */
+struct spare {
+	const char *kind;
+	bool walled;
+	bool wanted; /* there is a thread, to be joined */
+	pthread_t thread;
+	int fd;
+	pid_t pid;		/* 0: it could not be executed, and there is no fd */
+	pid_t spent[SPENT_MAX]; /* told to clone or to end, and still to be reaped */
+	struct event *reaper;
+};
+
+/* Those that are spent have no more to do than to end. */
+static const struct timeval moment = { .tv_usec = 20000 };
+
+/* ---- the daemon's end ---- */
+
+/* Whether there is none left. */
+static bool spare_reap(struct spare *s)
+{
+	bool all = true;
+
+	for (int i = 0; i < SPENT_MAX; i++) {
+		if (s->spent[i] > 0 && waitpid(s->spent[i], NULL, WNOHANG) != 0)
+			s->spent[i] = 0;
+		all = all && s->spent[i] == 0;
+	}
+	return all;
+}
+
+static void on_spent(int fd, short what, void *arg)
+{
+	struct spare *s = arg;
+
+	if (!spare_reap(s))
+		event_add(s->reaper, &moment);
+}
+
+static pid_t *spare_slot(struct spare *s)
+{
+	spare_reap(s);
+	for (int i = 0; i < SPENT_MAX; i++)
+		if (s->spent[i] == 0)
+			return &s->spent[i];
+	return NULL;
+}
+
+/* With room in its arguments for those that a monitor has. */
+static void *spare_spawn(void *arg)
+{
+	struct spare *s = arg;
+	char name[] = "machinefs-monitor", option[] = "--spare", room[TITLE_ROOM + 1] = "";
+	char *argv[] = { name, option, (char *)s->kind, room, NULL };
+
+	memset(room, ' ', TITLE_ROOM);
+	if (spawn_self(argv, SPARE_FD, &s->pid, &s->fd, NULL) < 0)
+		s->pid = 0;
+	return NULL;
+}
+
+int spare_new(struct event_base *loop, const char *kind, bool walled, struct spare **ret,
+	      struct err *e)
+{
+	struct spare *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return err_sys(e, ENOMEM, "spare monitor");
+	s->kind = kind;
+	s->walled = walled;
+	s->reaper = evtimer_new(loop, on_spent, s);
+	if (!s->reaper) {
+		free(s);
+		return err_sys(e, ENOMEM, "spare monitor");
+	}
+	*ret = s;
+	return 0;
+}
+
+void spare_want(struct spare *s)
+{
+	sigset_t all, old;
+
+	if (s->wanted || !spare_slot(s))
+		return;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old); /* signals are the loop's */
+	s->wanted = pthread_create(&s->thread, NULL, spare_spawn, s) == 0;
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+}
+
+/* Whether there is one: from here on fd and pid are the caller's, to be let go of. */
+static bool spare_join(struct spare *s)
+{
+	if (!s->wanted)
+		return false;
+	pthread_join(s->thread, NULL);
+	s->wanted = false;
+	return s->pid > 0;
+}
+
+int spare_take(struct spare *s, const char *title, int listener, int group, pid_t *ret_pid)
+{
+	struct wire_adopt w = { 0 };
+	int fds[] = { listener, group }, rc;
+
+	spare_want(s);
+	if (!spare_join(s))
+		return -ENXIO;
+	snprintf(w.title, sizeof(w.title), "%s", title);
+	rc = wire_send(s->fd, WIRE_ADOPT, 0, &w, sizeof(w), NULL, 0, fds, group < 0 ? 1 : 2);
+	close(s->fd);
+	*ret_pid = s->pid;
+	if (rc < 0 || s->walled) {
+		*spare_slot(s) = s->pid; /* there is one: spare_want() */
+		event_add(s->reaper, &moment);
+		*ret_pid = 0;
+	}
+	return rc < 0 ? -ENXIO : 0;
+}
+
+void spare_drop(struct spare *s)
+{
+	if (!spare_join(s))
+		return;
+	close(s->fd);
+	kill(s->pid, SIGKILL);
+	waitpid(s->pid, NULL, 0);
+}
+
+void spare_free(struct spare *s)
+{
+	if (!s)
+		return;
+	spare_drop(s);
+	spare_reap(s);
+	event_free(s->reaper);
+	free(s);
+}
+
+/* ---- the process ---- */
+
+/* The arguments lie in one piece; ps and pgrep read them there. */
+static void title_set(char **argv, const char *title)
+{
+	char *end = argv[0], *start = argv[0];
+
+	for (int i = 0; argv[i]; i++)
+		end = argv[i] + strlen(argv[i]);
+	memset(start + strlen(start) + 1, 0, (size_t)(end - start) - strlen(start) - 1);
+	start += strlen(start) + 1;
+	for (const char *word = "--monitor"; word; word = word == title ? NULL : title) {
+		int n = snprintf(start, (size_t)(end - start), "%s", word);
+
+		start += n < end - start ? n + 1 : end - start;
+	}
+}
+
+/*
+ * As fork(), but into namespace and control group, and as a child of our parent's. libc keeps a
+ * thread's id at the address that the kernel was told to clear at its end; the child's must be
+ * there, too.
+ */
+static pid_t clone_self(bool own_pids, int group)
+{
+	struct clone_args args = {
+		.flags = CLONE_PARENT | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID,
+	};
+	int *tid = NULL;
+
+	if (prctl(PR_GET_TID_ADDRESS, &tid) < 0 || !tid)
+		return -1;
+	args.child_tid = (uint64_t)(uintptr_t)tid;
+	if (own_pids)
+		args.flags |= CLONE_NEWPID;
+	if (group >= 0) {
+		args.flags |= CLONE_INTO_CGROUP;
+		args.cgroup = (uint64_t)group;
+	}
+	return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+}
+
+/* The listener in the process that is the monitor, which is another where it had to be cloned. */
+static int adopted(const struct wire_message *m, bool walls, char **argv)
+{
+	struct wire_adopt *w = (struct wire_adopt *)m->body;
+	int group = m->nfds == 2 ? m->fds[1] : -1;
+	pid_t pid = 0;
+
+	w->title[sizeof(w->title) - 1] = '\0';
+	if (walls) {
+		pid = clone_self(true, group);
+		if (pid < 0) /* an ordinary user may have no namespaces */
+			pid = clone_self(false, group);
+		if (pid == 0)
+			setsid();
+	}
+	if (pid != 0) /* that it came to nothing, the daemon sees by the listener's end */
+		return -EPIPE;
+	if (group >= 0)
+		close(group);
+	title_set(argv, w->title);
+	return m->fds[0];
+}
+
+int spare_wait(char **argv, bool walls, struct monitor_place *place, struct err *e)
+{
+	struct wire_message *m = malloc(sizeof(*m));
+	struct pollfd p = { .fd = SPARE_FD, .events = POLLIN };
+	int rc = -EAGAIN;
+
+	if (!m)
+		return err_sys(e, ENOMEM, "spare monitor");
+	/* What the daemon was born with and did not open itself. */
+	close_range(SPARE_FD + 1, ~0u, 0);
+	place->walled = walls;
+	pty_open(&place->pty);
+	if (walls && (walls_limit(e) < 0 || walls_raise(e) < 0))
+		rc = e->code;
+	while (rc == -EAGAIN) {
+		poll(&p, 1, -1);
+		rc = wire_recv(SPARE_FD, WIRE_ASKER, m);
+	}
+	if (rc == 1 && m->header.type == WIRE_ADOPT && m->nfds > 0)
+		rc = adopted(m, walls, argv);
+	else
+		rc = rc < 0 ? rc : -EPIPE;
+	close(SPARE_FD);
+	free(m);
+	return rc;
+}

@@ -1,0 +1,61 @@
+/*
+ * struct spare: a monitor in waiting, both its ends.
+ *
+ * To execute a program, load its libraries and raise walls around it takes longer than most of what
+ * follows. A spare has done that before there is a machine, and is told of it by ADOPT, with the
+ * listener on which the machine's daemon has connected. There is at most one of a kind of machine
+ * at a time, made when a machine has been started: a host that starts none keeps none. It is the
+ * daemon's child, and ends with the daemon's end of the socket.
+ *
+ * One that has raised walls clones itself as the last of them: into a pid namespace, and into the
+ * machine's control group, since to move there waits for the whole host. The clone is another
+ * child of the daemon, and the monitor; the spare ends.
+ */
+#ifndef BACKENDS_MONITOR_SPARE_H
+#define BACKENDS_MONITOR_SPARE_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "backends/base/err.h"
+#include "backends/monitor/monitor.h"
+
+struct event_base;
+struct spare;
+
+/* ---- the daemon's end; loop thread ---- */
+
+/*
+ * None is made yet. kind: the word by which the process knows what it is for; walled: whether that
+ * makes it raise walls.
+ */
+int spare_new(struct event_base *loop, const char *kind, bool walled, struct spare **ret,
+	      struct err *e);
+
+/*
+ * Has one made, unless there is one, and does not wait for that. That there can be none is nobody's
+ * failure.
+ */
+void spare_want(struct spare *s);
+
+/*
+ * Makes the spare, which is made first if there is none, the monitor that listens on listener; a
+ * walled one born into the directory group of version 2 unless that is -1. Both stay the caller's.
+ * *ret_pid: the process, or 0 where only HELLO will tell. -ENXIO: there is none.
+ */
+int spare_take(struct spare *s, const char *title, int listener, int group, pid_t *ret_pid);
+
+/* Ends the one there is. */
+void spare_drop(struct spare *s);
+void spare_free(struct spare *s);
+
+/* ---- the process, `--spare KIND ...` ---- */
+
+/*
+ * Waits, behind walls if so asked, and returns the listener in the process that is to be the
+ * monitor, whose arguments then are a monitor's; place tells what was done. -EPIPE: nobody wants
+ * it any more. argv must be the process's own.
+ */
+int spare_wait(char **argv, bool walls, struct monitor_place *place, struct err *e);
+
+#endif

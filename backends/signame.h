@@ -1,8 +1,0 @@
-/* Signals by number or name: "9", "KILL", "SIGKILL", "RTMIN+3". */
-#ifndef BACKENDS_SIGNAME_H
-#define BACKENDS_SIGNAME_H
-
-/* The number, or -1. */
-int signal_number(const char *text);
-
-#endif

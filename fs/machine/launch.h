@@ -1,0 +1,32 @@
+/*
+ * launch_machine(): from `start` to a monitor that has everything it needs.
+ *
+ * Opens, as the owner, what the machine names; makes its control group and sets the limits;
+ * makes the socket; starts the monitor as a process or a thread; sends START. Nothing is left
+ * of it when it fails.
+ */
+#ifndef FS_MACHINE_LAUNCH_H
+#define FS_MACHINE_LAUNCH_H
+
+#include "backends/base/err.h"
+#include "fs/machine/machine.h"
+
+struct event_base;
+struct spare;
+
+/*
+ * Returns NODE_PARKED (r is finished when the machine runs or is refused) or -errno. r may be
+ * NULL: the start is our own, see fs/machine/restart.h.
+ */
+int launch_machine(struct machine *m, struct request *r, struct err *e);
+
+/* What lets monitors of a kind wait for their machines. */
+int launch_spare_new(struct event_base *loop, enum machine_kind kind, struct spare **ret,
+		     struct err *e);
+
+/* What main() runs in a monitor's process: the listening socket is descriptor 3. */
+int launch_monitor(void);
+/* Likewise in that of one which waits for a machine, see backends/monitor/spare.h. */
+int launch_spare(char **argv);
+
+#endif

@@ -1,0 +1,21 @@
+/*
+ * nic/NAME in the daemon: which switch it may join, and the descriptors by which an engine does.
+ * See part_type.h for open(), engine.h for what the descriptors are.
+ */
+#ifndef FS_MACHINE_NIC_H
+#define FS_MACHINE_NIC_H
+
+#include "fs/machine/fd_list.h"
+#include "fs/attr/part_type.h"
+
+/*
+ * A VM's: a tap that is a port of the switch, a descriptor for each pair of queues. A container's:
+ * a memory file with the index of the switch's bridge. ENOENT, EACCES when its owner may not join.
+ */
+int nic_open(struct fd_list *l, const struct machine *m, struct wire_fd role,
+	     const struct part *part, struct err *e);
+
+/* `host` and `stat`. */
+extern const struct part_file nic_files[];
+
+#endif
