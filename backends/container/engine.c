@@ -2,10 +2,10 @@
  * container_engine: a container's life as its monitor sees it. See engine.h.
  *
  * start() clones init (launch.c), then two events remain: the console's pty and init's pidfd.
- * The container ends when init does. In a pid namespace the kernel then kills the rest; without
- * one the rest is killed here, by the list of the machine's control group. Processes that lose
- * their parent there become children of the host's init, not of the monitor: it may be a thread
- * of the daemon, where reaping strangers would be wrong.
+ * The container ends when init does. In its own pid namespace the kernel then kills the rest;
+ * without one the rest is killed here, by the list of the machine's control group. Processes that
+ * lose their parent there become children of the host's init, not of the monitor: it may be a
+ * thread of the daemon, where reaping strangers would be wrong.
  */
 #include "backends/engine.h"
 

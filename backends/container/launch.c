@@ -2,10 +2,13 @@
 #include "backends/container/launch.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/sched.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -13,6 +16,40 @@
 
 #include "backends/container/child.h"
 #include "backends/container/root.h"
+
+/* Where others see init before it has gone on, they can stop it; so long it is waited for. */
+#define HELD_UP_SECONDS 10
+
+/*
+ * Nobody moves to another pid namespace, he can only be born there (setns(2)): for a moment that is
+ * where this thread's children are. They are seen there from the beginning, as copies of us.
+ */
+static int leave_home(const struct plan *p, int socket, int *ret_home, struct err *e)
+{
+	struct timeval patience = { .tv_sec = HELD_UP_SECONDS };
+
+	if (p->join_pids < 0)
+		return 0;
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	*ret_home = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
+	if (*ret_home < 0 ||
+	    setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0 ||
+	    setns(p->join_pids, CLONE_NEWPID) < 0)
+		return err_sys(e, errno, "namespaces.join: pid");
+	return 0;
+}
+
+static int come_home(int home, struct err *e)
+{
+	int r = 0;
+
+	if (home < 0)
+		return 0;
+	if (setns(home, CLONE_NEWPID) < 0)
+		r = err_sys(e, errno, "namespaces.join: pid: coming back");
+	close(home);
+	return r;
+}
 
 /* No handler of the monitor's may run in the child, so all signals wait until it is past that. */
 static pid_t clone_child(const struct plan *p, const int sockets[2], int *ret_pidfd)
@@ -62,6 +99,8 @@ static int follow(int socket, int fds[2], struct err *e)
 			return 0;
 		if (r == 0)
 			return err_set(e, -EIO, "init: killed before it could be executed");
+		if (r == -EAGAIN)
+			return err_set(e, -EIO, "init: held up before it could be executed");
 		if (r < 0)
 			return err_sys(e, -r, "starting the container");
 		if (report.errnum != 0)
@@ -104,9 +143,9 @@ static int guide(const struct plan *p, const struct launch_hook *born, pid_t pid
 int container_launch(const struct plan *p, const struct launch_hook *born, struct launched *ret,
 		     struct err *e)
 {
-	int sockets[2], fds[2] = { -1, -1 }, pidfd = -1, r;
+	int sockets[2], fds[2] = { -1, -1 }, pidfd = -1, home = -1, r, back;
 	siginfo_t info;
-	pid_t pid;
+	pid_t pid = 0;
 
 	/* Those of the monitor's are not the owner's; where he may not drop them, init keeps these.
 	 */
@@ -115,8 +154,13 @@ int container_launch(const struct plan *p, const struct launch_hook *born, struc
 	r = report_sockets(sockets, e);
 	if (r < 0)
 		return r;
-	pid = clone_child(p, sockets, &pidfd);
-	r = pid < 0 ? clone_failed(p, errno, e) : 0;
+	r = leave_home(p, sockets[0], &home, e);
+	if (r == 0)
+		pid = clone_child(p, sockets, &pidfd);
+	if (pid < 0)
+		r = clone_failed(p, errno, e);
+	back = come_home(home, e);
+	r = r < 0 ? r : back;
 	close(sockets[1]);
 	if (r == 0)
 		r = guide(p, born, pid, sockets[0], fds, e);

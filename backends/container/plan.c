@@ -320,6 +320,10 @@ static int check(const struct plan *p, struct err *e)
 		return err_set(e, -EINVAL,
 			       "namespaces.join: not with a user namespace, whose root has no "
 			       "power over another's namespaces");
+	if ((p->joined_namespaces & NS_PID) && !p->cgroup_count)
+		return err_set(e, -ENXIO,
+			       "namespaces.join: pid: without a control group, by which its "
+			       "processes are killed when it ends");
 	if (p->config->apparmor && *p->config->apparmor && access(APPARMOR, F_OK) < 0)
 		return err_set(e, -ENXIO, "apparmor: this kernel has it not, or not enabled");
 	if (p->config->selinux && *p->config->selinux && access(SELINUX, F_OK) < 0)
@@ -389,6 +393,9 @@ static void plan_begin(struct plan *p, const struct engine_host *host)
 		if (p->join[i] >= 0)
 			p->joined_namespaces |= bits[i];
 	}
+	p->join_pids = host->fd[ENGINE_FD_PID_NS];
+	if (p->join_pids >= 0)
+		p->joined_namespaces |= NS_PID;
 	p->namespaces &= ~p->joined_namespaces;
 }
 
@@ -396,10 +403,10 @@ static void plan_begin(struct plan *p, const struct engine_host *host)
 static int plan_fill(struct plan *p, const struct engine_host *host, const char *line,
 		     struct err *e)
 {
-	int r = check(p, e);
+	int r = take_descriptors(p, host, e);
 
 	if (r == 0)
-		r = take_descriptors(p, host, e);
+		r = check(p, e);
 	if (r == 0)
 		r = make_argv(p, line, e);
 	if (r == 0)

@@ -68,7 +68,8 @@ struct plan {
 	char **readonly;
 	struct container_rlimit rlimits[RLIMITS_MAX];
 	int nrlimits;
-	int join[3]; /* the host's; namespaces to enter, or -1 */
+	int join[3];   /* the host's; namespaces that the child enters, or -1 */
+	int join_pids; /* the host's; the pid namespace that init is born into, or -1 */
 	uint64_t joined_namespaces;
 	int stdio[3]; /* its 0, 1, 2, or -1: its console's or session's */
 

@@ -134,12 +134,13 @@ static int parse_rlimit(const struct attr *a, const char *line, void *field, str
 
 static int parse_join(const struct attr *a, const char *line, void *field, struct err *e)
 {
-	const char *name = strchr(line, ' ');
+	static const char *const words[] = { "net ", "ipc ", "uts ", "pid " };
+	bool known = forgets(line);
 
-	if (!forgets(line) &&
-	    ((strncmp(line, "net ", 4) && strncmp(line, "ipc ", 4) && strncmp(line, "uts ", 4)) ||
-	     !object_name_valid(name + 1)))
-		return err_set(e, -EINVAL, "not net, ipc or uts and a container's name");
+	for (size_t i = 0; !known && i < sizeof(words) / sizeof(words[0]); i++)
+		known = !strncmp(line, words[i], 4) && object_name_valid(line + 4);
+	if (!known)
+		return err_set(e, -EINVAL, "not net, ipc, uts or pid and a container's name");
 	return attr_parse_keyed(a, line, field, e);
 }
 

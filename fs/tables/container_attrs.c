@@ -242,7 +242,9 @@ static const struct attr rows[] = {
 	  .max = 255,
 	  .doc = "Namespaces that are not its own but another container's, of the same owner, "
 		 "which "
-		 "runs: a pod. Not for one with a user namespace.",
+		 "runs: a pod. Not for one with a user namespace. With pid its init is not "
+		 "process 1 there: what it leaves behind becomes the other's, is killed when it "
+		 "ends, and it is killed when the other ends.",
 	  .good = "net web",
 	  .bad = "net a/b" },
 	{ .name = "user.map",
