@@ -167,8 +167,11 @@ await "$web" stopped
 put "$web/init" "/bin/sh -c 'echo cruel; while :; do kill -STOP -1; done'"
 put "$web/ctl" start
 poll 5 grep -q cruel "$web/console"
-before=$SECONDS
-refused "who is held up before he is himself is given up" EIO 'init: held up' "$c" put "$c/ctl" start
+while before=$SECONDS && put "$c/ctl" start 2>/dev/null; do # it was faster
+	put "$c/ctl" kill
+	await "$c" stopped
+done
+like "who is held up before he is himself is given up" "$(cat "$c/error")" 'EIO init: held up'
 ok "before long" test $((SECONDS - before)) -lt 60
 ok "and nothing is left" nothing_left "$c"
 done_testing
