@@ -127,7 +127,7 @@ done
 
 both
 left="$(group "$c") $(group "$web")"
-monitors=("$(monitor "$web")" "$(monitor "$c")")
+monitors=("$(monitor "$c")" "$(monitor "$web")") # the other way c might end before it, and say so
 machinefs_kill9
 kill -9 "${monitors[@]}"
 machinefs_start
