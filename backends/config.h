@@ -129,10 +129,12 @@ struct vm_config {
 struct container_config {
 	char *root; /* host path of the root directory, "image NAME", or "" */
 	enum root_writable root_writable;
-	struct quota quota; /* of the overlay */
-	char *init;	    /* argv as one shell-quoted line; split by argv_split() */
-	struct keyed env;   /* init.env */
-	char *cwd;	    /* absolute, inside the container */
+	struct quota quota;	  /* of the overlay */
+	struct keyed quota_user;  /* ids inside, words of struct quota, `max` or digits: */
+	struct keyed quota_group; /* "bytes=N inodes=max" */
+	char *init;		  /* argv as one shell-quoted line; split by argv_split() */
+	struct keyed env;	  /* init.env */
+	char *cwd;		  /* absolute, inside the container */
 	struct init_user user;
 	char *stdio[3];	     /* host paths that are init's 0, 1, 2; "": the console */
 	char *hostname;	     /* "" means the machine's name */

@@ -29,6 +29,7 @@
 #include "backends/container/seccomp_file.h"
 #include "backends/container/session.h"
 #include "backends/container/terminal.h"
+#include "backends/container/userquota.h"
 #include "backends/base/signame.h"
 
 struct container {
@@ -166,6 +167,23 @@ static int on_born(void *arg, pid_t pid, struct err *e)
 	return set_nics(c, pid, c->host->config, e);
 }
 
+/* The layer's own last, since that is not taken back. */
+static int set_quotas(struct container *c, const struct container_config *next, struct err *e)
+{
+	const struct container_config *now = &c->host->config->container;
+	int r;
+
+	if (c->layer.dir < 0)
+		return userquota_wanted(next) ? userquota_refuse(e) : 0;
+	r = userquota_set(&c->layer, now, next, e);
+	if (r < 0)
+		return r;
+	r = layer_set(&c->layer, &next->quota, e);
+	if (r < 0)
+		userquota_set(&c->layer, next, now, NULL);
+	return r;
+}
+
 static int container_configure(void *self, const struct machine_config *next, struct err *e)
 {
 	struct container *c = self;
@@ -175,8 +193,7 @@ static int container_configure(void *self, const struct machine_config *next, st
 		r = mounts_configure(c->host, c->pidfd, c->namespaces, next, e);
 	if (r == 0)
 		r = devices_configure(c->devices, c->host, c->pidfd, c->namespaces, next, e);
-	/* Last, since it takes nothing back. */
-	return r < 0 || c->layer.dir < 0 ? r : layer_set(&c->layer, &next->container.quota, e);
+	return r < 0 ? r : set_quotas(c, &next->container, e);
 }
 
 /* From here on it is a program, for init and for every session. */
@@ -206,7 +223,7 @@ static int container_start(struct engine_host *host, void **ret_self, struct err
 		return err_sys(e, ENOMEM, "starting the container");
 	c->host = host;
 	c->pidfd = -1;
-	c->layer = (struct layer){ .dir = -1, .disk = -1, .loop = -1 };
+	c->layer = LAYER_NONE;
 	c->devices = calloc(1, sizeof(*c->devices));
 	r = c->devices ? sessions_new(host, &c->sessions, e)
 		       : err_sys(e, ENOMEM, "starting the container");

@@ -16,6 +16,7 @@
 #include "backends/container/mount_part.h"
 #include "backends/container/sysctl.h"
 #include "backends/container/seccomp.h"
+#include "backends/container/userquota.h"
 
 #define APPARMOR     "/sys/kernel/security/apparmor"
 #define SELINUX	     "/sys/fs/selinux/enforce"
@@ -313,6 +314,8 @@ static int check(const struct plan *p, struct err *e)
 	if (p->writable == ROOT_DIRECT && p->image)
 		return err_set(e, -EINVAL,
 			       "root.writable: an image is shared: overlay or none, not direct");
+	if (p->writable != ROOT_OVERLAY && userquota_wanted(p->config))
+		return userquota_refuse(e);
 	if (p->layered && geteuid() != 0)
 		return err_set(e, -ENXIO,
 			       "root: an image or an overlay takes a daemon of root's here");

@@ -6,6 +6,7 @@
 #include <linux/fs.h>
 #include <linux/quota.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -26,9 +27,7 @@ static bool unlimited(const struct quota *q)
 	return q->bytes == LIMIT_MAX && q->inodes == LIMIT_MAX;
 }
 
-/* ---- projects ---- */
-
-static int project_limit(int dir, uint32_t project, const struct quota *q)
+int quota_limit(int dir, unsigned type, uint32_t id, const struct quota *q)
 {
 	struct if_dqblk limits = { .dqb_valid = QIF_LIMITS };
 
@@ -37,11 +36,12 @@ static int project_limit(int dir, uint32_t project, const struct quota *q)
 		limits.dqb_bhardlimit = (q->bytes + 1023) / 1024;
 	if (q->inodes != LIMIT_MAX)
 		limits.dqb_ihardlimit = q->inodes;
-	return syscall(SYS_quotactl_fd, dir, QCMD((unsigned)Q_SETQUOTA, PRJQUOTA), project,
-		       &limits) < 0
+	return syscall(SYS_quotactl_fd, dir, QCMD((unsigned)Q_SETQUOTA, type), id, &limits) < 0
 		       ? -errno
 		       : 0;
 }
+
+/* ---- projects ---- */
 
 /* What is made in the directory from now on belongs to the project. */
 static int project_assign(int dir, const char *name, uint32_t project)
@@ -74,7 +74,7 @@ static bool project_begin(struct layer *l, const struct quota *q)
 {
 	uint32_t project = project_of(l->dir);
 
-	if (!project || project_limit(l->dir, project, q) < 0 ||
+	if (!project || quota_limit(l->dir, PRJQUOTA, project, q) < 0 ||
 	    project_assign(l->dir, "upper", project) < 0 ||
 	    project_assign(l->dir, "work", project) < 0)
 		return false;
@@ -84,14 +84,17 @@ static bool project_begin(struct layer *l, const struct quota *q)
 
 /* ---- a disk ---- */
 
-static int disk_format(const char *device, const struct quota *q, struct err *e)
+static int disk_format(const char *device, const struct quota *q, bool users, struct err *e)
 {
 	char inodes[32] = "";
-	const char *argv[12] = { MKFS, "-q", "-F", "-m", "0", "-E" };
-	int n = 6, rc;
+	const char *argv[12] = { MKFS, "-q", "-F", "-m", "0", "-O", "^quota", "-E" };
+	int n = 8, rc;
 	struct text said = TEXT_INIT;
 
-	argv[n++] = "lazy_itable_init=1,nodiscard";
+	argv[n++] = users ? "lazy_itable_init=1,nodiscard,quotatype=usrquota:grpquota"
+			  : "lazy_itable_init=1,nodiscard";
+	if (users)
+		argv[6] = "quota";
 	if (q->inodes != LIMIT_MAX) {
 		/* A dozen are the file system's own, and some the layer's. */
 		snprintf(inodes, sizeof(inodes), "-N%llu", (unsigned long long)q->inodes + 16);
@@ -109,17 +112,31 @@ static int disk_format(const char *device, const struct quota *q, struct err *e)
 	return rc;
 }
 
-static int check_new_disk(int place, const struct quota *q, struct err *e)
+/* It counts from its beginning what each user has, so that limits can be set at any time. */
+static int disk_fill(const char *device, const struct quota *q, struct err *e)
 {
+	int rc = disk_format(device, q, true, e), mnt;
+
+	if (rc < 0)
+		return rc;
+	mnt = mountfd_new("ext4", device, NULL, 0, MOUNT_ATTR_NODEV);
+	if (mnt < 0) /* a kernel without CONFIG_QFMT_V2 */
+		return disk_format(device, q, false, e);
+	close(mnt);
+	return 0;
+}
+
+static int check_new_disk(int place, const struct quota *q, bool users, struct err *e)
+{
+	const char *why = users ? "with quota.user or quota.group"
+				: "without project quotas on this file system";
+
 	if (faccessat(place, "upper", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 		return err_set(e, -EBUSY,
-			       "quota: without project quotas on this file system it has to be set "
-			       "before the container's first start");
+			       "quota: %s it has to be set before the container's first start",
+			       why);
 	if (q->bytes == LIMIT_MAX)
-		return err_set(
-			e, -EINVAL,
-			"quota: without project quotas on this file system bytes are needed, "
-			"too");
+		return err_set(e, -EINVAL, "quota: %s bytes are needed, too", why);
 	if (q->bytes < DISK_MIN)
 		return err_set(e, -EINVAL,
 			       "quota: a file system of less than %u bytes is of no use", DISK_MIN);
@@ -127,9 +144,9 @@ static int check_new_disk(int place, const struct quota *q, struct err *e)
 }
 
 /* By another name first: one that was left by half is none. */
-static int disk_make(int place, const struct quota *q, struct err *e)
+static int disk_make(int place, const struct quota *q, bool users, struct err *e)
 {
-	int rc = check_new_disk(place, q, e), file, loop;
+	int rc = check_new_disk(place, q, users, e), file, loop;
 	char device[32];
 
 	if (rc < 0)
@@ -143,7 +160,7 @@ static int disk_make(int place, const struct quota *q, struct err *e)
 			err_prefix(e, "quota: ");
 	}
 	if (rc == 0) {
-		rc = disk_format(device, q, e);
+		rc = disk_fill(device, q, e);
 		close(loop);
 	}
 	if (rc == 0 && (fsync(file) < 0 || renameat(place, "disk.new", place, "disk") < 0))
@@ -195,13 +212,13 @@ static int disk_mount(struct layer *l, struct err *e)
 	return l->dir < 0 ? err_sys(e, errno, "quota: mounting the layer's disk") : 0;
 }
 
-static int disk_begin(struct layer *l, int place, const struct quota *q, struct err *e)
+static int disk_begin(struct layer *l, int place, const struct quota *q, bool users, struct err *e)
 {
 	int rc = 0;
 
 	l->disk = openat(place, "disk", O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 	if (l->disk < 0 && errno == ENOENT) {
-		rc = disk_make(place, q, e);
+		rc = disk_make(place, q, users, e);
 		l->disk = rc < 0 ? -1 : openat(place, "disk", O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 	}
 	if (rc == 0 && l->disk < 0)
@@ -237,7 +254,7 @@ int layer_set(struct layer *l, const struct quota *q, struct err *e)
 	if (l->disk >= 0) {
 		rc = disk_set(l, q, e);
 	} else if (l->project) {
-		rc = project_limit(l->dir, l->project, q);
+		rc = quota_limit(l->dir, PRJQUOTA, l->project, q);
 		if (rc < 0)
 			err_sys(e, -rc, "quota");
 	} else {
@@ -261,25 +278,28 @@ static int make_places(int dir)
 	return 0;
 }
 
-int layer_open(int place, const struct quota *q, struct layer *ret, struct err *e)
+int layer_open(int place, const struct quota *q, bool users, struct layer *ret, struct err *e)
 {
-	struct layer l = { .dir = -1, .disk = -1, .loop = -1, .quota = *q };
+	struct layer l = LAYER_NONE;
 	bool disk = faccessat(place, "disk", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 	int rc = 0;
 
+	l.quota = *q;
 	if (!disk) {
 		l.dir = openat(place, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		/* `upper` is what tells that there is a layer, so it comes last. */
 		rc = l.dir < 0 ? -errno : make_places(l.dir);
 		if (rc < 0)
 			err_sys(e, -rc, "root.writable: the container's layer");
-		disk = rc == 0 && !unlimited(q) && project_limit(l.dir, project_of(l.dir), q) < 0;
+		disk = rc == 0 &&
+		       (users ||
+			(!unlimited(q) && quota_limit(l.dir, PRJQUOTA, project_of(l.dir), q) < 0));
 	}
 	if (rc == 0 && disk) {
 		if (l.dir >= 0)
 			close(l.dir);
 		l.dir = -1;
-		rc = disk_begin(&l, place, q, e);
+		rc = disk_begin(&l, place, q, users, e);
 		/* It may have been changed while the container was down. */
 		if (rc == 0 && q->bytes != LIMIT_MAX && q->bytes > disk_size(l.disk))
 			rc = disk_grow(&l, q->bytes, e);
@@ -319,5 +339,7 @@ void layer_close(struct layer *l)
 		close(l->disk);
 	if (l->loop >= 0)
 		close(l->loop);
-	l->dir = l->disk = l->loop = -1;
+	free(l->uids);
+	free(l->gids);
+	*l = LAYER_NONE;
 }

@@ -17,20 +17,29 @@ struct layer {
 	int loop; /* its device */
 	uint32_t project; /* 0: there are no project quotas */
 	struct quota quota;
+	/* Lines of uid_map and gid_map by which files there have owners; NULL: as inside. */
+	char *uids, *gids;
 };
 
+#define LAYER_NONE ((struct layer){ .dir = -1, .disk = -1, .loop = -1 })
+
 /*
- * place: the layer's directory. EBUSY when something was written there without a quota that needs a
- * disk; ENXIO where there can be none. On failure there is nothing to close.
+ * place: the layer's directory. users: it has to be a file system that has quotas of users, see
+ * userquota.h; one of its own is so where the kernel can. EBUSY when something was written there
+ * without a quota that needs a disk; ENXIO where there can be none. On failure there is nothing to
+ * close.
  */
-int layer_open(int place, const struct quota *q, struct layer *ret, struct err *e);
+int layer_open(int place, const struct quota *q, bool users, struct layer *ret, struct err *e);
 /* When what it writes has its place, `upper` and `work`: they become the project's. */
 void layer_begin(struct layer *l);
 /* A descriptor of the layer's mount that mountfd_place() takes, once; or -1 with errno. */
 int layer_mount(const struct layer *l);
 /* Another quota, from now on. EBUSY when a disk would have to shrink, or to be there. */
 int layer_set(struct layer *l, const struct quota *q, struct err *e);
-/* NULL, and one that is all zero but for its descriptors, which are -1: nothing to do. */
+/* NULL, LAYER_NONE: nothing to do. */
 void layer_close(struct layer *l);
+
+/* The hard limits of an id on the file system of a directory; type: of quotactl(2). */
+int quota_limit(int dir, unsigned type, uint32_t id, const struct quota *q);
 
 #endif

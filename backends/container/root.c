@@ -14,6 +14,7 @@
 #include "backends/container/mountfd.h"
 #include "backends/container/quota.h"
 #include "backends/container/report.h"
+#include "backends/container/userquota.h"
 
 /* ---- the monitor's side ---- */
 
@@ -133,13 +134,27 @@ static int make_layer(const struct plan *p, int layer, struct err *e)
 	return rc < 0 ? err_sys(e, -rc, "root.writable: the container's layer") : 0;
 }
 
+/* Whose the files there are. */
+static int layer_ids(const struct plan *p, struct layer *l, struct err *e)
+{
+	if (!(p->namespaces & NS_USER) || p->image)
+		return 0;
+	l->uids = strdup(text_str(&p->map.uids));
+	l->gids = strdup(text_str(&p->map.gids));
+	return l->uids && l->gids ? 0 : err_sys(e, ENOMEM, "root.writable");
+}
+
 static int mount_layer(const struct plan *p, int userns, struct err *e)
 {
 	struct layer *l = p->kept;
-	int rc = layer_open(p->layer, &p->config->quota, l, e), mnt;
+	int rc = layer_open(p->layer, &p->config->quota, userquota_wanted(p->config), l, e), mnt;
 
 	if (rc == 0)
 		rc = make_layer(p, l->dir, e);
+	if (rc == 0)
+		rc = layer_ids(p, l, e);
+	if (rc == 0)
+		rc = userquota_set(l, NULL, p->config, e);
 	if (rc < 0)
 		return rc;
 	layer_begin(l);

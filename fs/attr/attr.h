@@ -88,8 +88,9 @@ extern const struct attr_type attr_keyed; /* struct keyed */
 extern const struct attr_type attr_env;	  /* struct keyed, lines NAME=VALUE */
 extern const struct attr_type attr_cpu_max;
 extern const struct attr_type attr_quota;
-extern const struct attr_type attr_user;   /* struct init_user: UID[:GID[,GID...]] */
-extern const struct attr_type attr_id_map; /* struct id_map */
+extern const struct attr_type attr_id_quota; /* struct keyed: lines ID bytes=N inodes=N */
+extern const struct attr_type attr_user;     /* struct init_user: UID[:GID[,GID...]] */
+extern const struct attr_type attr_id_map;   /* struct id_map */
 extern const struct attr_type attr_capabilities;
 extern const struct attr_type attr_name;      /* char *, of an object, or empty */
 extern const struct attr_type attr_cpulist;   /* char *, see backends/base/cpulist.h */

@@ -601,67 +601,6 @@ const struct attr_type attr_cpu_max = {
 	.print = print_cpu_max,
 };
 
-/* "bytes=1G": one word; false: it is not of this name. */
-static bool quota_word(const char *word, const char *name, bool units, uint64_t *ret, int *ret_rc)
-{
-	size_t len = strlen(name);
-
-	if (strncmp(word, name, len) || word[len] != '=')
-		return false;
-	word += len + 1;
-	if (!strcmp(word, "max"))
-		*ret = LIMIT_MAX;
-	else
-		*ret_rc = attr_parse_number(word, units, ret) < 0 || *ret == 0 ? -EINVAL : 0;
-	return true;
-}
-
-static int parse_quota(const struct attr *a, const char *line, void *field, struct err *e)
-{
-	struct quota q = *(struct quota *)field;
-	char copy[128], *save = NULL;
-	int rc = 0;
-
-	if (strlen(line) >= sizeof(copy))
-		return err_set(e, -EINVAL, "too long");
-	strcpy(copy, line);
-	for (char *word = strtok_r(copy, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
-		if (!quota_word(word, "bytes", true, &q.bytes, &rc) &&
-		    !quota_word(word, "inodes", false, &q.inodes, &rc))
-			return err_set(e, -EINVAL, "\"%.64s\" is not bytes=SIZE or inodes=NUMBER",
-				       word);
-		if (rc < 0)
-			return err_set(e, -EINVAL, "\"%.64s\" is no size or number above 0", word);
-	}
-	*(struct quota *)field = q;
-	return 0;
-}
-
-static void print_limit(const char *name, uint64_t n, struct text *out)
-{
-	if (n == LIMIT_MAX)
-		text_addf(out, "%s=max", name);
-	else
-		text_addf(out, "%s=%llu", name, (unsigned long long)n);
-}
-
-static void print_quota(const struct attr *a, const void *field, struct text *out)
-{
-	const struct quota *q = field;
-
-	print_limit("bytes", q->bytes, out);
-	print_limit(" inodes", q->inodes, out);
-	text_add(out, "\n");
-}
-
-const struct attr_type attr_quota = {
-	.name = "quota",
-	.format = "bytes=SIZE inodes=NUMBER, either or both; each may be max.",
-	.size = sizeof(struct quota),
-	.parse = parse_quota,
-	.print = print_quota,
-};
-
 static int id_parse(const char *s, uint32_t *ret)
 {
 	uint64_t n;

@@ -1,9 +1,12 @@
-/* Types of limits that have a key: of block devices, of sizes of pages. */
+/* Types of limits: quotas, of users too; of block devices, of sizes of pages. */
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "fs/attr/attr.h"
+
+#define QUOTA_MAX (1ULL << 60)
 
 /* KEY default, by which a line is forgotten. */
 static bool forgets(const char *value)
@@ -85,6 +88,132 @@ const struct attr_type attr_page_limits = {
 	.size = sizeof(struct keyed),
 	.separator = ' ',
 	.parse = parse_pages,
+	.print = attr_print_keyed,
+	.copy = attr_copy_keyed,
+	.free = attr_free_keyed,
+};
+
+/* ---- quotas ---- */
+
+/* "bytes=1G": one word; false: it is not of this name. */
+static bool quota_word(const char *word, const char *name, bool units, uint64_t *ret, int *ret_rc)
+{
+	size_t len = strlen(name);
+
+	if (strncmp(word, name, len) || word[len] != '=')
+		return false;
+	word += len + 1;
+	if (!strcmp(word, "max"))
+		*ret = LIMIT_MAX;
+	else
+		*ret_rc = attr_parse_number(word, units, ret) < 0 || !*ret || *ret > QUOTA_MAX
+				  ? -EINVAL
+				  : 0;
+	return true;
+}
+
+/* Those that are not named stay. On failure q is what it was, or has some of them. */
+static int quota_words(const char *line, struct quota *q, struct err *e)
+{
+	char copy[128], *save = NULL;
+	int rc = 0;
+
+	if (strlen(line) >= sizeof(copy))
+		return err_set(e, -EINVAL, "too long");
+	strcpy(copy, line);
+	for (char *word = strtok_r(copy, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
+		if (!quota_word(word, "bytes", true, &q->bytes, &rc) &&
+		    !quota_word(word, "inodes", false, &q->inodes, &rc))
+			return err_set(e, -EINVAL, "\"%.64s\" is not bytes=SIZE or inodes=NUMBER",
+				       word);
+		if (rc < 0)
+			return err_set(e, -EINVAL, "\"%.64s\" is no size or number from 1 to 2^60",
+				       word);
+	}
+	return 0;
+}
+
+static int parse_quota(const struct attr *a, const char *line, void *field, struct err *e)
+{
+	struct quota q = *(struct quota *)field;
+	int rc = quota_words(line, &q, e);
+
+	if (rc == 0)
+		*(struct quota *)field = q;
+	return rc;
+}
+
+static void print_limit(const char *name, uint64_t n, struct text *out)
+{
+	if (n == LIMIT_MAX)
+		text_addf(out, "%s=max", name);
+	else
+		text_addf(out, "%s=%llu", name, (unsigned long long)n);
+}
+
+static void print_words(const struct quota *q, struct text *out)
+{
+	print_limit("bytes", q->bytes, out);
+	print_limit(" inodes", q->inodes, out);
+}
+
+static void print_quota(const struct attr *a, const void *field, struct text *out)
+{
+	print_words(field, out);
+	text_add(out, "\n");
+}
+
+const struct attr_type attr_quota = {
+	.name = "quota",
+	.format = "bytes=SIZE inodes=NUMBER, either or both; each may be max.",
+	.size = sizeof(struct quota),
+	.parse = parse_quota,
+	.print = print_quota,
+};
+
+/* What a line "ID bytes=... inodes=..." has been kept as. */
+static void quota_of(const struct keyed *k, const char *id, struct quota *ret)
+{
+	*ret = (struct quota){ LIMIT_MAX, LIMIT_MAX };
+	for (size_t i = 0; i < k->n; i++)
+		if (!strcmp(k->entries[i].key, id))
+			quota_words(k->entries[i].value, ret, NULL);
+}
+
+static int parse_id_quota(const struct attr *a, const char *line, void *field, struct err *e)
+{
+	const char *space = strchr(line, ' ');
+	struct text full = TEXT_INIT;
+	char id[16];
+	struct quota q;
+	uint64_t n;
+	int rc;
+
+	snprintf(id, sizeof(id), "%.*s", space ? (int)(space - line) : 15, line);
+	if (!space || !space[1] || space - line >= (ptrdiff_t)sizeof(id) ||
+	    attr_parse_number(id, false, &n) < 0 || n >= UINT32_MAX || (*id == '0' && id[1]))
+		return err_set(e, -EINVAL, "\"%.64s\" is not ID bytes=SIZE inodes=NUMBER", line);
+	if (forgets(space + 1))
+		return attr_parse_keyed(a, line, field, e);
+	quota_of(field, id, &q);
+	rc = quota_words(space + 1, &q, e);
+	if (rc < 0)
+		return rc;
+	text_addf(&full, "%s ", id);
+	print_words(&q, &full);
+	rc = text_failed(&full) ? err_sys(e, ENOMEM, "no memory")
+				: attr_parse_keyed(a, text_str(&full), field, e);
+	text_free(&full);
+	return rc;
+}
+
+const struct attr_type attr_id_quota = {
+	.name = "quotas of ids",
+	.format = "Lines ID bytes=SIZE inodes=NUMBER, either or both; each may be max. A write "
+		  "changes what it names, ID default forgets one.",
+	.size = sizeof(struct keyed),
+	.separator = ' ',
+	.parse = parse_id_quota,
 	.print = attr_print_keyed,
 	.copy = attr_copy_keyed,
 	.free = attr_free_keyed,

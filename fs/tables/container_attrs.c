@@ -155,6 +155,28 @@ static const struct attr rows[] = {
 		 "are needed, and may only grow.",
 	  .good = "bytes=1G inodes=100000",
 	  .bad = "bytes=-1" },
+	{ .name = "quota.user",
+	  .type = &attr_id_quota,
+	  AT(container.quota_user),
+	  .flags = ATTR_LIVE | ATTR_ENGINE,
+	  .max = 256,
+	  .doc = "How much of that each user inside may have, by his number there; "
+		 "who has no line may have all. It holds for what he owns, whoever writes it, "
+		 "root too. "
+		 "The overlay needs a file system of its own for it, so quota has to say its "
+		 "bytes, and one of both has to be set before the first start; after that "
+		 "it changes at will. setquota(8) inside cannot do this: see "
+		 "machinefs(8).",
+	  .good = "1000 bytes=10M inodes=100",
+	  .bad = "alice bytes=10M" },
+	{ .name = "quota.group",
+	  .type = &attr_id_quota,
+	  AT(container.quota_group),
+	  .flags = ATTR_LIVE | ATTR_ENGINE,
+	  .max = 256,
+	  .doc = "Likewise for each group, of which a file has one.",
+	  .good = "100 bytes=10M inodes=100",
+	  .bad = "100 blocks=5" },
 	{ .name = "init",
 	  .type = &attr_argv,
 	  AT(container.init),

@@ -1,0 +1,181 @@
+/* Quotas of users inside: see userquota.h. */
+#include "backends/container/userquota.h"
+
+#include <errno.h>
+#include <linux/quota.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static const struct sort {
+	const char *name;
+	unsigned type; /* of quotactl(2) */
+	size_t offset;
+} sorts[] = {
+	{ "quota.user", USRQUOTA, offsetof(struct container_config, quota_user) },
+	{ "quota.group", GRPQUOTA, offsetof(struct container_config, quota_group) },
+};
+#define SORTS (sizeof(sorts) / sizeof(sorts[0]))
+
+static const struct keyed *lines(const struct container_config *c, const struct sort *s)
+{
+	static const struct keyed none = { 0 };
+
+	return c ? (const struct keyed *)((const char *)c + s->offset) : &none;
+}
+
+static const char *line_of(const struct keyed *k, const char *key)
+{
+	for (size_t i = 0; i < k->n; i++)
+		if (!strcmp(k->entries[i].key, key))
+			return k->entries[i].value;
+	return NULL;
+}
+
+bool userquota_wanted(const struct container_config *c)
+{
+	return c->quota_user.n || c->quota_group.n;
+}
+
+int userquota_refuse(struct err *e)
+{
+	return err_set(
+		e, -EINVAL,
+		"quota.user and quota.group are of an overlay, and root.writable is another");
+}
+
+/* ---- ids ---- */
+
+/* Which id files on the disk have that are id's inside: false, it has none. */
+static bool id_on_disk(const struct layer *l, const struct sort *s, uint32_t id, uint32_t *ret)
+{
+	const char *map = s->type == USRQUOTA ? l->uids : l->gids;
+	unsigned inside, outside, count;
+
+	*ret = id;
+	if (!map)
+		return true;
+	for (; *map; map += strcspn(map, "\n"), map += *map == '\n')
+		if (sscanf(map, "%u %u %u", &inside, &outside, &count) == 3 && id >= inside &&
+		    id - inside < count) {
+			*ret = outside + (id - inside);
+			return true;
+		}
+	return false;
+}
+
+static int check_ids(const struct layer *l, const struct container_config *c, struct err *e)
+{
+	uint32_t id;
+
+	for (const struct sort *s = sorts; s < sorts + SORTS; s++) {
+		const struct keyed *k = lines(c, s);
+
+		for (size_t i = 0; i < k->n; i++)
+			if (!id_on_disk(l, s, (uint32_t)strtoul(k->entries[i].key, NULL, 10), &id))
+				return err_set(e, -EINVAL,
+					       "%s: the container's user namespace has no id %s",
+					       s->name, k->entries[i].key);
+	}
+	return 0;
+}
+
+/* ---- limits ---- */
+
+static uint64_t limit(const char *words, const char *name)
+{
+	const char *at = words ? strstr(words, name) : NULL;
+
+	return !at || at[strlen(name)] == 'm' ? LIMIT_MAX : strtoull(at + strlen(name), NULL, 10);
+}
+
+/* words NULL: no limit. */
+static int set_one(const struct layer *l, const struct sort *s, const char *key, const char *words)
+{
+	struct quota q = { .bytes = limit(words, "bytes="), .inodes = limit(words, "inodes=") };
+	uint32_t id;
+
+	if (!id_on_disk(l, s, (uint32_t)strtoul(key, NULL, 10), &id))
+		return 0;
+	return quota_limit(l->dir, s->type, id, &q);
+}
+
+/* What an earlier run has left. */
+static int forget_all(const struct layer *l, const struct sort *s)
+{
+	const struct quota none = { LIMIT_MAX, LIMIT_MAX };
+	struct if_nextdqblk next;
+	uint32_t id = 0;
+	int rc = 0;
+
+	while (rc == 0 && syscall(SYS_quotactl_fd, l->dir, QCMD((unsigned)Q_GETNEXTQUOTA, s->type),
+				  id, &next) == 0) {
+		if (next.dqb_bhardlimit || next.dqb_ihardlimit)
+			rc = quota_limit(l->dir, s->type, next.dqb_id, &none);
+		if (next.dqb_id == UINT32_MAX)
+			break;
+		id = next.dqb_id + 1;
+	}
+	return rc;
+}
+
+/* From now on limits count; the file system counts what is used from its beginning. */
+static int turn_on(const struct layer *l, const struct sort *s, struct err *e)
+{
+	int rc = 0;
+
+	if (syscall(SYS_quotactl_fd, l->dir, QCMD((unsigned)Q_QUOTAON, s->type), 0, NULL) == 0)
+		rc = forget_all(l, s);
+	else if (errno == ENOSYS || errno == ESRCH || errno == EINVAL)
+		return err_set(e, -ENXIO,
+			       "%s: the layer's file system was made without quotas of users, "
+			       "since the kernel had none (CONFIG_QFMT_V2)",
+			       s->name);
+	else if (errno != EEXIST)
+		rc = -errno;
+	return rc < 0 ? err_sys(e, -rc, "%s", s->name) : 0;
+}
+
+static int change(const struct layer *l, const struct sort *s, const struct keyed *from,
+		  const struct keyed *to)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < from->n; i++)
+		if (!line_of(to, from->entries[i].key))
+			rc = set_one(l, s, from->entries[i].key, NULL);
+	for (size_t i = 0; rc == 0 && i < to->n; i++) {
+		const char *was = line_of(from, to->entries[i].key);
+
+		if (!was || strcmp(was, to->entries[i].value) != 0)
+			rc = set_one(l, s, to->entries[i].key, to->entries[i].value);
+	}
+	return rc;
+}
+
+int userquota_set(const struct layer *l, const struct container_config *from,
+		  const struct container_config *to, struct err *e)
+{
+	int rc;
+
+	if (!userquota_wanted(to) && (!from || !userquota_wanted(from)))
+		return 0;
+	if (l->disk < 0)
+		return err_set(e, -EBUSY,
+			       "%s: quotas of users need a file system of the layer's own, which "
+			       "is made at the container's first start",
+			       to->quota_user.n ? "quota.user" : "quota.group");
+	rc = check_ids(l, to, e);
+	for (const struct sort *s = sorts; rc == 0 && s < sorts + SORTS; s++) {
+		if (lines(to, s)->n)
+			rc = turn_on(l, s, e);
+		if (rc == 0 && (rc = change(l, s, lines(from, s), lines(to, s))) < 0)
+			err_sys(e, -rc, "%s", s->name);
+	}
+	if (rc < 0 && from)
+		for (const struct sort *s = sorts; s < sorts + SORTS; s++)
+			change(l, s, lines(to, s), lines(from, s));
+	return rc < 0 ? rc : 0;
+}
