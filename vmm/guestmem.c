@@ -169,18 +169,38 @@ static int too_few(const struct guestmem *m, const struct guestmem_want *w, stru
 		       (unsigned long long)(m->size / m->page), mib(m->page));
 }
 
-static int open_file(struct guestmem *m, const struct guestmem_want *w, struct err *e)
+/*
+ * A file of the memory's size for good: whoever it is shared with could otherwise make it shorter,
+ * and the machine would end by SIGBUS. -errno.
+ */
+static int make_file(const struct guestmem *m, unsigned flags)
 {
 	const struct guestmem_region *last = &m->regions[m->nregions - 1];
+	int fd = memfd_create("memory", MFD_CLOEXEC | MFD_ALLOW_SEALING | flags), r;
+
+	if (fd < 0)
+		return -errno;
+	if (ftruncate(fd, (off_t)(last->offset + last->len)) == 0 &&
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0)
+		return fd;
+	r = -errno;
+	close(fd);
+	return r;
+}
+
+static int open_file(struct guestmem *m, const struct guestmem_want *w, struct err *e)
+{
+	int fd;
 
 	if (!w->shared && !backings[w->backing].pool)
 		return 0;
-	m->fd = memfd_create("memory", MFD_CLOEXEC | backings[w->backing].flags);
-	if (m->fd < 0 && backings[w->backing].pool)
+	fd = make_file(m, backings[w->backing].flags);
+	if (fd < 0 && backings[w->backing].pool)
 		return err_set(e, -ENXIO, "memory.backing: this host has no huge pages of %llu MiB",
 			       mib(m->page));
-	if (m->fd < 0 || ftruncate(m->fd, (off_t)(last->offset + last->len)) < 0)
-		return err_sys(e, errno, "memory.size: a memory file");
+	if (fd < 0)
+		return err_sys(e, -fd, "memory.size: a memory file");
+	m->fd = fd;
 	return 0;
 }
 
@@ -433,7 +453,6 @@ static int move(const struct guestmem *m, int fd)
 
 int guestmem_share(struct guestmem *m, struct err *e)
 {
-	const struct guestmem_region *last = &m->regions[m->nregions - 1];
 	int fd, r;
 
 	if (m->fd >= 0)
@@ -443,11 +462,8 @@ int guestmem_share(struct guestmem *m, struct err *e)
 			       "the machine's memory cannot be shared while it runs, because of "
 			       "%s; start it with a share",
 			       m->stays);
-	fd = memfd_create("memory", MFD_CLOEXEC);
-	if (fd < 0 || ftruncate(fd, (off_t)(last->offset + last->len)) < 0)
-		r = -errno;
-	else
-		r = move(m, fd);
+	fd = make_file(m, 0);
+	r = fd < 0 ? fd : move(m, fd);
 	advise(m, true);
 	if (r == 0) {
 		m->fd = fd;

@@ -2,6 +2,7 @@
 #include "tests/unit/tap.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -184,6 +185,13 @@ static void test_small(void)
 	guestmem_free(&m);
 }
 
+/* Whoever has the file can make it neither shorter, for a SIGBUS here, nor unwritable. */
+static bool size_is_fixed(int fd)
+{
+	return ftruncate(fd, 4096) < 0 && errno == EPERM && ftruncate(fd, (off_t)GIB) < 0 &&
+	       errno == EPERM && fcntl(fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE) < 0;
+}
+
 static void test_shared(void)
 {
 	struct guestmem_want want = { .size = 4 * MIB, .possible = 8 * MIB, .shared = true };
@@ -192,6 +200,7 @@ static void test_shared(void)
 	char c = 0;
 
 	ok(guestmem_make(&m, &want, &e) == 0 && m.fd >= 0, "shared memory is a file");
+	ok(size_is_fixed(m.fd), "of one size for good");
 	guestmem_write(&m, MIB, "s", 1);
 	ok(pread(m.fd, &c, 1, MIB) == 1 && c == 's', "which another process sees");
 	ok(guestmem_plug(&m, 0, 1) == 0 && guestmem_write(&m, m.hot.gpa, "h", 1) == 0 &&
@@ -247,6 +256,7 @@ static void test_becomes_shared(void)
 	writes_left = -1;
 	ok(guestmem_share(&m, &e) == 0 && m.fd >= 0 && marks_are(&m, false),
 	   "becomes one with all that is in it");
+	ok(size_is_fixed(m.fd), "of one size for good");
 	m.host[MIB] = 77;
 	ok(pread(m.fd, &c, 1, MIB) == 1 && c == 77 &&
 		   pread(m.fd, &c, 1, (off_t)m.hot.offset + 2 * (off_t)MIB + 5) == 1 && c == 4,
