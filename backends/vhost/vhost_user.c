@@ -47,7 +47,7 @@ struct message {
 			uint32_t n, padding;
 			struct {
 				uint64_t gpa, len, address, offset;
-			} region[VHOST_USER_REGIONS];
+			} region[VHOST_REGIONS];
 		} memory;
 	};
 } __attribute__((packed));
@@ -73,7 +73,7 @@ static int message_send(struct vhost_user *v, struct message *m, const int *fds,
 			struct err *e)
 {
 	union {
-		char bytes[CMSG_SPACE(VHOST_USER_REGIONS * sizeof(int))];
+		char bytes[CMSG_SPACE(VHOST_REGIONS * sizeof(int))];
 		struct cmsghdr align;
 	} control = { 0 };
 	struct iovec iov = { m, HEADER + m->size };
@@ -252,9 +252,9 @@ int vhost_user_set_memory(struct vhost_user *v, int file, const struct vhost_reg
 			  unsigned n, struct err *e)
 {
 	struct message m = { .request = SET_MEM_TABLE };
-	int fds[VHOST_USER_REGIONS];
+	int fds[VHOST_REGIONS];
 
-	if (n > VHOST_USER_REGIONS)
+	if (n > VHOST_REGIONS)
 		return err_set(e, -EINVAL, "vhost-user: %u regions of memory", n);
 	m.memory.n = n;
 	m.size = 8 + n * (uint32_t)sizeof(m.memory.region[0]);

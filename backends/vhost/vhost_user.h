@@ -15,26 +15,11 @@
 #include <stdint.h>
 
 #include "backends/base/err.h"
+#include "backends/vhost/vhost.h"
 
-#define VHOST_USER_MS	   5000
-#define VHOST_USER_REGIONS 8
+#define VHOST_USER_MS 5000
 
 struct vhost_user;
-
-/* A range of guest-physical addresses, in the memory file and in this process. */
-struct vhost_region {
-	uint64_t gpa;
-	uint64_t len;
-	uint64_t address;
-	uint64_t offset; /* in the file */
-};
-
-struct vhost_vring {
-	uint32_t size;
-	uint32_t base;		    /* the next available index */
-	uint64_t desc, used, avail; /* addresses in this process */
-	int kick, call;		    /* eventfds; stay the caller's */
-};
 
 /* Takes fd over, also when it fails. */
 int vhost_user_new(int fd, struct vhost_user **ret, struct err *e);

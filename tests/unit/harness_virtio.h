@@ -10,6 +10,7 @@
 #include <linux/virtio_ring.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tests/unit/tap.h"
 #include "vmm/guestmem.h"
@@ -61,6 +62,21 @@ static void harness_on_settled(void *transport)
 {
 }
 
+static void harness_kick_again(void *transport, unsigned queue)
+{
+	uint64_t one = 1;
+
+	(void)!write(((struct harness *)transport)->kick_fd[queue], &one, sizeof(one));
+}
+
+static void harness_restart(void *transport)
+{
+	struct harness *h = transport;
+
+	virtio_stop(h->device);
+	virtio_start(h->device, h->setup, NULL);
+}
+
 static int harness_kick_fd(void *transport, unsigned queue)
 {
 	return ((struct harness *)transport)->kick_fd[queue];
@@ -79,8 +95,10 @@ static void harness_on_failed(void *arg, const char *why)
 static const struct virtio_transport_ops harness_transport = {
 	.notify_queue = harness_on_queue,
 	.notify_config = harness_on_config,
+	.kick_again = harness_kick_again,
 	.needs_reset = harness_on_needs_reset,
 	.settled = harness_on_settled,
+	.restart = harness_restart,
 	.kick_fd = harness_kick_fd,
 	.call_fd = harness_call_fd,
 };

@@ -130,6 +130,12 @@ void virtio_settled(struct virtio_device *d)
 		d->transport_ops->settled(d->transport);
 }
 
+void virtio_restart(struct virtio_device *d)
+{
+	if (d->transport && d->running)
+		d->transport_ops->restart(d->transport);
+}
+
 int virtio_kick_fd(struct virtio_device *d, unsigned queue)
 {
 	return d->transport ? d->transport_ops->kick_fd(d->transport, queue) : -ENXIO;
@@ -219,7 +225,8 @@ void virtio_reset(struct virtio_device *d)
 
 void virtio_kick(struct virtio_device *d, unsigned queue)
 {
-	if (d->running && !d->ops->own_kicks && d->queues[queue].running)
+	if (d->running && d->queues[queue].running &&
+	    !(d->ops->own_kicks && d->ops->own_kicks(d, queue)))
 		d->ops->kick(d, queue);
 }
 

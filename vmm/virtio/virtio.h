@@ -64,10 +64,10 @@ struct virtio_ops {
 	uint16_t type;	  /* Virtio 1.2, 5: 1 net, 2 block, 3 console ... */
 	uint32_t pci_class;
 	/*
-	 * The device itself fills queue interrupts and kicks (vhost): kick() is never called, it
-	 * uses virtio_kick_fd() and virtio_call_fd().
+	 * Whether somebody else serves the queue (vhost), who uses virtio_kick_fd() and
+	 * virtio_call_fd(): then kick() is not called. May be another at each start(). NULL: none.
 	 */
-	bool own_kicks;
+	bool (*own_kicks)(const struct virtio_device *d, unsigned queue);
 
 	/* May fail: the device then needs a reset, and the sentence says why. */
 	int (*start)(struct virtio_device *d, struct err *e);
@@ -100,6 +100,7 @@ struct virtio_transport_ops {
 	void (*kick_again)(void *transport, unsigned queue);
 	void (*needs_reset)(void *transport);
 	void (*settled)(void *transport);
+	void (*restart)(void *transport);
 	int (*kick_fd)(void *transport, unsigned queue);
 	int (*call_fd)(void *transport, unsigned queue);
 };
@@ -148,7 +149,10 @@ typedef int64_t virtio_work(struct virtio_device *d, unsigned queue, const struc
 void virtio_serve(struct virtio_device *d, unsigned queue, virtio_work *work);
 #define VIRTIO_SERVE_IOV 64
 
-/* Has kick() called again from the loop: for who leaves a queue before it is empty. */
+/*
+ * Has kick() called again from the loop: for who leaves a queue before it is empty. Where somebody
+ * else serves the queue, that one is kicked.
+ */
 void virtio_kick_again(struct virtio_device *d, unsigned queue);
 /* Interrupts the driver for what was pushed to the queue, if it wants that. */
 void virtio_notify(struct virtio_device *d, unsigned queue);
@@ -164,6 +168,11 @@ __attribute__((format(printf, 2, 3))) void virtio_fail(struct virtio_device *d, 
 void virtio_fail_queue(struct virtio_device *d, unsigned queue);
 /* in_flight() has become 0 while the device was stopped. */
 void virtio_settled(struct virtio_device *d);
+/*
+ * Stops a device that runs and starts it again where its queues stand, so that others may serve
+ * them. For devices that have nothing in flight, and not from within kick() or start().
+ */
+void virtio_restart(struct virtio_device *d);
 /*
  * For vhost, between start and stop: an eventfd that is signalled when the driver kicks, and one
  * that interrupts the driver when it is signalled; the transport's. -ENXIO where there is none.

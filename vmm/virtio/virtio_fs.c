@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "backends/vhost/vhost_user.h"
+#include "vmm/virtio/virtio_vhost.h"
 
 #define FS_QUEUES     2 /* hiprio, requests */
 #define FS_QUEUE_SIZE 128
@@ -39,46 +40,28 @@ static int set_memory(struct fs *f, struct err *e)
 {
 	const struct guestmem *mem = f->virtio.env.mem;
 	struct vhost_region regions[GUESTMEM_REGIONS];
+	unsigned n = virtio_vhost_regions(mem, regions);
 
-	for (unsigned i = 0; i < mem->nregions; i++)
-		regions[i] = (struct vhost_region){
-			.gpa = mem->regions[i].gpa,
-			.len = mem->regions[i].len,
-			.address = (uint64_t)(uintptr_t)mem->host + mem->regions[i].offset,
-			.offset = mem->regions[i].offset,
-		};
-	return vhost_user_set_memory(f->server, mem->fd, regions, mem->nregions, e);
+	return vhost_user_set_memory(f->server, mem->fd, regions, n, e);
 }
 
 static int start_queue(struct fs *f, unsigned i, struct err *e)
 {
-	struct virtq *q = &f->virtio.queues[i];
-	struct vhost_vring vring = {
-		.size = q->setup.size,
-		.base = q->next_avail,
-		.desc = (uint64_t)(uintptr_t)q->desc,
-		.used = (uint64_t)(uintptr_t)q->used,
-		.avail = (uint64_t)(uintptr_t)q->avail,
-		.kick = virtio_kick_fd(&f->virtio, i),
-		.call = virtio_call_fd(&f->virtio, i),
-	};
+	struct vhost_vring vring;
+	int r = virtio_vhost_vring(&f->virtio, i, &vring, e);
 
-	if (vring.kick < 0 || vring.call < 0)
-		return err_set(e, -ENXIO, "this machine has no doorbells for it");
-	return vhost_user_start(f->server, i, &vring, e);
+	return r < 0 ? r : vhost_user_start(f->server, i, &vring, e);
 }
 
 static void stop_queues(struct fs *f)
 {
 	for (unsigned i = 0; i < FS_QUEUES; i++) {
-		struct virtq *q = &f->virtio.queues[i];
 		uint16_t base;
 
 		if (!(f->started & 1u << i))
 			continue;
-		/* It has given back all that it took. */
 		if (vhost_user_stop(f->server, i, &base, NULL) == 0)
-			q->next_avail = q->next_used = base;
+			virtio_vhost_back(&f->virtio.queues[i], base);
 	}
 	f->started = 0;
 }
@@ -105,6 +88,11 @@ static int fs_start(struct virtio_device *d, struct err *e)
 static void fs_stop(struct virtio_device *d)
 {
 	stop_queues(fs_of(d));
+}
+
+static bool fs_own_kicks(const struct virtio_device *d, unsigned queue)
+{
+	return true;
 }
 
 static void fs_reset(struct virtio_device *d)
@@ -145,7 +133,7 @@ static const struct virtio_ops fs_ops = {
 	.name = "virtio-fs",
 	.type = 26,
 	.pci_class = 0x018000,
-	.own_kicks = true,
+	.own_kicks = fs_own_kicks,
 	.start = fs_start,
 	.stop = fs_stop,
 	.reset = fs_reset,

@@ -51,12 +51,19 @@ static void vp_kicked(int fd, short what, void *arg)
 	virtio_kick(q->owner->virtio, q->index);
 }
 
+/* The kicks of queues that the device serves on this loop. */
 static int vp_listen(struct virtio_pci *vp, struct err *e)
 {
-	for (unsigned i = 0; i < vp->virtio->nqueues; i++)
-		if (vp->queues[i].setup.enabled && !vp->virtio->ops->own_kicks &&
-		    event_add(vp->queues[i].kick_event, NULL) < 0)
-			return err_sys(e, ENOMEM, "%s", vp->virtio->id);
+	const struct virtio_device *d = vp->virtio;
+
+	for (unsigned i = 0; i < d->nqueues; i++) {
+		bool others = d->ops->own_kicks && d->ops->own_kicks(d, i);
+
+		if (!vp->queues[i].setup.enabled || others)
+			event_del(vp->queues[i].kick_event);
+		else if (event_add(vp->queues[i].kick_event, NULL) < 0)
+			return err_sys(e, ENOMEM, "%s", d->id);
+	}
 	return 0;
 }
 
@@ -68,21 +75,24 @@ static void vp_run(struct virtio_pci *vp)
 
 	for (unsigned i = 0; i < vp->virtio->nqueues; i++)
 		setups[i] = vp->queues[i].setup;
-	if (virtio_start(vp->virtio, setups, &e) < 0)
+	if (virtio_start(vp->virtio, setups, &e) < 0 || vp_listen(vp, &e) < 0)
 		virtio_fail(vp->virtio, "%s", e.text);
+}
+
+static void vp_restart(void *transport)
+{
+	struct virtio_pci *vp = transport;
+
+	virtio_stop(vp->virtio);
+	vp_run(vp);
 }
 
 static void vp_start(struct virtio_pci *vp)
 {
-	struct err e = { 0 };
-
 	vp->started = true;
 	vp->virtio->features = vp->driver_features;
 	vp_set_doorbells(vp, true);
-	if (vp_listen(vp, &e) < 0)
-		virtio_fail(vp->virtio, "%s", e.text);
-	else
-		vp_run(vp);
+	vp_run(vp);
 }
 
 static void vp_clear_registers(struct virtio_pci *vp)
@@ -213,6 +223,7 @@ static const struct virtio_transport_ops vp_transport_ops = {
 	.kick_again = vp_kick_again,
 	.needs_reset = vp_needs_reset,
 	.settled = vp_settled,
+	.restart = vp_restart,
 	.kick_fd = vp_kick_fd,
 	.call_fd = vp_call_fd,
 };
