@@ -214,6 +214,9 @@ struct net_addresses {
 	struct net_address list[NET_ADDRESSES_MAX];
 };
 
+/* Whether the kernel moves a VM's frames; auto: where the host can. */
+enum nic_vhost { VHOST_AUTO, VHOST_ON, VHOST_OFF };
+
 struct nic_config {
 	char *net;	/* the switch net/NAME */
 	uint8_t mac[6]; /* all 0: made from the machine's uuid and the name */
@@ -225,6 +228,7 @@ struct nic_config {
 		struct rate in, out; /* bytes a second, as the machine sees them */
 	} rate;
 	bool link; /* up */
+	enum nic_vhost vhost;
 };
 
 struct share_config {

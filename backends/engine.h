@@ -298,7 +298,8 @@ struct engine {
  * now on; or -1. For start() and configure(); what they have not taken is closed when they return.
  * which: 0 for the part's only path (disk/NAME/path, opened for writing too unless readonly;
  * share/NAME/path and mount/NAME/source, O_PATH; device/NAME/path, O_PATH). nic/NAME of a VM: the
- * tap, one for each pair of queues; of a container: a file with the index of the switch's bridge.
+ * tap, one for each pair of queues, and behind these as many of /dev/vhost-net, or none; of a
+ * container: a file with the index of the switch's bridge.
  */
 int engine_take_fd(struct engine_host *host, enum part_kind kind, const char *part, unsigned which);
 

@@ -16,41 +16,66 @@ static struct ratelimit_rates rates_of(struct rate bytes)
 	return rates;
 }
 
-static int take_taps(struct vm *vm, const struct part *p, int *taps, struct err *e)
+/* One for each pair of queues, from the first on: all, or none. */
+static bool take_fds(struct vm *vm, const struct part *p, unsigned first, int *fds)
 {
 	for (unsigned i = 0; i < p->nic.queues; i++) {
-		taps[i] = engine_take_fd(vm->host, PART_NIC, p->name, i);
-		if (taps[i] >= 0)
+		fds[i] = engine_take_fd(vm->host, PART_NIC, p->name, first + i);
+		if (fds[i] >= 0)
 			continue;
 		while (i > 0)
-			close(taps[--i]);
-		return err_set(e, -ENXIO, "net: no tap was opened");
+			close(fds[--i]);
+		return false;
 	}
+	return true;
+}
+
+static bool limits(const struct rate *r)
+{
+	return r->rate != 0 && r->rate != LIMIT_MAX;
+}
+
+/* What the kernel's vhost cannot do. */
+static int check_vhost(const struct nic_config *c, struct err *e)
+{
+	if (c->vhost == VHOST_ON && (limits(&c->rate.in) || limits(&c->rate.out)))
+		return err_set(e, -EINVAL,
+			       "rate: the kernel moves the frames (vhost is on), and "
+			       "knows no rate; with auto it does not while there is one");
 	return 0;
 }
 
 static int nic_make(struct vm *vm, const struct part *p, struct virtio_device **ret, struct err *e)
 {
-	int taps[VIRTIO_NET_PAIRS], r;
+	int taps[VIRTIO_NET_PAIRS], vhosts[VIRTIO_NET_PAIRS];
+	unsigned pairs = (unsigned)p->nic.queues;
 	struct virtio_net_spec spec = {
 		.counters = engine_part_counters(vm->host, PART_NIC, p->name),
 		.mtu = (uint32_t)p->nic.mtu,
-		.pairs = (unsigned)p->nic.queues,
+		.pairs = pairs,
 		.taps = taps,
+		.must_vhost = p->nic.vhost == VHOST_ON,
 		.link = p->nic.link,
 		.in = rates_of(p->nic.rate.in),
 		.out = rates_of(p->nic.rate.out),
 	};
 	char id[80];
+	int r;
 
 	if (p->nic.queues < 1 || p->nic.queues > VIRTIO_NET_PAIRS)
 		return err_set(e, -EINVAL, "queues: outside 1..%d", VIRTIO_NET_PAIRS);
+	r = check_vhost(&p->nic, e);
+	if (r < 0)
+		return r;
 	memcpy(spec.mac.byte, p->nic.mac, sizeof(spec.mac.byte));
 	if (mac_none(&spec.mac))
 		spec.mac = mac_of(vm->host->uuid, p->name);
-	r = take_taps(vm, p, taps, e);
+	if (!take_fds(vm, p, 0, taps))
+		return err_set(e, -ENXIO, "net: no tap was opened");
+	if (p->nic.vhost != VHOST_OFF && take_fds(vm, p, pairs, vhosts))
+		spec.vhosts = vhosts;
 	snprintf(id, sizeof(id), "nic/%s", p->name);
-	return r < 0 ? r : virtio_net_new(&vm->virtio_env, id, &spec, ret, e);
+	return virtio_net_new(&vm->virtio_env, id, &spec, ret, e);
 }
 
 /* To another switch its tap moves, by the daemon's hand. */
@@ -61,12 +86,17 @@ static int nic_change(struct virtio_device *d, const struct part *now, const str
 	const char *fixed = memcmp(a->mac, b->mac, sizeof(a->mac)) ? "mac"
 			    : a->mtu != b->mtu			   ? "mtu"
 			    : a->queues != b->queues		   ? "queues"
+			    : a->vhost != b->vhost		   ? "vhost"
 								   : NULL;
 	struct ratelimit_rates in = rates_of(b->rate.in), out = rates_of(b->rate.out);
+	int r;
 
 	if (fixed)
 		return err_set(e, -ENXIO, "%s: the guest has the interface; unplug it first",
 			       fixed);
+	r = check_vhost(b, e);
+	if (r < 0)
+		return r;
 	if (memcmp(&a->rate, &b->rate, sizeof(a->rate)) != 0)
 		virtio_net_set_rates(d, &in, &out);
 	virtio_net_set_link(d, b->link);

@@ -114,6 +114,12 @@ static enum verdict check_device(const struct check *c, struct text *out)
 	return PASS;
 }
 
+/* Likewise of one that something can be done without. */
+static enum verdict check_spare_device(const struct check *c, struct text *out)
+{
+	return check_device(c, out) == PASS ? PASS : WARN;
+}
+
 struct cpu_scan {
 	bool svm, vmx;
 };
@@ -419,6 +425,9 @@ static const struct check checks[] = {
 	  "the filesystem itself needs it: load the module fuse" },
 	{ "tun", check_device, "/dev/net/tun",
 	  "network interfaces of virtual machines need it: load the module tun" },
+	{ "vhost-net", check_spare_device, "/dev/vhost-net",
+	  "without it network interfaces of virtual machines are slower: load the module "
+	  "vhost_net" },
 	{ "cgroup-version", check_cgroup_version, NULL,
 	  "boot with systemd.unified_cgroup_hierarchy=1 for v2; on v1 there is no pressure, and "
 	  "limits are translated" },

@@ -28,6 +28,8 @@ struct part_type {
 	bool (*complete)(const struct part *p);
 	/* Names of what the engine counts (engine_part_counters()), for `stat`; NULL: nothing. */
 	const char *const *counters;
+	/* Adds to all parts' counters together what the engine has no part in; NULL: nothing. */
+	void (*count)(const struct machine *m, uint64_t total[]);
 	/*
 	 * Opens, as the owner, what is not a path, when the part is new or a setting with
 	 * ATTR_OPENS is another. NULL: paths are all.

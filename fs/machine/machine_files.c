@@ -406,13 +406,15 @@ static void show_part_totals(const struct machine *m, struct text *out)
 {
 	for (int k = 0; m->kind == KIND_VM && k < PART_KINDS; k++) {
 		const struct part_type *type = part_type((enum part_kind)k);
+		uint64_t total[ENGINE_PART_COUNTERS] = { 0 };
 
+		for (unsigned n = 0; m->link && n < ENGINE_PART_COUNTERS; n++)
+			total[n] = link_part_total(m->link, (enum part_kind)k, n);
+		if (m->link && type->count)
+			type->count(m, total);
 		for (unsigned n = 0; type->counters && type->counters[n]; n++)
-			text_addf(out, "%s.%s %llu\n", type->dir, type->counters[n],
-				  (unsigned long long)(m->link ? link_part_total(m->link,
-										 (enum part_kind)k,
-										 n)
-							       : 0));
+			text_addf(out, "%s.%s %" PRIu64 "\n", type->dir, type->counters[n],
+				  total[n]);
 	}
 }
 

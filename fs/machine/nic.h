@@ -9,11 +9,15 @@
 #include "fs/attr/part_type.h"
 
 /*
- * A VM's: a tap that is a port of the switch, a descriptor for each pair of queues. A container's:
- * a memory file with the index of the switch's bridge. ENOENT, EACCES when its owner may not join.
+ * A VM's: a tap that is a port of the switch, a descriptor for each pair of queues, and where
+ * vhost says so as many of /dev/vhost-net. A container's: a memory file with the index of the
+ * switch's bridge. ENOENT, EACCES when its owner may not join.
  */
 int nic_open(struct fd_list *l, const struct machine *m, struct wire_fd role,
 	     const struct part *part, struct err *e);
+
+/* Of the machine's `stat`: see part_type.h. */
+void nic_count(const struct machine *m, uint64_t total[]);
 
 /* `host` and `stat`. */
 extern const struct part_file nic_files[];

@@ -4,6 +4,7 @@
 #define AT(field) .offset = offsetof(struct part, nic.field)
 
 static const char *const link_words[] = { "down", "up", NULL };
+static const char *const vhost_words[] = { "auto", "on", "off", NULL };
 
 static const struct attr rows[] = {
 	{ .name = "net",
@@ -73,6 +74,18 @@ static const struct attr rows[] = {
 	  .initial = "up",
 	  .doc = "Whether the cable is plugged in.",
 	  .good = "down",
+	  .bad = "1" },
+	{ .name = "vhost",
+	  .type = &attr_word,
+	  AT(vhost),
+	  .words = vhost_words,
+	  .initial = "auto",
+	  .doc = "Whether the host's kernel moves a VM's frames (/dev/vhost-net), which is faster, "
+		 "or its monitor: with auto the kernel does where the host can, but while there is "
+		 "a rate; on is refused where it cannot, and does not go with a rate; with off "
+		 "the guest reaches less of the kernel. A container's are always moved by the "
+		 "kernel.",
+	  .good = "off",
 	  .bad = "1" },
 };
 

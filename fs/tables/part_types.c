@@ -51,6 +51,7 @@ static const char *const nic_counters[ENGINE_PART_COUNTERS + 1] = {
 	[VIRTIO_NET_RX_DROPPED] = "rx_dropped", [VIRTIO_NET_RX_WAITS] = "rx_waits",
 	[VIRTIO_NET_TX_BYTES] = "tx_bytes",	[VIRTIO_NET_TX_PACKETS] = "tx_packets",
 	[VIRTIO_NET_TX_DROPPED] = "tx_dropped", [VIRTIO_NET_RATE_WAITS] = "rate_waits",
+	[VIRTIO_NET_HANDED] = "vhost_starts",
 };
 
 static void disk_stat(const struct machine *m, const struct part *part, struct text *out)
@@ -77,6 +78,7 @@ static const struct part_type types[PART_KINDS] = {
 		       .machines = OF_BOTH,
 		       .complete = nic_complete,
 		       .counters = nic_counters,
+		       .count = nic_count,
 		       .open = nic_open,
 		       .files = nic_files,
 		       .doc = "Its network interfaces. One without a net is not there yet." },

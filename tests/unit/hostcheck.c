@@ -18,6 +18,7 @@ static const char *const names[] = {
 	"nested-paging",
 	"fuse",
 	"tun",
+	"vhost-net",
 	"cgroup-version",
 	"cgroup-cpu",
 	"cgroup-cpuset",
@@ -158,6 +159,7 @@ int main(void)
 	same(report, "kvm", access("/dev/kvm", R_OK | W_OK) == 0, "FAIL");
 	same(report, "fuse", access("/dev/fuse", R_OK | W_OK) == 0, "FAIL");
 	same(report, "tun", access("/dev/net/tun", R_OK | W_OK) == 0, "FAIL");
+	same(report, "vhost-net", access("/dev/vhost-net", R_OK | W_OK) == 0, "WARN");
 	same(report, "cpu-virtualization", shell("grep -qwE 'svm|vmx' /proc/cpuinfo"), "WARN");
 	same(report, "nested-paging",
 	     shell("cat /sys/module/kvm_*/parameters/[ne]pt 2>/dev/null | grep -q '[Y1]'"),

@@ -1,4 +1,7 @@
-/* virtio-net's configuration, control queue and life; frames are virtio_net_queue.c's. */
+/*
+ * virtio-net's configuration, control queue and life; frames are virtio_net_queue.c's and
+ * virtio_net_vhost.c's.
+ */
 #include "vmm/virtio/virtio_net.h"
 
 #include <errno.h>
@@ -98,6 +101,13 @@ static void link_change(struct virtio_net *n, bool *flag, bool value)
 		virtio_notify_config(&n->virtio);
 }
 
+/* Whoever is to move frames now does. */
+static void rearrange(struct virtio_net *n)
+{
+	if (n->virtio.running && n->by_kernel != net_vhost_can(n))
+		virtio_restart(&n->virtio);
+}
+
 void net_lost(struct virtio_net *n)
 {
 	char why[128];
@@ -107,6 +117,7 @@ void net_lost(struct virtio_net *n)
 	for (unsigned i = 0; i < n->npairs; i++)
 		event_del(n->pair[i]->readable);
 	link_change(n, &n->lost, true);
+	rearrange(n);
 	snprintf(why, sizeof(why), "%s: its interface on the host is gone", n->virtio.id);
 	if (n->virtio.env.failed)
 		n->virtio.env.failed(n->virtio.env.arg, why);
@@ -121,6 +132,7 @@ void virtio_net_set_link(struct virtio_device *d, bool up)
 	for (unsigned i = 0; up && i < n->npairs; i++)
 		net_pair_drain(n->pair[i]);
 	link_change(n, &n->link, up);
+	rearrange(n);
 	for (unsigned i = 0; i < n->npairs; i++) {
 		if (!up)
 			event_del(n->pair[i]->readable);
@@ -137,6 +149,7 @@ void virtio_net_set_rates(struct virtio_device *d, const struct ratelimit_rates 
 
 	ratelimit_set(&n->in, in, now);
 	ratelimit_set(&n->out, out, now);
+	rearrange(n);
 	/* Who waits by the former rates asks again. */
 	for (unsigned i = 0; i < n->active; i++) {
 		net_receive(n->pair[i]);
@@ -172,13 +185,19 @@ static void net_config_read(struct virtio_device *d, unsigned offset, void *data
 
 static void set_active(struct virtio_net *n, unsigned active)
 {
+	struct err e = { 0 };
+	int r = 0;
+
 	n->active = active;
-	for (unsigned i = 0; i < n->npairs; i++) {
+	for (unsigned i = 0; r == 0 && i < n->npairs; i++) {
 		if (i >= active)
 			net_pair_stop(n->pair[i]);
-		net_pair_start(n->pair[i]);
-		net_receive(n->pair[i]);
+		r = net_pair_start(n->pair[i], &e);
+		if (r == 0)
+			net_receive(n->pair[i]);
 	}
+	if (r < 0)
+		virtio_fail(&n->virtio, "%s", e.text);
 }
 
 static bool control_pairs(struct virtio_net *n, const struct virtq_chain *c)
@@ -293,27 +312,41 @@ static void net_kick(struct virtio_device *d, unsigned queue)
 		net_receive(n->pair[queue / 2]);
 }
 
-/* A device that goes on keeps what the driver has told it; `active` 0: it has told nothing yet. */
-static int net_start(struct virtio_device *d, struct err *e)
-{
-	struct virtio_net *n = net_of(d);
-
-	if (n->active == 0) {
-		n->active = 1;
-		n->offloads = d->features;
-	}
-	set_offloads(n, n->offloads);
-	for (unsigned i = 0; i < n->npairs; i++)
-		net_pair_start(n->pair[i]);
-	return 0;
-}
-
 static void net_stop(struct virtio_device *d)
 {
 	struct virtio_net *n = net_of(d);
 
 	for (unsigned i = 0; i < n->npairs; i++)
 		net_pair_stop(n->pair[i]);
+	n->by_kernel = false;
+}
+
+/* A device that goes on keeps what the driver has told it; `active` 0: it has told nothing yet. */
+static int net_start(struct virtio_device *d, struct err *e)
+{
+	struct virtio_net *n = net_of(d);
+	int r = 0;
+
+	if (n->active == 0) {
+		n->active = 1;
+		n->offloads = d->features;
+	}
+	set_offloads(n, n->offloads);
+	n->by_kernel = net_vhost_can(n);
+	if (n->by_kernel)
+		r = net_vhost_prepare(n, e);
+	for (unsigned i = 0; r == 0 && i < n->npairs; i++)
+		r = net_pair_start(n->pair[i], e);
+	if (r < 0)
+		net_stop(d);
+	else if (n->by_kernel)
+		net_count(n, VIRTIO_NET_HANDED, 1);
+	return r;
+}
+
+static bool net_own_kicks(const struct virtio_device *d, unsigned queue)
+{
+	return net_vhost_serves((const struct virtio_net *)d, queue);
 }
 
 static void net_reset(struct virtio_device *d)
@@ -378,6 +411,7 @@ static const struct virtio_ops net_ops = {
 	.name = "virtio-net",
 	.type = 1,
 	.pci_class = 0x020000,
+	.own_kicks = net_own_kicks,
 	.start = net_start,
 	.kick = net_kick,
 	.stop = net_stop,
@@ -404,6 +438,7 @@ static uint64_t features(const struct virtio_net *n)
 	return all;
 }
 
+/* spec's descriptors are taken over, each once. */
 static int add_pairs(struct virtio_net *n, const struct virtio_net_spec *spec)
 {
 	int r = 0;
@@ -418,15 +453,34 @@ static int add_pairs(struct virtio_net *n, const struct virtio_net_spec *spec)
 	return r;
 }
 
+static void close_all(const int *fds, unsigned n)
+{
+	for (unsigned i = 0; fds && i < n; i++)
+		close(fds[i]);
+}
+
+/* ret_lacks: what must not be offered. */
+static int add_vhosts(struct virtio_net *n, const struct virtio_net_spec *spec, uint64_t *ret_lacks,
+		      struct err *e)
+{
+	if (!spec->vhosts)
+		return 0;
+	if (spec->must_vhost)
+		return net_vhost_open(n, spec->vhosts, ret_lacks, e);
+	(void)net_vhost_open(n, spec->vhosts, ret_lacks, NULL);
+	return 0;
+}
+
 int virtio_net_new(const struct virtio_env *env, const char *id, const struct virtio_net_spec *spec,
 		   struct virtio_device **ret, struct err *e)
 {
 	struct virtio_net *n = calloc(1, sizeof(*n));
+	uint64_t lacks = 0;
 	int r;
 
 	if (!n) {
-		for (unsigned i = 0; i < spec->pairs; i++)
-			close(spec->taps[i]);
+		close_all(spec->taps, spec->pairs);
+		close_all(spec->vhosts, spec->pairs);
 		return err_sys(e, ENOMEM, "%s", id);
 	}
 	n->mtu = spec->mtu;
@@ -435,17 +489,22 @@ int virtio_net_new(const struct virtio_env *env, const char *id, const struct vi
 	n->counters = spec->counters ? spec->counters : n->own_counters;
 	n->virtio.env = *env; /* the pairs' events are on its loop */
 	r = add_pairs(n, spec);
+	if (r < 0) {
+		close_all(spec->vhosts, spec->pairs);
+		r = err_sys(e, ENOMEM, "%s", id);
+	} else {
+		r = add_vhosts(n, spec, &lacks, e);
+	}
 	if (r == 0) {
 		n->tap_offloads = probe_offloads(spec->taps[0]);
 		r = virtio_init(&n->virtio, &net_ops, env, id, 2 * spec->pairs + 1, NET_QUEUE_SIZE,
 				features(n), offsetof(struct virtio_net_config, mtu) + 2, e);
-	} else {
-		err_sys(e, ENOMEM, "%s", id);
 	}
 	if (r < 0) {
 		net_free(&n->virtio);
-		return e ? e->code : r;
+		return r;
 	}
+	n->virtio.offered &= ~lacks;
 	virtio_net_set_rates(&n->virtio, &spec->in, &spec->out);
 	*ret = &n->virtio;
 	return 0;

@@ -252,7 +252,7 @@ void net_receive(struct net_pair *p)
 	unsigned batch = NET_BATCH;
 	int r = 1;
 
-	if (!n->virtio.running || !net_carrier(n) || p->index >= n->active)
+	if (!n->virtio.running || n->by_kernel || !net_carrier(n) || p->index >= n->active)
 		return;
 	event_add(p->readable, NULL);
 	while (batch-- > 0 && r > 0)
@@ -267,7 +267,12 @@ void net_receive(struct net_pair *p)
 
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
-	net_receive(arg);
+	struct net_pair *p = arg;
+
+	if (p->net->by_kernel)
+		net_vhost_watch(p, what & EV_READ);
+	else
+		net_receive(p);
 }
 
 /* ---- from the guest ---- */
@@ -330,7 +335,7 @@ void net_send(struct net_pair *p)
 	uint16_t before = send_queue(p)->next_used;
 	int r;
 
-	if (!d->running)
+	if (!d->running || p->net->by_kernel)
 		return;
 	r = send_batch(p);
 	if (send_queue(p)->next_used != before)
@@ -365,15 +370,20 @@ static void attach(struct net_pair *p, bool on)
 		p->attached = on;
 }
 
-void net_pair_start(struct net_pair *p)
+int net_pair_start(struct net_pair *p, struct err *e)
 {
+	int r = 0;
+
 	if (p->index >= p->net->active) {
 		attach(p, false);
-		return;
+		return 0;
 	}
 	attach(p, true);
-	if (net_carrier(p->net))
+	if (p->net->by_kernel)
+		r = net_vhost_start(p, e);
+	if (r == 0 && net_carrier(p->net))
 		event_add(p->readable, NULL);
+	return r;
 }
 
 void net_pair_stop(struct net_pair *p)
@@ -381,6 +391,7 @@ void net_pair_stop(struct net_pair *p)
 	event_del(p->readable);
 	event_del(p->receive_at);
 	event_del(p->send_at);
+	net_vhost_stop(p);
 	buffers_return(p);
 }
 
@@ -416,6 +427,7 @@ void net_pair_free(struct net_pair *p)
 	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
 		if (events[i])
 			event_free(events[i]);
+	net_vhost_free(p);
 	close(p->tap);
 	free(p);
 }

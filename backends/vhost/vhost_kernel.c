@@ -1,0 +1,154 @@
+/* Devices that the kernel serves: see vhost_kernel.h. */
+#include "backends/vhost/vhost_kernel.h"
+
+#include <errno.h>
+#include <linux/vhost.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+struct vhost_kernel {
+	int fd;
+	int error;
+};
+
+/* One request; what says what it was about. */
+static int ask(const struct vhost_kernel *v, unsigned long request, const void *arg,
+	       const char *what, struct err *e)
+{
+	return ioctl(v->fd, request, arg) < 0 ? err_sys(e, errno, "vhost: %s", what) : 0;
+}
+
+static int ask_queue(const struct vhost_kernel *v, unsigned long request, unsigned queue,
+		     unsigned number, const char *what, struct err *e)
+{
+	struct vhost_vring_state state = { queue, number };
+
+	return ask(v, request, &state, what, e);
+}
+
+static int give_fd(const struct vhost_kernel *v, unsigned long request, unsigned queue, int fd,
+		   const char *what, struct err *e)
+{
+	struct vhost_vring_file file = { queue, fd };
+
+	return ask(v, request, &file, what, e);
+}
+
+static int own(const struct vhost_kernel *v, struct err *e)
+{
+	if (ioctl(v->fd, VHOST_SET_OWNER) == 0)
+		return 0;
+	if (errno == ENOTTY || errno == EINVAL)
+		return err_set(e, -ENXIO, "vhost: not a vhost device of the kernel's");
+	return err_sys(e, errno, "vhost: the kernel's worker");
+}
+
+int vhost_kernel_new(int fd, struct vhost_kernel **ret, struct err *e)
+{
+	struct vhost_kernel *v = calloc(1, sizeof(*v));
+	int r;
+
+	if (!v) {
+		close(fd);
+		return err_sys(e, ENOMEM, "vhost");
+	}
+	v->fd = fd;
+	v->error = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	r = v->error < 0 ? err_sys(e, errno, "vhost: eventfd") : own(v, e);
+	if (r < 0) {
+		vhost_kernel_free(v);
+		return r;
+	}
+	*ret = v;
+	return 0;
+}
+
+void vhost_kernel_free(struct vhost_kernel *v)
+{
+	if (!v)
+		return;
+	close(v->fd);
+	if (v->error >= 0)
+		close(v->error);
+	free(v);
+}
+
+int vhost_kernel_error_fd(const struct vhost_kernel *v)
+{
+	return v->error;
+}
+
+int vhost_kernel_features(struct vhost_kernel *v, uint64_t *ret, struct err *e)
+{
+	return ask(v, VHOST_GET_FEATURES, ret, "features", e);
+}
+
+int vhost_kernel_set_features(struct vhost_kernel *v, uint64_t features, struct err *e)
+{
+	return ask(v, VHOST_SET_FEATURES, &features, "features", e);
+}
+
+int vhost_kernel_set_memory(struct vhost_kernel *v, const struct vhost_region *regions, unsigned n,
+			    struct err *e)
+{
+	struct {
+		struct vhost_memory head;
+		struct vhost_memory_region region[VHOST_REGIONS];
+	} table = { .head.nregions = n };
+
+	if (n > VHOST_REGIONS)
+		return err_set(e, -EINVAL, "vhost: %u regions of memory", n);
+	for (unsigned i = 0; i < n; i++)
+		table.region[i] = (struct vhost_memory_region){
+			.guest_phys_addr = regions[i].gpa,
+			.memory_size = regions[i].len,
+			.userspace_addr = regions[i].address,
+		};
+	return ask(v, VHOST_SET_MEM_TABLE, &table, "memory", e);
+}
+
+int vhost_kernel_set_queue(struct vhost_kernel *v, unsigned queue, const struct vhost_vring *vring,
+			   struct err *e)
+{
+	struct vhost_vring_addr address = {
+		.index = queue,
+		.desc_user_addr = vring->desc,
+		.used_user_addr = vring->used,
+		.avail_user_addr = vring->avail,
+	};
+	int r = ask_queue(v, VHOST_SET_VRING_NUM, queue, vring->size, "a queue's size", e);
+
+	if (r == 0)
+		r = ask_queue(v, VHOST_SET_VRING_BASE, queue, vring->base, "its index", e);
+	if (r == 0)
+		r = ask(v, VHOST_SET_VRING_ADDR, &address, "its rings", e);
+	if (r == 0)
+		r = give_fd(v, VHOST_SET_VRING_CALL, queue, vring->call, "its interrupt", e);
+	if (r == 0)
+		r = give_fd(v, VHOST_SET_VRING_ERR, queue, v->error, "its errors", e);
+	if (r == 0)
+		r = give_fd(v, VHOST_SET_VRING_KICK, queue, vring->kick, "its doorbell", e);
+	return r;
+}
+
+int vhost_kernel_end_queue(struct vhost_kernel *v, unsigned queue, uint16_t *ret_base,
+			   struct err *e)
+{
+	struct vhost_vring_state state = { .index = queue };
+	int r = give_fd(v, VHOST_SET_VRING_KICK, queue, VHOST_FILE_UNBIND, "its doorbell", e);
+
+	if (r == 0)
+		r = give_fd(v, VHOST_SET_VRING_CALL, queue, VHOST_FILE_UNBIND, "its interrupt", e);
+	if (r == 0)
+		r = ask(v, VHOST_GET_VRING_BASE, &state, "its index", e);
+	if (r == 0)
+		*ret_base = (uint16_t)state.num;
+	return r;
+}
+
+int vhost_kernel_net(struct vhost_kernel *v, unsigned queue, int tap, struct err *e)
+{
+	return give_fd(v, VHOST_NET_SET_BACKEND, queue, tap, "the tap", e);
+}

@@ -1,0 +1,48 @@
+/*
+ * struct vhost_kernel: a device whose queues the host's kernel serves, by <linux/vhost.h>: an open
+ * /dev/vhost-net or /dev/vhost-vsock. Guest memory is this process's, through which the kernel
+ * reaches it: it finds out from the page tables what is there. The driver's kicks and the
+ * interrupts are eventfds, so that nothing of the traffic passes here.
+ *
+ * What works there is a thread of the kernel's. It belongs to the process that calls
+ * vhost_kernel_new(), in whose control groups, and by whose priority, it runs.
+ *
+ * Nothing here waits for a guest. What a guest puts into its rings the kernel checks; when it
+ * cannot go on with them it says so by vhost_kernel_error_fd().
+ */
+#ifndef BACKENDS_VHOST_VHOST_KERNEL_H
+#define BACKENDS_VHOST_VHOST_KERNEL_H
+
+#include <stdint.h>
+
+#include "backends/base/err.h"
+#include "backends/vhost/vhost.h"
+
+struct vhost_kernel;
+
+/* Takes fd over, also when it fails: ENXIO when it is no vhost device, EBUSY when another's. */
+int vhost_kernel_new(int fd, struct vhost_kernel **ret, struct err *e);
+/* The kernel lets go of all queues. Takes NULL. */
+void vhost_kernel_free(struct vhost_kernel *v);
+/* An eventfd that is signalled when a queue's rings are wrong. */
+int vhost_kernel_error_fd(const struct vhost_kernel *v);
+
+/* What it can, features of virtio among it; what it shall do: before queues are set. */
+int vhost_kernel_features(struct vhost_kernel *v, uint64_t *ret, struct err *e);
+int vhost_kernel_set_features(struct vhost_kernel *v, uint64_t features, struct err *e);
+int vhost_kernel_set_memory(struct vhost_kernel *v, const struct vhost_region *regions, unsigned n,
+			    struct err *e);
+/* Says all of a queue, by its number in the device; it runs when there is something behind it. */
+int vhost_kernel_set_queue(struct vhost_kernel *v, unsigned queue, const struct vhost_vring *vring,
+			   struct err *e);
+/* Of one that nothing is behind any more: it forgets its eventfds. */
+int vhost_kernel_end_queue(struct vhost_kernel *v, unsigned queue, uint16_t *ret_base,
+			   struct err *e);
+
+/*
+ * vhost-net: the queue's frames go to this tap's queue and come from it, or with -1 no longer: when
+ * that returns the kernel touches neither rings nor buffers.
+ */
+int vhost_kernel_net(struct vhost_kernel *v, unsigned queue, int tap, struct err *e);
+
+#endif
