@@ -108,6 +108,7 @@ struct vm_config {
 	char *initrd;	       /* host path, or "" */
 	char *cmdline;	       /* without a newline */
 	uint64_t vsock_cid;    /* 0: no vsock device */
+	bool vsock_vhost;      /* among the host's own sockets */
 	uint64_t cpu_possible; /* how far cpu_count may grow; less than that: not at all */
 	char *cpu_model;       /* words of vmm/cpu/cpu_model.h */
 	struct cpu_topology cpu_topology;

@@ -50,7 +50,8 @@ enum engine_fd {
 	ENGINE_FD_KVM,	  /* /dev/kvm */
 	ENGINE_FD_KERNEL, /* boot.kernel, a regular file, read only */
 	ENGINE_FD_INITRD, /* boot.initrd, likewise */
-	ENGINE_FD_VSOCK, /* the directory of its vsock sockets: see fs/machine/vsock_dir.h, or -1 */
+	ENGINE_FD_VSOCK,  /* the directory of its vsock sockets: see fs/machine/vsock_dir.h; with
+			     vsock.vhost /dev/vhost-vsock; or -1 */
 	ENGINE_FD_ROOT,	 /* container: root, O_PATH directory, or a file system's file to be read */
 	ENGINE_FD_LAYER, /* container: the directory for what it writes, if that is not the root */
 	ENGINE_FD_SECCOMP, /* container: memfd with a struct sock_filter array (default profile) */

@@ -428,6 +428,8 @@ static const struct check checks[] = {
 	{ "vhost-net", check_spare_device, "/dev/vhost-net",
 	  "without it network interfaces of virtual machines are slower: load the module "
 	  "vhost_net" },
+	{ "vhost-vsock", check_spare_device, "/dev/vhost-vsock",
+	  "vsock.vhost needs it: load the module vhost_vsock" },
 	{ "cgroup-version", check_cgroup_version, NULL,
 	  "boot with systemd.unified_cgroup_hierarchy=1 for v2; on v1 there is no pressure, and "
 	  "limits are translated" },

@@ -152,3 +152,20 @@ int vhost_kernel_net(struct vhost_kernel *v, unsigned queue, int tap, struct err
 {
 	return give_fd(v, VHOST_NET_SET_BACKEND, queue, tap, "the tap", e);
 }
+
+int vhost_kernel_vsock_cid(struct vhost_kernel *v, uint64_t cid, struct err *e)
+{
+	if (ioctl(v->fd, VHOST_VSOCK_SET_GUEST_CID, &cid) == 0)
+		return 0;
+	if (errno == EADDRINUSE)
+		return err_set(e, -EBUSY, "vhost: another machine of this host has number %llu",
+			       (unsigned long long)cid);
+	return err_sys(e, errno, "vhost: number %llu", (unsigned long long)cid);
+}
+
+int vhost_kernel_vsock_run(struct vhost_kernel *v, bool on, struct err *e)
+{
+	int run = on;
+
+	return ask(v, VHOST_VSOCK_SET_RUNNING, &run, "its queues", e);
+}

@@ -13,6 +13,7 @@
 #ifndef BACKENDS_VHOST_VHOST_KERNEL_H
 #define BACKENDS_VHOST_VHOST_KERNEL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "backends/base/err.h"
@@ -44,5 +45,10 @@ int vhost_kernel_end_queue(struct vhost_kernel *v, unsigned queue, uint16_t *ret
  * that returns the kernel touches neither rings nor buffers.
  */
 int vhost_kernel_net(struct vhost_kernel *v, unsigned queue, int tap, struct err *e);
+
+/* vhost-vsock: the guest's number among the host's own sockets. EBUSY when another has it. */
+int vhost_kernel_vsock_cid(struct vhost_kernel *v, uint64_t cid, struct err *e);
+/* Its two queues are served, or no longer: as above, when that returns. */
+int vhost_kernel_vsock_run(struct vhost_kernel *v, bool on, struct err *e);
 
 #endif

@@ -84,6 +84,20 @@ static int launch_host_path(struct launch *l, const char *attr, enum engine_fd r
 	return rc < 0 || fd < 0 ? rc : launch_add_engine(l, role, fd, e);
 }
 
+/* The directory of its sockets, or what makes it one of the host's own. */
+static int launch_vsock(struct launch *l, struct err *e)
+{
+	int fd, rc = 0;
+
+	if (!l->m->config.vm.vsock_vhost)
+		rc = vsock_dir_open(l->m, &fd, e);
+	else if ((fd = open("/dev/vhost-vsock", O_RDWR | O_CLOEXEC)) < 0)
+		rc = err_set(e, -ENXIO,
+			     "vsock.vhost: /dev/vhost-vsock: %s: the kernel's module vhost_vsock",
+			     strerror(errno));
+	return rc < 0 ? rc : launch_add_engine(l, ENGINE_FD_VSOCK, fd, e);
+}
+
 static int launch_open_vm(struct launch *l, struct err *e)
 {
 	const struct vm_config *c = &l->m->config.vm;
@@ -96,13 +110,9 @@ static int launch_open_vm(struct launch *l, struct err *e)
 		rc = launch_host_path(l, "boot.initrd", ENGINE_FD_INITRD, e);
 	if (rc < 0)
 		return rc;
-	if (c->vsock_cid) {
-		rc = vsock_dir_open(l->m, &fd, e);
-		if (rc == 0)
-			rc = launch_add_engine(l, ENGINE_FD_VSOCK, fd, e);
-		if (rc < 0)
-			return rc;
-	}
+	rc = c->vsock_cid ? launch_vsock(l, e) : 0;
+	if (rc < 0)
+		return rc;
 	/* Who may make machines here may use KVM: the daemon opens it for all of them. */
 	fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	if (fd < 0)

@@ -98,6 +98,19 @@ static int check_numbers(const struct machine *m, const struct machine_config *c
 	return 0;
 }
 
+/* A number among all of the host's, by which every user reaches the guest: the host's to give. */
+static int check_vsock(const struct machine *m, const struct machine_config *c, struct caller who,
+		       struct err *e)
+{
+	const struct vm_config *now = &m->config.vm, *next = &c->vm;
+
+	if (!next->vsock_vhost || who.uid == 0 || who.uid == geteuid() ||
+	    (now->vsock_vhost && now->vsock_cid == next->vsock_cid))
+		return 0;
+	return err_set(e, -EPERM, "%s: only root may say which of the host's numbers it has",
+		       now->vsock_vhost ? "vsock.cid" : "vsock.vhost");
+}
+
 /* What only root may ask for, whoever owns the machine. */
 static int check_authority(const struct machine *m, const struct machine_config *c,
 			   struct caller who, struct err *e)
@@ -116,7 +129,9 @@ static int check_authority(const struct machine *m, const struct machine_config 
 		return err_set(e, -EPERM,
 			       "isolation: only machines of the daemon's own user may run inside "
 			       "it");
-	if (c->kind != KIND_CONTAINER || (who.uid == 0 && own->uid == 0))
+	if (c->kind == KIND_VM)
+		return check_vsock(m, c, who, e);
+	if (who.uid == 0 && own->uid == 0)
 		return 0;
 	if (strcmp(c->container.seccomp, m->config.container.seccomp) != 0) {
 		if (!strcmp(c->container.seccomp, "none"))

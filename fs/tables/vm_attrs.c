@@ -231,6 +231,16 @@ static const struct attr rows[] = {
 		 "connected when the guest connects to PORT of number 2.",
 	  .good = "3",
 	  .bad = "4294967295" },
+	{ .name = "vsock.vhost",
+	  .type = &attr_bool,
+	  AT(vm.vsock_vhost),
+	  .initial = "0",
+	  .doc = "Whether vsock.cid is a number among the host's own sockets instead (AF_VSOCK, "
+		 "served by the kernel: /dev/vhost-vsock): every program of the host's can then "
+		 "connect to the guest by its number, and the guest to whatever listens there. No "
+		 "two machines of a host may have the same. Only root may ask for it.",
+	  .good = "1",
+	  .bad = "host" },
 };
 
 const struct attr_table vm_attrs = { rows, sizeof(rows) / sizeof(rows[0]) };

@@ -19,6 +19,7 @@ static const char *const names[] = {
 	"fuse",
 	"tun",
 	"vhost-net",
+	"vhost-vsock",
 	"cgroup-version",
 	"cgroup-cpu",
 	"cgroup-cpuset",

@@ -8,9 +8,8 @@
 
 #include "vmm/virtio/virtio_vsock_priv.h"
 
-#define VSOCK_QUEUE_SIZE 256
-#define VSOCK_BATCH	 64
-#define VSOCK_HEADER	 sizeof(struct virtio_vsock_hdr)
+#define VSOCK_BATCH  64
+#define VSOCK_HEADER sizeof(struct virtio_vsock_hdr)
 
 static struct vsock *vsock_of(struct virtio_device *d)
 {
@@ -162,25 +161,25 @@ static void on_refilled(evutil_socket_t fd, short what, void *arg)
 
 /* ---- events ---- */
 
-/* All its connections are no more (5.10.6.7): told as soon as it has a buffer for that. */
-static void tell_reset(struct vsock *v)
+void vsock_tell_reset(struct virtio_device *d, bool *due)
 {
 	struct virtio_vsock_event event = { .id = VIRTIO_VSOCK_EVENT_TRANSPORT_RESET };
-	struct virtq *q = &v->virtio.queues[VSOCK_EVENT];
+	struct virtq *q = &d->queues[VSOCK_EVENT];
+	struct iovec iov[VIRTIO_SERVE_IOV];
 	struct virtq_chain c;
 	int r = 0;
 
-	if (!v->tell_reset)
+	if (!*due)
 		return;
-	while ((r = virtq_pop(q, v->iov, VIRTQ_CHAIN_MAX, &c)) == 0 && virtq_arm(q))
+	while ((r = virtq_pop(q, iov, VIRTIO_SERVE_IOV, &c)) == 0 && virtq_arm(q))
 		;
 	if (r < 0)
-		virtio_fail_queue(&v->virtio, VSOCK_EVENT);
+		virtio_fail_queue(d, VSOCK_EVENT);
 	if (r <= 0)
 		return;
 	virtq_push(q, c.head, (uint32_t)virtq_copy_in(&c, 0, &event, sizeof(event)));
-	v->tell_reset = false;
-	virtio_notify(&v->virtio, VSOCK_EVENT);
+	*due = false;
+	virtio_notify(d, VSOCK_EVENT);
 }
 
 /* ---- virtio ---- */
@@ -195,7 +194,7 @@ static void vsock_kick(struct virtio_device *d, unsigned queue)
 	} else if (queue == VSOCK_TX) {
 		take_all(v);
 	} else {
-		tell_reset(v);
+		vsock_tell_reset(d, &v->tell_reset);
 	}
 }
 

@@ -1,6 +1,7 @@
 /*
  * virtio-vsock (Virtio 1.2, 5.10): stream sockets between the guest and UNIX sockets of the host,
- *by the names that Firecracker's users know. In a directory, which is the device's whole world:
+ * by the names that Firecracker's users know; or, by the kernel's vhost-vsock, the host's own
+ *AF_VSOCK sockets. With UNIX sockets, a directory is the device's whole world:
  *
  *	vsock	    the device listens here. Whoever connects says "CONNECT PORT\n", is answered
  *		    "OK HOSTPORT\n" when something in the guest accepts, and then talks to that.
@@ -38,5 +39,12 @@ struct virtio_vsock_spec {
 int virtio_vsock_new(const struct virtio_env *env, const char *id,
 		     const struct virtio_vsock_spec *spec, struct virtio_device **ret,
 		     struct err *e);
+
+/*
+ * By the kernel: fd is /dev/vhost-vsock, taken over, also when it fails; EBUSY when another guest
+ * of the host's has this cid. Who speaks to whom is the kernel's business alone.
+ */
+int virtio_vsock_vhost_new(const struct virtio_env *env, const char *id, uint64_t cid, int fd,
+			   struct virtio_device **ret, struct err *e);
 
 #endif

@@ -14,6 +14,7 @@
 
 #include "vmm/virtio/virtio_vsock.h"
 
+#define VSOCK_QUEUE_SIZE  256
 #define VSOCK_CONNECTIONS 256
 #define VSOCK_BUFFER	  (128u * 1024) /* what the guest may send ahead on one connection */
 #define VSOCK_REFUSALS	  64
@@ -91,6 +92,11 @@ static inline void vsock_count(struct vsock *v, enum virtio_vsock_counter which,
 
 /* Some connection has something for the guest: conn_next() is called for it, now or later. */
 void vsock_wants_buffer(struct vsock *v);
+/*
+ * Tells the guest that all its connections are no more (5.10.6.7), if that is due and as soon as it
+ * has a buffer for it. Also of devices that are no struct vsock.
+ */
+void vsock_tell_reset(struct virtio_device *d, bool *due);
 
 /* ---- virtio_vsock_conn.c ---- */
 
