@@ -17,7 +17,8 @@ put "$v/cpu.count" 2
 put "$v/memory.possible" 512M
 
 # --- where the host has none
-modprobe -r vhost_net 2>/dev/null
+modprobe -r vhost_net 2>/dev/null # and tun, which only it may have used
+modprobe tun
 rm -f /dev/vhost-net
 is "it is used where it can be" "$(cat "$n/vhost")" auto
 ok "or always" put "$n/vhost" on
