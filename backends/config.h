@@ -146,15 +146,16 @@ struct container_config {
 	uint64_t umask;
 	char *seccomp; /* "default", "none", or the host path of a profile */
 	bool no_new_privs;
-	bool delegate;	      /* its control group, to its root */
-	bool lxcfs;	      /* shown where the host has it */
-	char *stop_signal;    /* a name of signame.h; "": as init is */
-	struct keyed sysctl;  /* names with dots */
-	struct keyed rlimit;  /* names as in prlimit(1), "SOFT HARD" */
-	int64_t oom_score;    /* oom_score_adj */
-	char *masked;	      /* paths, words; hidden */
-	char *readonly_paths; /* likewise; read-only */
-	struct keyed join;    /* a namespace's word, the container whose it is */
+	bool delegate;	       /* its control group, to its root */
+	bool lxcfs;	       /* shown where the host has it */
+	char *stop_signal;     /* a name of signame.h; "": as init is */
+	struct keyed sysctl;   /* names with dots */
+	struct keyed rlimit;   /* names as in prlimit(1), "SOFT HARD" */
+	int64_t oom_score;     /* oom_score_adj */
+	char *masked;	       /* paths, words; hidden */
+	char *readonly_paths;  /* likewise; read-only */
+	struct keyed join;     /* a namespace's word, the container whose it is */
+	struct keyed landlock; /* paths inside, letters of "rwx" */
 	enum scheduler scheduler;
 	int64_t nice;
 	uint64_t io_priority; /* of the best-effort class, 0..7 */

@@ -19,6 +19,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "backends/container/landlock.h"
+#include "backends/container/launch.h"
 #include "backends/container/mounts.h"
 
 static void reset_oom(struct child *c)
@@ -110,7 +112,7 @@ static void set_up_namespaces(struct child *c)
 
 _Noreturn void child_main(const struct plan *plan, int socket)
 {
-	struct child c = { plan, socket, -1, -1, -1, -1 };
+	struct child c = { plan, socket, -1, -1, -1, -1, -1 };
 
 	child_join_cgroups(&c);
 	reset_oom(&c);
@@ -129,11 +131,13 @@ _Noreturn void child_main(const struct plan *plan, int socket)
 	} else {
 		mounts_chroot(&c);
 	}
+	landlock_make(&c);
 	child_take_console(&c);
 	child_forget_monitor(&c);
 	child_drop_privileges(&c);
 	child_enter_cwd(&c);
-	child_tell_ready(&c, (int[]){ c.master, c.slave }, 2);
-	/* What was opened since child_close_descriptors() is O_CLOEXEC: socket, console, mounts. */
+	child_tell_ready(&c, (int[]){ c.master, c.slave, c.ruleset }, launched_fds(plan));
+	/* What was opened since child_close_descriptors() is O_CLOEXEC: socket, console, mounts,
+	 * rules. */
 	child_execute(&c);
 }

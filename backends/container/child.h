@@ -24,6 +24,7 @@ struct child {
 	int dev;    /* root of the mount on /dev, or -1 */
 	int master; /* the console */
 	int slave;
+	int ruleset; /* landlock.h, or -1 */
 };
 
 /* Runs in the child; does not return. */
@@ -66,9 +67,9 @@ void child_forget_monitor(struct child *c);
 /*
  * The bounding, permitted and effective sets are what is configured; the inheritable and ambient
  * sets are capabilities.ambient, empty by default as with the common runtimes: so who is not root
- * has no capabilities until he executes a file that grants some. Without no_new_privs installing a
- * filter takes CAP_SYS_ADMIN, so then it comes before the last of them goes; else child_execute()
- * does it.
+ * has no capabilities until he executes a file that grants some. Without no_new_privs the rules of
+ * landlock and a filter take CAP_SYS_ADMIN, so then they come before the last of them goes; with it
+ * child_execute() installs the filter.
  */
 void child_drop_privileges(struct child *c);
 void child_install_filter(struct child *c);

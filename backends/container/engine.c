@@ -136,13 +136,14 @@ static int watch(struct container *c, const struct launched *init, struct err *e
 {
 	c->pid = init->pid;
 	c->pidfd = init->pidfd;
+	c->host->fd[ENGINE_FD_LANDLOCK] = init->fds[2];
 	c->exited = event_new(c->host->loop, init->pidfd, EV_READ | EV_PERSIST, on_exited, c);
 	if (!c->exited || event_add(c->exited, NULL) < 0) {
-		close(init->master);
-		close(init->slave);
+		close(init->fds[0]);
+		close(init->fds[1]);
 		return err_sys(e, ENOMEM, "starting the container");
 	}
-	return terminal_new(c->host->loop, init->master, init->slave, on_output, c, &c->terminal,
+	return terminal_new(c->host->loop, init->fds[0], init->fds[1], on_output, c, &c->terminal,
 			    e);
 }
 

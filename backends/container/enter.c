@@ -63,7 +63,7 @@ static void make_pipes(struct child *c, int theirs[3])
 
 static _Noreturn void session_main(const struct plan *plan, int socket, int init)
 {
-	struct child c = { plan, socket, -1, -1, -1, -1 };
+	struct child c = { plan, socket, -1, -1, -1, -1, plan->ruleset };
 	bool tty = plan->session->tty;
 	int fds[3];
 

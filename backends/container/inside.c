@@ -18,7 +18,7 @@ static _Noreturn void inside_main(int socket, int init, uint64_t namespaces,
 				  void (*fn)(struct child *c, const void *arg), const void *arg)
 {
 	static const struct plan none = { .names = NULL };
-	struct child c = { &none, socket, -1, -1, -1, -1 };
+	struct child c = { &none, socket, -1, -1, -1, -1, -1 };
 	int flags = (int)plan_clone_flags(namespaces);
 
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);

@@ -79,21 +79,21 @@ static pid_t clone_child(const struct plan *p, const int sockets[2], int *ret_pi
 	return pid;
 }
 
-static void close_both(const int fds[2])
+static void close_all(const int fds[3])
 {
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < 3; i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
 }
 
-/* Listens until the child has executed init (fds are its console) or has failed. */
-static int follow(int socket, int fds[2], struct err *e)
+/* Listens until the child has executed init (fds are launched.fds) or has failed. */
+static int follow(int socket, int fds[3], int count, struct err *e)
 {
 	bool ready = false;
 
 	for (;;) {
 		struct child_report report;
-		int r = report_receive(socket, &report, fds, 2);
+		int r = report_receive(socket, &report, fds, count);
 
 		if (r == 0 && ready)
 			return 0;
@@ -123,7 +123,7 @@ static int clone_failed(const struct plan *p, int errnum, struct err *e)
 }
 
 static int guide(const struct plan *p, const struct launch_hook *born, pid_t pid, int socket,
-		 int fds[2], struct err *e)
+		 int fds[3], struct err *e)
 {
 	int r = p->namespaces & NS_USER ? usermap_write(pid, &p->map, e) : 0;
 
@@ -137,13 +137,13 @@ static int guide(const struct plan *p, const struct launch_hook *born, pid_t pid
 		r = root_send(p, pid, socket, e);
 	if (r < 0)
 		return r;
-	return follow(socket, fds, e);
+	return follow(socket, fds, launched_fds(p), e);
 }
 
 int container_launch(const struct plan *p, const struct launch_hook *born, struct launched *ret,
 		     struct err *e)
 {
-	int sockets[2], fds[2] = { -1, -1 }, pidfd = -1, home = -1, r, back;
+	int sockets[2], fds[3] = { -1, -1, -1 }, pidfd = -1, home = -1, r, back;
 	siginfo_t info;
 	pid_t pid = 0;
 
@@ -166,10 +166,10 @@ int container_launch(const struct plan *p, const struct launch_hook *born, struc
 		r = guide(p, born, pid, sockets[0], fds, e);
 	close(sockets[0]);
 	if (r == 0) {
-		*ret = (struct launched){ pid, pidfd, fds[0], fds[1] };
+		*ret = (struct launched){ pid, pidfd, { fds[0], fds[1], fds[2] } };
 		return 0;
 	}
-	close_both(fds);
+	close_all(fds);
 	if (pid > 0) {
 		syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
 		waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED);

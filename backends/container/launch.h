@@ -11,9 +11,16 @@
 struct launched {
 	pid_t pid;
 	int pidfd;
-	int master; /* the console's pty */
-	int slave;
+	/* The console's pty, master and slave; and the rules of landlock, if there are any, or -1.
+	 */
+	int fds[3];
 };
+
+/* How many of them init sends. */
+static inline int launched_fds(const struct plan *p)
+{
+	return p->config->landlock.n ? 3 : 2;
+}
 
 /* What is to be done when the process is there, with its namespaces, and has not gone on yet. */
 struct launch_hook {

@@ -13,6 +13,7 @@
 #include "backends/base/argv.h"
 #include "backends/cgroup/cgroup.h"
 #include "backends/container/delegate.h"
+#include "backends/container/landlock.h"
 #include "backends/container/mount_part.h"
 #include "backends/container/sysctl.h"
 #include "backends/container/seccomp.h"
@@ -331,6 +332,9 @@ static int check(const struct plan *p, struct err *e)
 		return err_set(e, -ENXIO, "apparmor: this kernel has it not, or not enabled");
 	if (p->config->selinux && *p->config->selinux && access(SELINUX, F_OK) < 0)
 		return err_set(e, -ENXIO, "selinux: this kernel has it not, or not enabled");
+	if (p->config->landlock.n && !landlock_abi())
+		return err_set(e, -ENXIO,
+			       "landlock: this kernel has it not, or not enabled; see host/check");
 	if (p->config->ambient & ~p->config->capabilities)
 		return err_set(e, -EINVAL,
 			       "capabilities.ambient: not all of them are among capabilities");
@@ -396,6 +400,7 @@ static void plan_begin(struct plan *p, const struct engine_host *host)
 		if (p->join[i] >= 0)
 			p->joined_namespaces |= bits[i];
 	}
+	p->ruleset = host->fd[ENGINE_FD_LANDLOCK];
 	p->join_pids = host->fd[ENGINE_FD_PID_NS];
 	if (p->join_pids >= 0)
 		p->joined_namespaces |= NS_PID;

@@ -71,6 +71,7 @@ struct plan {
 	int join[3];   /* the host's; namespaces that the child enters, or -1 */
 	int join_pids; /* the host's; the pid namespace that init is born into, or -1 */
 	uint64_t joined_namespaces;
+	int ruleset;  /* the host's: of landlock, once init has made them; or -1 */
 	int stdio[3]; /* its 0, 1, 2, or -1: its console's or session's */
 
 	struct plan_filter {

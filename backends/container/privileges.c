@@ -13,6 +13,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "backends/container/landlock.h"
+
 /* Not the C library's set*id(): those would signal threads that this process does not have. */
 void child_become(struct child *c, const struct init_user *user)
 {
@@ -89,10 +91,12 @@ void child_drop_privileges(struct child *c)
 	if (config->no_new_privs) {
 		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 			child_fail(c, errno, "no_new_privs", NULL);
-	} else if (c->plan->nfilters) {
+	} else if (c->plan->nfilters || c->ruleset >= 0) {
 		set_capabilities(c, config->capabilities | admin, 0);
-		child_install_filter(c);
 	}
+	landlock_restrict(c);
+	if (!config->no_new_privs)
+		child_install_filter(c);
 	set_capabilities(c, config->capabilities, config->ambient);
 	set_ambient(c, config->ambient);
 }

@@ -70,6 +70,8 @@ static unsigned int next_kept(const struct child *c, unsigned int from)
 
 	if ((unsigned int)c->socket >= from)
 		best = (unsigned int)c->socket;
+	if (c->ruleset >= 0 && (unsigned int)c->ruleset >= from && (unsigned int)c->ruleset < best)
+		best = (unsigned int)c->ruleset;
 	for (size_t i = 0; i < c->plan->nmounts; i++) {
 		unsigned int fd = (unsigned int)c->plan->mounts[i].mnt;
 

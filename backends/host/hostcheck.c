@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "backends/container/landlock.h"
 #include "backends/container/lxcfs.h"
 #include "backends/vhost/virtiofsd.h"
 
@@ -389,6 +390,18 @@ static enum verdict check_lxcfs(const struct check *c, struct text *out)
 	return WARN;
 }
 
+static enum verdict check_landlock(const struct check *c, struct text *out)
+{
+	int abi = landlock_abi();
+
+	if (abi) {
+		text_addf(out, "version %d", abi);
+		return PASS;
+	}
+	text_addf(out, "not there; %s", c->why);
+	return WARN;
+}
+
 static enum verdict check_iommu(const struct check *c, struct text *out)
 {
 	DIR *dir = opendir(c->arg);
@@ -461,6 +474,9 @@ static const struct check checks[] = {
 	{ "lxcfs", check_lxcfs, LXCFS_PATH "/proc/meminfo",
 	  "/proc in containers tells of the host's memory and CPUs; install and start it "
 	  "(Debian: lxcfs)" },
+	{ "landlock", check_landlock, NULL,
+	  "containers cannot have the setting landlock; boot with lsm=landlock,..., it came with "
+	  "Linux 5.13" },
 	{ "hugepages", check_hugepages, NULL, "memory.backing=hugetlb needs reserved huge pages" },
 	{ "transparent-hugepages", check_thp, "/sys/kernel/mm/transparent_hugepage/enabled",
 	  "guests boot and run slower on small pages" },

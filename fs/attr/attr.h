@@ -109,6 +109,7 @@ extern const struct attr_type attr_signal; /* char *, a signal's name or empty *
 extern const struct attr_type attr_sysctl; /* struct keyed, as are: */
 extern const struct attr_type attr_rlimit;
 extern const struct attr_type attr_join;
+extern const struct attr_type attr_landlock;
 extern const struct attr_type attr_paths;	  /* char *, absolute paths as words */
 extern const struct attr_type attr_device_limits; /* struct keyed: lines MAJOR:MINOR WORD=NUMBER */
 extern const struct attr_type attr_page_limits;	  /* struct keyed: lines SIZE BYTES */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backends/container/landlock.h"
 #include "backends/container/rlimit.h"
 #include "backends/container/sysctl.h"
 #include "backends/base/signame.h"
@@ -57,16 +58,23 @@ static int parse_signal(const struct attr *a, const char *line, void *field, str
 }
 
 /* Absolute, and by way of no "..": what is meant is what is written. */
+static bool path_valid(const char *p, size_t n)
+{
+	if (n < 1 || *p != '/')
+		return false;
+	for (const char *q = p; q < p + n; q++)
+		if (!strncmp(q, "/../", 4) || (!strncmp(q, "/..", 3) && q + 3 == p + n))
+			return false;
+	return true;
+}
+
 static bool paths_valid(const char *line)
 {
 	for (const char *p = line; *p; p += strcspn(p, " "), p += *p == ' ') {
 		size_t n = strcspn(p, " ");
 
-		if (n < 2 || *p != '/')
+		if (n < 2 || !path_valid(p, n))
 			return false;
-		for (const char *q = p; q < p + n; q++)
-			if (!strncmp(q, "/../", 4) || (!strncmp(q, "/..", 3) && q + 3 == p + n))
-				return false;
 	}
 	return true;
 }
@@ -144,6 +152,15 @@ static int parse_join(const struct attr *a, const char *line, void *field, struc
 	return attr_parse_keyed(a, line, field, e);
 }
 
+static int parse_landlock(const struct attr *a, const char *line, void *field, struct err *e)
+{
+	size_t len = strcspn(line, " ");
+
+	if (!forgets(line) && (!path_valid(line, len) || !landlock_rights(line + len + 1)))
+		return err_set(e, -EINVAL, "not an absolute path and letters of rwx");
+	return attr_parse_keyed(a, line, field, e);
+}
+
 #define KEYED_TYPE(p)                                                                            \
 	.size = sizeof(struct keyed), .separator = ' ', .parse = (p), .print = attr_print_keyed, \
 	.copy = attr_copy_keyed, .free = attr_free_keyed
@@ -165,4 +182,10 @@ const struct attr_type attr_join = {
 	.name = "join",
 	.format = "Lines NAMESPACE CONTAINER; NAMESPACE default forgets one.",
 	KEYED_TYPE(parse_join),
+};
+
+const struct attr_type attr_landlock = {
+	.name = "landlock",
+	.format = "Lines PATH LETTERS, of r, w and x; PATH default forgets one.",
+	KEYED_TYPE(parse_landlock),
 };

@@ -356,6 +356,19 @@ static const struct attr rows[] = {
 	  .doc = "Likewise what is read-only.",
 	  .good = "/proc/sys",
 	  .bad = "/proc/../sys" },
+	{ .name = "landlock",
+	  .type = &attr_landlock,
+	  AT(container.landlock),
+	  .max = 4095,
+	  .doc = "When there are any lines its processes reach nothing but what is below these "
+		 "files and directories of its own root, whoever they are: r lets them be read and "
+		 "listed, x executed, w written, made, moved and removed. Nothing can be mounted "
+		 "inside any more. What the paths mean is looked up when it starts. Needs a kernel "
+		 "with landlock, see host/check; one with less than its version 3 does not forbid "
+		 "truncate, with less than 5 no ioctl on devices, with 1 it forbids all moves to "
+		 "other directories.",
+	  .good = "/usr rx",
+	  .bad = "/usr/.. r" },
 	{ .name = "apparmor",
 	  .type = &attr_string,
 	  AT(container.apparmor),

@@ -40,6 +40,7 @@ static const char *const names[] = {
 	"newuidmap",
 	"virtiofsd",
 	"lxcfs",
+	"landlock",
 	"hugepages",
 	"transparent-hugepages",
 	"iommu",
