@@ -225,6 +225,7 @@ struct engine_host {
 	int fd[ENGINE_FD_COUNT];
 	struct engine_part_fd *part_fds; /* see engine_take_fd() */
 	unsigned npart_fds;
+	void *prepared; /* what engine.prepare() has returned in this process, or NULL */
 	_Atomic uint64_t *counters;	     /* COUNTER_MAX of them; relaxed adds, any thread */
 	struct engine_part_stat *part_stats; /* see engine_part_counters(); NULL: none */
 	const struct exec_listener *exec;
@@ -242,6 +243,13 @@ struct engine {
 	 * it becomes the machine's owner, without capabilities, before start().
 	 */
 	bool keeps_root;
+
+	/*
+	 * What can be learnt of the host before there is a machine and would take time of its
+	 * start. For a monitor in waiting (spare.h), which then has the daemon's authority. Memory
+	 * that the monitor frees, or NULL: start() finds it out itself. NULL where there is none.
+	 */
+	void *(*prepare)(void);
 
 	/*
 	 * Builds the machine and lets it run. On return 0 its code runs (a container's init has

@@ -14,9 +14,13 @@
 #include "backends/engine.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include "vmm/board/pm.h"
+#include "vmm/cpu/cpuid.h"
 #include "vmm/virtio/virtio_balloon.h"
 #include "vmm/virtio/virtio_mem.h"
 #include "vmm/vm.h"
@@ -140,8 +144,25 @@ static void engine_free(void *self)
 	vm_free(self);
 }
 
+/* To ask a virtual host's CPU what it is may take as long as to make a machine. */
+static void *engine_prepare(void)
+{
+	struct cpuid *c = malloc(sizeof(*c));
+	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	struct err e;
+
+	if (c && (kvm < 0 || cpuid_read(c, kvm, &e) < 0)) {
+		free(c);
+		c = NULL;
+	}
+	if (kvm >= 0)
+		close(kvm);
+	return c;
+}
+
 const struct engine vm_engine = {
 	.name = "vm",
+	.prepare = engine_prepare,
 	.start = engine_start,
 	.pid = engine_pid,
 	.stop = engine_stop,

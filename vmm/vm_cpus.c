@@ -93,11 +93,14 @@ static int settle_cpuid(struct vm *vm, struct cpuid **ret, struct err *e)
 		.ext_dest_id = kvm_ask(vm, KVM_CAP_X2APIC_API) > 0,
 	};
 	struct cpuid *c = malloc(sizeof(*c));
-	int r;
+	int r = 0;
 
 	if (!c)
 		return err_sys(e, ENOMEM, "CPUID");
-	r = cpuid_read(c, vm->host->fd[ENGINE_FD_KVM], e);
+	if (vm->host->prepared)
+		*c = *(const struct cpuid *)vm->host->prepared;
+	else
+		r = cpuid_read(c, vm->host->fd[ENGINE_FD_KVM], e);
 	if (r == 0)
 		r = cpuid_settle(c, model ? model : "host", &vm->topology, &host, e);
 	if (r < 0) {

@@ -723,6 +723,7 @@ static void monitor_free(struct monitor *m)
 	monitor_hang_up(m);
 	console_free(m->host.console);
 	pty_close(&m->place.pty);
+	free(m->place.prepared);
 	struct event *events[] = { m->accept_event, m->ended_event, m->timer };
 	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
 		if (events[i])
@@ -756,6 +757,7 @@ static struct monitor *monitor_new(int listener, const struct monitor_hooks *hoo
 	m->hooks = hooks;
 	m->listener = listener;
 	m->place = place ? *place : (struct monitor_place){ .pty = PTY_NONE };
+	m->host.prepared = m->place.prepared;
 	m->daemon = -1;
 	for (int i = 0; i < WIRE_ROLE_PART; i++)
 		*monitor_slot(m, (unsigned)i) = -1;

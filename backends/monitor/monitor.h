@@ -31,6 +31,7 @@ struct monitor_hooks {
 struct monitor_place {
 	bool walled; /* it is behind its walls, where there are no files */
 	struct pty pty;
+	void *prepared; /* by its engine */
 };
 
 /*

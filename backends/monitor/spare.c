@@ -7,6 +7,7 @@
 #include <linux/sched.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -18,12 +19,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "backends/engine.h"
 #include "backends/host/spawn.h"
 #include "backends/monitor/walls.h"
 #include "backends/monitor/wire.h"
 
 #define SPARE_FD   3
 #define SPENT_MAX  8
+#define SPENT_MS   5
 #define TITLE_ROOM 80
 
 /*
@@ -37,6 +40,7 @@ struct spare {
 	pthread_t thread;
 	int fd;
 	pid_t pid;		/* 0: it could not be executed, and there is no fd */
+	int policy;		/* the scheduler's, that it had before it was made to wait */
 	pid_t spent[SPENT_MAX]; /* told to clone or to end, and still to be reaped */
 	struct event *reaper;
 };
@@ -76,6 +80,25 @@ static pid_t *spare_slot(struct spare *s)
 	return NULL;
 }
 
+/* What it does now is for a later machine: the one that has just started comes first. */
+static void spare_yield(struct spare *s)
+{
+	const struct sched_param none = { 0 };
+
+	s->policy = sched_getscheduler(s->pid);
+	if (geteuid() == 0 && s->policy == SCHED_OTHER)
+		sched_setscheduler(s->pid, SCHED_IDLE, &none);
+}
+
+/* False: whoever we are may not take that back, and it is of no use. */
+static bool spare_hurry(struct spare *s)
+{
+	const struct sched_param none = { 0 };
+
+	return s->policy != SCHED_OTHER || sched_getscheduler(s->pid) == SCHED_OTHER ||
+	       sched_setscheduler(s->pid, SCHED_OTHER, &none) == 0;
+}
+
 /* With room in its arguments for those that a monitor has. */
 static void *spare_spawn(void *arg)
 {
@@ -86,6 +109,8 @@ static void *spare_spawn(void *arg)
 	memset(room, ' ', TITLE_ROOM);
 	if (spawn_self(argv, SPARE_FD, &s->pid, &s->fd, NULL) < 0)
 		s->pid = 0;
+	else
+		spare_yield(s);
 	return NULL;
 }
 
@@ -129,6 +154,13 @@ static bool spare_join(struct spare *s)
 	return s->pid > 0;
 }
 
+static void spare_end(struct spare *s)
+{
+	close(s->fd);
+	kill(s->pid, SIGKILL);
+	waitpid(s->pid, NULL, 0);
+}
+
 int spare_take(struct spare *s, const char *title, int listener, int group, pid_t *ret_pid)
 {
 	struct wire_adopt w = { 0 };
@@ -137,6 +169,8 @@ int spare_take(struct spare *s, const char *title, int listener, int group, pid_
 	spare_want(s);
 	if (!spare_join(s))
 		return -ENXIO;
+	if (!spare_hurry(s))
+		return spare_end(s), -ENXIO;
 	snprintf(w.title, sizeof(w.title), "%s", title);
 	rc = wire_send(s->fd, WIRE_ADOPT, 0, &w, sizeof(w), NULL, 0, fds, group < 0 ? 1 : 2);
 	close(s->fd);
@@ -151,11 +185,8 @@ int spare_take(struct spare *s, const char *title, int listener, int group, pid_
 
 void spare_drop(struct spare *s)
 {
-	if (!spare_join(s))
-		return;
-	close(s->fd);
-	kill(s->pid, SIGKILL);
-	waitpid(s->pid, NULL, 0);
+	if (spare_join(s))
+		spare_end(s);
 }
 
 void spare_free(struct spare *s)
@@ -225,6 +256,8 @@ static int adopted(const struct wire_message *m, bool walls, char **argv)
 		if (pid == 0)
 			setsid();
 	}
+	if (pid > 0) /* an address space takes its time to go: the monitor first */
+		poll(NULL, 0, SPENT_MS);
 	if (pid != 0) /* that it came to nothing, the daemon sees by the listener's end */
 		return -EPIPE;
 	if (group >= 0)
@@ -233,8 +266,9 @@ static int adopted(const struct wire_message *m, bool walls, char **argv)
 	return m->fds[0];
 }
 
-int spare_wait(char **argv, bool walls, struct monitor_place *place, struct err *e)
+int spare_wait(char **argv, const struct engine *engine, struct monitor_place *place, struct err *e)
 {
+	bool walls = !engine->keeps_root;
 	struct wire_message *m = malloc(sizeof(*m));
 	struct pollfd p = { .fd = SPARE_FD, .events = POLLIN };
 	int rc = -EAGAIN;
@@ -243,7 +277,9 @@ int spare_wait(char **argv, bool walls, struct monitor_place *place, struct err 
 		return err_sys(e, ENOMEM, "spare monitor");
 	/* What the daemon was born with and did not open itself. */
 	close_range(SPARE_FD + 1, ~0u, 0);
-	place->walled = walls;
+	*place = (struct monitor_place){ .walled = walls };
+	if (engine->prepare)
+		place->prepared = engine->prepare();
 	pty_open(&place->pty);
 	if (walls && (walls_limit(e) < 0 || walls_raise(e) < 0))
 		rc = e->code;

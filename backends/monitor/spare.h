@@ -20,6 +20,7 @@
 #include "backends/base/err.h"
 #include "backends/monitor/monitor.h"
 
+struct engine;
 struct event_base;
 struct spare;
 
@@ -52,10 +53,12 @@ void spare_free(struct spare *s);
 /* ---- the process, `--spare KIND ...` ---- */
 
 /*
- * Waits, behind walls if so asked, and returns the listener in the process that is to be the
- * monitor, whose arguments then are a monitor's; place tells what was done. -EPIPE: nobody wants
- * it any more. argv must be the process's own.
+ * Does what the engine has to do first, waits, behind walls unless the engine keeps root, and
+ * returns the listener in the process that is to be the monitor, whose arguments then are a
+ * monitor's; place tells what was done. -EPIPE: nobody wants it any more. argv must be the
+ * process's own.
  */
-int spare_wait(char **argv, bool walls, struct monitor_place *place, struct err *e);
+int spare_wait(char **argv, const struct engine *engine, struct monitor_place *place,
+	       struct err *e);
 
 #endif

@@ -386,7 +386,7 @@ int launch_spare(char **argv)
 	int listener;
 
 	signals_begin();
-	listener = spare_wait(argv, launch_walled(vm ? KIND_VM : KIND_CONTAINER), &place, &e);
+	listener = spare_wait(argv, engine_of(vm ? KIND_VM : KIND_CONTAINER), &place, &e);
 	return listener < 0 || monitor_main(listener, &process_hooks, &place) < 0 ? 1 : 0;
 }
 

@@ -8,6 +8,7 @@ machinefs_start
 
 waiting() { pgrep -P "$MACHINEFS_PID" -f "machinefs-monitor --spare $1"; }
 one_waits() { [ "$(waiting "$1" | wc -l)" = 1 ]; }
+policy() { chrt -p "$1" | sed -n 's/.*policy: //p'; }
 monitor_of() { pgrep -f "^machinefs-monitor --monitor $1 *$"; }
 
 for c in a b c d; do
@@ -17,8 +18,11 @@ ok "none waits before there was a machine" eval '! waiting container'
 ok "a first machine starts" put "$M/container/a/ctl" start
 soon "then one waits" 5 one_waits container
 spare=$(waiting container)
+idles() { [ "$(policy "$spare")" = SCHED_IDLE ]; }
+soon "with what time others leave it" 2 idles
 ok "a second machine starts" put "$M/container/b/ctl" start
 is "with the one that waited" "$(monitor_of container/b)" "$spare"
+is "which has its share of time now" "$(policy "$spare")" SCHED_OTHER
 soon "and another waits" 5 one_waits container
 ok "which is not it" test "$(waiting container)" != "$spare"
 spare=$(waiting container)

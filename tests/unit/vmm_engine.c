@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <sys/resource.h>
 
+#include "vmm/cpu/cpuid.h"
 #include "vmm/vm.h"
 
 #define LONG 5000
@@ -338,6 +339,28 @@ static void test_refusals(void)
 	free(line);
 }
 
+/* What one that waited has asked KVM is not asked again: here it comes without SSE2. */
+static void test_prepared(void)
+{
+	struct cpuid *c = vm_engine.prepare(), now;
+	struct machine m;
+
+	ok(c && cpuid_read(&now, open("/dev/kvm", O_RDWR | O_CLOEXEC), NULL) == 0 &&
+		   c->head.nent == now.head.nent,
+	   "what is prepared is what KVM supports");
+	machine_prepare(&m, "tiny.elf", "hello poweroff");
+	m.host.prepared = c;
+	ok(machine_go(&m) == 0 && machine_ends(&m, ENDING_POWEROFF, LONG), "a machine runs by it");
+	machine_free(&m);
+	if (c)
+		cpuid_leaf(c, 1, 0)->edx &= ~(1u << 26);
+	machine_prepare(&m, "tiny.elf", "");
+	m.config.vm.cpu_model = strdup("host +sse2");
+	m.host.prepared = c;
+	expect_refusal(&m, "a flag that what was prepared has not", -ENXIO, "cpu.model: ");
+	free(c);
+}
+
 int main(void)
 {
 	need_kvm();
@@ -351,6 +374,7 @@ int main(void)
 	test_idle_and_button();
 	test_two();
 	test_refusals();
+	test_prepared();
 	test_leaks();
 	return tap_done();
 }
