@@ -13,6 +13,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "backends/base/cpulist.h"
+#include "backends/host/hostnodes.h"
+
 #define CPU_WEIGHT_DEFAULT 100
 #define CPU_SHARES_DEFAULT 1024
 #define JOIN_ROUNDS	   100
@@ -70,9 +73,17 @@ static void cpu_burst(const struct machine_config *c, bool v2, struct text *out)
 	number(c->container.cpu_burst, "", out);
 }
 
+/* Those of the nodes that its memory comes from, where it does not say. */
 static void cpuset_cpus(const struct machine_config *c, bool v2, struct text *out)
 {
-	text_add(out, c->container.cpu_affinity ? c->container.cpu_affinity : "");
+	struct cpulist cpus;
+
+	if (c->container.cpu_affinity && *c->container.cpu_affinity) {
+		text_add(out, c->container.cpu_affinity);
+		return;
+	}
+	hostnodes_cpus(HOST_NODES, c->container.memory_numa, &cpus);
+	cpulist_print(&cpus, out);
 }
 
 static void cpuset_mems(const struct machine_config *c, bool v2, struct text *out)

@@ -6,11 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backends/host/hostnodes.h"
 #include "fs/attr/attr.h"
 #include "fs/store/config_yaml.h"
 #include "fs/daemon.h"
 #include "fs/machine/fd_list.h"
 #include "fs/machine/link.h"
+#include "fs/machine/numa_cpus.h"
 #include "fs/log.h"
 #include "fs/machine/machine_files.h"
 #include "fs/machine/part.h"
@@ -60,6 +62,22 @@ static void change_cancel(struct request *r)
 	((struct config_change *)r->parked)->request = NULL;
 }
 
+/* As a VM was told it at its start. */
+static int change_print(const struct machine_config *config, struct text *out, struct err *e)
+{
+	struct machine_config c;
+	int rc = config_copy(config, &c, e);
+
+	if (rc < 0)
+		return rc;
+	if (c.kind == KIND_VM)
+		rc = numa_cpus_complete(&c, HOST_NODES, e);
+	if (rc == 0)
+		rc = config_print_complete(&c, out, e);
+	config_free(&c);
+	return rc;
+}
+
 static int change_send(struct config_change *c, const struct machine_config *config,
 		       const struct machine_config *open, struct err *e)
 {
@@ -67,7 +85,7 @@ static int change_send(struct config_change *c, const struct machine_config *con
 	struct wire_configure w = { .tag = config_tag(config) };
 	struct text text = TEXT_INIT;
 	struct fd_list fds = { 0 };
-	int rc = config_print_complete(config, &text, e);
+	int rc = change_print(config, &text, e);
 
 	if (rc == 0 && text.len > WIRE_CONFIG_MAX)
 		rc = err_set(e, -EINVAL, "the whole configuration would be larger than %u bytes",

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "backends/cgroup/cgroup.h"
+#include "backends/host/hostnodes.h"
 #include "backends/monitor/monitor.h"
 #include "backends/host/opener.h"
 #include "backends/container/seccomp.h"
@@ -25,6 +26,7 @@
 #include "fs/image/image.h"
 #include "fs/machine/fd_list.h"
 #include "fs/machine/link.h"
+#include "fs/machine/numa_cpus.h"
 #include "fs/store/store.h"
 #include "fs/machine/vsock_dir.h"
 
@@ -461,7 +463,7 @@ static int launch_spawn(struct launch *l, struct err *e)
 
 /* ---- all of it ---- */
 
-/* With what a container's image says where its settings say nothing. */
+/* With what a container's image, or a VM's nodes, say where its settings say nothing. */
 static int launch_config(struct launch *l, struct err *e)
 {
 	struct machine_config c;
@@ -471,6 +473,8 @@ static int launch_config(struct launch *l, struct err *e)
 		return rc;
 	if (l->m->kind == KIND_CONTAINER)
 		rc = image_defaults(l->m, &c, e);
+	else
+		rc = numa_cpus_complete(&c, HOST_NODES, e);
 	if (rc == 0)
 		rc = config_print_complete(&c, &l->config, e);
 	config_free(&c);

@@ -50,7 +50,7 @@ static const struct attr rows[] = {
 	  AT(container.cpu_affinity),
 	  .flags = ATTR_LIVE,
 	  .max = 4096,
-	  .doc = "The host's CPUs that it runs on; when empty, all.",
+	  .doc = "The host's CPUs that it runs on; when empty, those of memory.numa, or all.",
 	  .good = "0",
 	  .bad = "0-" },
 	{ .name = "memory.numa",
@@ -58,7 +58,9 @@ static const struct attr rows[] = {
 	  AT(container.memory_numa),
 	  .flags = ATTR_LIVE,
 	  .max = 1024,
-	  .doc = "The host's NUMA nodes that its memory comes from; when empty, all.",
+	  .doc = "The host's NUMA nodes that its memory comes from, and whose CPUs it runs on "
+		 "unless cpu.affinity "
+		 "says; when empty, all.",
 	  .good = "0",
 	  .bad = "0-" },
 	{ .name = "memory.high",

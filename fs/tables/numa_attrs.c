@@ -26,7 +26,8 @@ static const struct attr rows[] = {
 	  .type = &attr_cpulist,
 	  AT(host),
 	  .max = CPULIST_MAX,
-	  .doc = "The nodes of the host that its memory comes from; when empty, any.",
+	  .doc = "The nodes of the host that its memory comes from, and on whose CPUs its vCPUs "
+		 "run; when empty, as memory.numa says.",
 	  .good = "0",
 	  .bad = "node0" },
 	{ .name = "distance",

@@ -65,7 +65,8 @@ static const struct attr rows[] = {
 	  AT(vm.cpu_affinity),
 	  .flags = ATTR_LIVE | ATTR_ENGINE,
 	  .max = 255,
-	  .doc = "On which of the host's CPUs each vCPU's thread runs; without a line, on any.",
+	  .doc = "On which of the host's CPUs each vCPU's thread runs; without a line, on those of "
+		 "the nodes that its memory is bound to, or on any.",
 	  .good = "0-1 0",
 	  .bad = "0 all" },
 	{ .name = "memory.size",
@@ -142,8 +143,8 @@ static const struct attr rows[] = {
 	  AT(vm.memory_numa),
 	  .max = CPULIST_MAX,
 	  .doc = "The nodes of the host that RAM comes from; when empty, any. numa/N/host says it "
-		 "for "
-		 "a node of the guest. Where vCPUs run is cpu.affinity's to say.",
+		 "for a node of the guest. vCPUs run on the CPUs of these nodes, unless "
+		 "cpu.affinity has a line for them.",
 	  .good = "0",
 	  .bad = "first" },
 	{ .name = "serial",
