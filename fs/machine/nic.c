@@ -58,6 +58,9 @@ static int open_vhosts(struct fd_list *l, struct wire_fd role, const struct part
 {
 	int fd, rc = 0;
 
+	/* What must be there comes first: other interfaces' taps. */
+	if (part->nic.vhost == VHOST_AUTO && l->n + part->nic.queues > WIRE_FDS_MAX * 3 / 4)
+		return 0;
 	/* Who may make machines here may use it, as /dev/kvm. */
 	for (unsigned i = 0; rc == 0 && i < part->nic.queues; i++, role.which++) {
 		fd = open("/dev/vhost-net", O_RDWR | O_CLOEXEC);
