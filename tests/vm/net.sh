@@ -1,6 +1,6 @@
 #!/bin/bash
-# Network interfaces of a machine with Debian's own kernel: frames, segments, queues, and what happens
-# to one while it runs.
+# Network interfaces of a machine with Debian's own kernel, whose monitor moves the frames: segments,
+# queues, and what happens to one while it runs. vhost.sh is about those that the host's kernel moves.
 # timeout: 240
 . tests/lib.sh
 machinefs_start
@@ -21,7 +21,7 @@ nic() {
 	cat "$T/config" >"$v/config.yaml"
 }
 
-ok "a machine joins it" nic "net: lan" "mac: 52:54:00:12:34:56" "queues: 2" "mtu: 1500"
+ok "a machine joins it" nic "net: lan" "mac: 52:54:00:12:34:56" "queues: 2" "mtu: 1500" "vhost: off"
 put "$v/cpu.count" 2
 like "the switch knows the port" "$(cat "$M/net/lan/ports")" '^vm/guest/eth0 mf'
 tap=$(cut -d' ' -f2 "$M/net/lan/ports")

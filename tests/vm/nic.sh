@@ -1,5 +1,6 @@
 #!/bin/bash
-# Interfaces that come, change and go while a machine with Debian's own kernel runs.
+# Interfaces that come, change and go while a machine with Debian's own kernel runs, and its monitor
+# moves the frames.
 # timeout: 240
 . tests/lib.sh
 machinefs_start
@@ -11,6 +12,7 @@ put "$M/net/wan/address" 10.18.0.1/24
 ok "a machine starts without an interface" guest_start || { done_testing; exit; }
 n=$v/nic/a
 mkdir "$n"
+put "$n/vhost" off
 put "$n/mac" 52:54:00:00:00:0a
 ok "one is plugged in" put "$n/net" lan
 has() { guest "ls /sys/class/net/eth$1"; }
@@ -50,6 +52,7 @@ guest_sees "where it works" 'ip addr flush dev eth0 && ip addr add 10.18.0.2/24 
 
 # --- a second one; both through a pause
 mkdir "$v/nic/b"
+put "$v/nic/b/vhost" off
 put "$v/nic/b/queues" 1
 ok "a second one is plugged in" put "$v/nic/b/net" lan
 soon "the guest finds it" 60 has 1
@@ -64,7 +67,7 @@ soon "the guest lets go" 60 has_not 0
 gone() { [ ! -e "/sys/class/net/$tap" ]; }
 soon "its tap is gone" 20 gone
 guest_sees "the second works" 'ping -c 2 -W 5 10.19.0.1'
-plugged() { [ -d "$n" ] || mkdir "$n" && put "$n/net" wan; }
+plugged() { [ -d "$n" ] || mkdir "$n" && put "$n/vhost" off && put "$n/net" wan; }
 soon "one of the same name comes" 60 plugged
 soon "the guest finds it" 60 has 0
 guest_sees "it works" 'ip addr add 10.18.0.2/24 dev eth0 && ip link set eth0 up && ping -c 2 -W 5 10.18.0.1'
@@ -79,6 +82,7 @@ guest_sees "with the other" 'ping -c 2 -W 5 10.18.0.1'
 ok "it is unplugged" rmdir "$v/nic/b"
 soon "the guest lets go" 60 has_not 1
 mkdir "$v/nic/b"
+put "$v/nic/b/vhost" off
 ok "and plugged anew" put "$v/nic/b/net" lan
 soon "the guest finds it" 60 has 1
 guest_sees "it works" 'ip addr add 10.19.0.3/24 dev eth1 && ip link set eth1 up && ping -c 2 -W 5 10.19.0.1'
