@@ -51,9 +51,19 @@ static void write_sysctls(struct child *c)
 
 static void join_namespaces(struct child *c)
 {
-	for (size_t i = 0; i < sizeof(c->plan->join) / sizeof(c->plan->join[0]); i++)
-		if (c->plan->join[i] >= 0 && setns(c->plan->join[i], 0) < 0)
-			child_fail(c, errno, "namespaces.join", NULL);
+	static const struct {
+		const char *word;
+		int flag;
+	} kinds[] = { { "net", CLONE_NEWNET }, { "ipc", CLONE_NEWIPC }, { "uts", CLONE_NEWUTS } };
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		if (c->plan->join[i] < 0 || setns(c->plan->join[i], kinds[i].flag) == 0)
+			continue;
+		if (errno == EINVAL)
+			child_refuse(c, EINVAL, "namespaces.join: not a namespace of its kind: ",
+				     kinds[i].word);
+		child_fail(c, errno, "namespaces.join: ", kinds[i].word);
+	}
 }
 
 /*

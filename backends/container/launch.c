@@ -35,7 +35,10 @@ static int leave_home(const struct plan *p, int socket, int *ret_home, struct er
 	if (*ret_home < 0 ||
 	    setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0 ||
 	    setns(p->join_pids, CLONE_NEWPID) < 0)
-		return err_sys(e, errno, "namespaces.join: pid");
+		return errno == EINVAL
+			       ? err_set(e, -EINVAL,
+					 "namespaces.join: not a pid namespace below this one: pid")
+			       : err_sys(e, errno, "namespaces.join: pid");
 	return 0;
 }
 

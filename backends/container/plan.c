@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "backends/base/argv.h"
@@ -217,16 +218,40 @@ static int find_groups(struct plan *p, struct err *e)
 	return pool_to_vector(&p->group_pool, &p->groups, e);
 }
 
+static const struct {
+	uint64_t namespace;
+	const char *own;
+} joinable[] = { { NS_NET, "/proc/self/ns/net" },
+		 { NS_IPC, "/proc/self/ns/ipc" },
+		 { NS_UTS, "/proc/self/ns/uts" } };
+
+/* Of what it joins, those that are not the host's after all: another may have no own either. */
+static uint64_t joined_elsewhere(const struct plan *p)
+{
+	uint64_t elsewhere = 0;
+
+	for (size_t i = 0; i < sizeof(joinable) / sizeof(joinable[0]); i++) {
+		struct stat here, there;
+
+		if (p->join[i] >= 0 && stat(joinable[i].own, &here) == 0 &&
+		    fstat(p->join[i], &there) == 0 &&
+		    (here.st_ino != there.st_ino || here.st_dev != there.st_dev))
+			elsewhere |= joinable[i].namespace;
+	}
+	return elsewhere;
+}
+
 /* "net.ipv4.ip_forward" is the file sys/net/ipv4/ip_forward below /proc. */
 static int make_sysctls(struct plan *p, struct err *e)
 {
 	const struct keyed *k = &p->config->sysctl;
+	uint64_t namespaces = p->namespaces | joined_elsewhere(p);
 
 	for (size_t i = 0; i < k->n; i++) {
 		const char *name = k->entries[i].key;
 		size_t from;
 
-		if (!(sysctl_namespace(name) & p->namespaces))
+		if (!(sysctl_namespace(name) & namespaces))
 			return err_set(e, -EINVAL,
 				       "sysctl: %s is the host's, since the container has no "
 				       "namespace of its own for it",
@@ -393,12 +418,10 @@ static void plan_begin(struct plan *p, const struct engine_host *host)
 		p->config->hostname && p->config->hostname[0] ? p->config->hostname : host->name;
 	snprintf(p->oom_score, sizeof(p->oom_score), "%lld", (long long)p->config->oom_score);
 	p->reset_oom = oom_protected() || p->config->oom_score != 0;
-	for (int i = 0; i < 3; i++) {
-		static const uint64_t bits[] = { NS_NET, NS_IPC, NS_UTS };
-
+	for (size_t i = 0; i < sizeof(joinable) / sizeof(joinable[0]); i++) {
 		p->join[i] = host->fd[ENGINE_FD_NET_NS + i];
 		if (p->join[i] >= 0)
-			p->joined_namespaces |= bits[i];
+			p->joined_namespaces |= joinable[i].namespace;
 	}
 	p->ruleset = host->fd[ENGINE_FD_LANDLOCK];
 	p->join_pids = host->fd[ENGINE_FD_PID_NS];

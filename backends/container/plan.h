@@ -68,7 +68,7 @@ struct plan {
 	char **readonly;
 	struct container_rlimit rlimits[RLIMITS_MAX];
 	int nrlimits;
-	int join[3];   /* the host's; namespaces that the child enters, or -1 */
+	int join[3];   /* the host's; net, ipc, uts that the child enters, or -1 */
 	int join_pids; /* the host's; the pid namespace that init is born into, or -1 */
 	uint64_t joined_namespaces;
 	int ruleset;  /* the host's: of landlock, once init has made them; or -1 */

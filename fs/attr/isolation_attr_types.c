@@ -146,9 +146,11 @@ static int parse_join(const struct attr *a, const char *line, void *field, struc
 	bool known = forgets(line);
 
 	for (size_t i = 0; !known && i < sizeof(words) / sizeof(words[0]); i++)
-		known = !strncmp(line, words[i], 4) && object_name_valid(line + 4);
+		known = !strncmp(line, words[i], 4) &&
+			(object_name_valid(line + 4) || path_valid(line + 4, strlen(line + 4)));
 	if (!known)
-		return err_set(e, -EINVAL, "not net, ipc, uts or pid and a container's name");
+		return err_set(e, -EINVAL,
+			       "not net, ipc, uts or pid and a container's name or a path");
 	return attr_parse_keyed(a, line, field, e);
 }
 
@@ -180,7 +182,7 @@ const struct attr_type attr_rlimit = {
 
 const struct attr_type attr_join = {
 	.name = "join",
-	.format = "Lines NAMESPACE CONTAINER; NAMESPACE default forgets one.",
+	.format = "Lines NAMESPACE CONTAINER or NAMESPACE PATH; NAMESPACE default forgets one.",
 	KEYED_TYPE(parse_join),
 };
 

@@ -184,12 +184,32 @@ static bool launch_is_of(const struct machine *m)
 	return its;
 }
 
+/* One that a file leads to, as `ip netns` makes them. Nobody but root has power over these. */
+static int launch_join_path(struct launch *l, char *path, enum engine_fd role, struct err *e)
+{
+	struct machine *m = l->m;
+	struct hostpath p = {
+		.path = path,
+		.kind = HOSTPATH_FILE,
+		.what = "namespaces.join",
+		.uid = m->object.owner.uid,
+		.gid = m->object.owner.gid,
+		.avoid = m->object.daemon->own_dev,
+	};
+	int fd, rc;
+
+	if (p.uid != 0)
+		return err_set(e, -EPERM, "namespaces.join: only root's container may name a path");
+	rc = opener_open(m->object.daemon->opener, &p, &fd, e);
+	return rc < 0 ? rc : launch_add_engine(l, role, fd, e);
+}
+
 /* The namespaces of a pod: another container's, of the same owner, that runs. */
 static int launch_join(struct launch *l, const char *word, enum engine_fd role, struct err *e)
 {
 	const struct keyed *join = &l->m->config.container.join;
 	struct machine *m = l->m, *other = NULL;
-	const char *name = NULL;
+	char *name = NULL;
 	char path[64];
 	int fd;
 
@@ -198,6 +218,8 @@ static int launch_join(struct launch *l, const char *word, enum engine_fd role, 
 			name = join->entries[i].value;
 	if (!name)
 		return 0;
+	if (*name == '/')
+		return launch_join_path(l, name, role, e);
 	other = object_machine(object_child(m->object.daemon->machines[KIND_CONTAINER], name));
 	if (!other)
 		return err_set(e, -ENOENT, "namespaces.join: there is no container %s", name);

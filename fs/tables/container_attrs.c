@@ -266,7 +266,9 @@ static const struct attr rows[] = {
 	  .max = 255,
 	  .doc = "Namespaces that are not its own but another container's, of the same owner, "
 		 "which "
-		 "runs: a pod. Not for one with a user namespace. With pid its init is not "
+		 "runs: a pod; or, for root's alone, those that a file leads to, as ip-netns(8) "
+		 "makes them, not in /proc. Not for one with a user namespace. With pid its init "
+		 "is not "
 		 "process 1 there: what it leaves behind becomes the other's, is killed when it "
 		 "ends, and it is killed when the other ends.",
 	  .good = "net web",
@@ -292,7 +294,7 @@ static const struct attr rows[] = {
 	  .type = &attr_sysctl,
 	  AT(container.sysctl),
 	  .max = 1023,
-	  .doc = "Kernel settings of its own namespaces.",
+	  .doc = "Kernel settings of its own namespaces, or of those that it joins.",
 	  .good = "net.ipv4.ip_forward 1",
 	  .bad = "kernel.core_pattern x" },
 	{ .name = "rlimit",

@@ -97,6 +97,45 @@ put "$M/container/web/ctl" start
 chown 1234 "$c"
 refused "another owner's pod" EPERM 'user 0' "$c" put "$c/ctl" start
 chown 0 "$c"
+
+# --- namespaces that a file leads to
+unshare --net="$T/net" --uts="$T/uts" hostname elsewhere 2>/dev/null || {
+	touch "$T/net" "$T/uts" && unshare --net="$T/net" --uts="$T/uts" hostname elsewhere
+}
+put "$c/namespaces.join" "net $T/net"
+put "$c/namespaces.join" "uts $T/uts"
+put "$c/sysctl" "net.ipv4.ip_forward 1"
+ok "by a path" put "$c/ctl" start
+is "the network is that" "$(readlink "$c/proc/ns/net")" "net:[$(stat -c %i "$T/net")]"
+is "and the host name" "$(session hostname)" elsewhere
+is "sysctl is that network's" "$(session cat /proc/sys/net/ipv4/ip_forward)" 1
+put "$c/ctl" kill
+await "$c" stopped
+put "$M/container/web/ctl" kill
+await "$M/container/web" stopped
+put "$M/container/web/namespaces" "pid mount"
+put "$M/container/web/ctl" start
+put "$c/namespaces.join" "net web"
+refused "which is the host's where the other has none either" EINVAL "net.ipv4.ip_forward is the host's" "$c" put "$c/ctl" start
+put "$c/sysctl" "net.ipv4.ip_forward default"
+put "$c/namespaces.join" "net $T/uts"
+refused "one of another kind" EINVAL 'not a namespace of its kind: net' "$c" put "$c/ctl" start
+put "$c/namespaces.join" "net /etc/passwd"
+refused "a file that is none" EINVAL 'not a namespace of its kind: net' "$c" put "$c/ctl" start
+put "$c/namespaces.join" "pid $T/uts"
+put "$c/namespaces.join" "net default"
+refused "nor one of processes" EINVAL 'not a pid namespace' "$c" put "$c/ctl" start
+put "$c/namespaces.join" "pid default"
+put "$c/namespaces.join" "net /proc/1/ns/net"
+refused "nothing in /proc" EACCES 'namespaces.join' "$c" put "$c/ctl" start
+put "$c/namespaces.join" "net $T/net"
+chmod 777 "$T"
+chown 1234 "$c"
+refused "only root's" EPERM "only root's container may name a path" "$c" put "$c/ctl" start
+chown 0 "$c"
+umount "$T/net" "$T/uts"
+put "$c/namespaces.join" "uts default"
+put "$c/namespaces.join" "net web"
 put "$c/namespaces" "pid mount ipc cgroup user"
 refused "one with a user namespace" EINVAL 'namespaces.join: not with a user namespace' "$c" \
 	put "$c/ctl" start
