@@ -261,7 +261,9 @@ static int make(const struct oci *o, const struct options *p, bool detached, con
 		free(bundle);
 		return rc;
 	}
-	rc = make_directories(o, c, e);
+	rc = spec_join(o, &s, e);
+	if (rc == 0)
+		rc = make_directories(o, c, e);
 	if (rc == 0) {
 		struct streams_wanted w = { c->kept, s.terminal, detached,   p->console_socket,
 					    s.rows,  s.columns,	 s.host_uid, s.host_gid };

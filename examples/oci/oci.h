@@ -77,7 +77,7 @@ int container_config(const struct container *c, json_t **ret, struct err *e);
 /* Ends it, whatever it does, and forgets it. */
 int container_remove(const struct oci *o, const struct container *c, bool force, struct err *e);
 
-/* ---- spec.c, process.c, mounts.c, resources.c: from config.json to settings ---- */
+/* ---- spec.c, process.c, namespaces.c, mounts.c, resources.c: from config.json to settings ---- */
 
 /*
  * A key of an object of config.json that the specification knows, and what is to be done about it.
@@ -119,6 +119,9 @@ void spec_free(struct spec *s);
 /* process, of config.json or of exec's --process. For the latter what cannot differ must not. */
 int spec_process(struct spec *s, const char *path, const json_t *process, struct err *e);
 int spec_exec_process(struct spec *s, const json_t *process, struct err *e);
+/* linux.namespaces; and then the containers that those are of which it joins by a path in /proc. */
+int spec_namespaces(void *arg, const char *path, const json_t *v, struct err *e);
+int spec_join(const struct oci *o, struct spec *s, struct err *e);
 int spec_mount(struct spec *s, const char *path, const json_t *mount, struct err *e);
 int spec_resources(json_t *settings, const char *path, const json_t *resources, struct err *e);
 /* linux.devices, and the rules of linux.resources.devices. */

@@ -181,41 +181,6 @@ static int take_hooks(void *arg, const char *path, const json_t *v, struct err *
 
 /* ---- linux ---- */
 
-static int take_namespaces(void *arg, const char *path, const json_t *v, struct err *e)
-{
-	static const char *const types[][2] = {
-		{ "pid", "pid" }, { "mount", "mount" },	  { "network", "net" }, { "uts", "uts" },
-		{ "ipc", "ipc" }, { "cgroup", "cgroup" }, { "user", "user" },	{ "time", "time" },
-	};
-	struct text words = TEXT_INIT;
-	struct spec *s = arg;
-	int rc = 0;
-
-	for (size_t i = 0; rc == 0 && i < json_array_size(v); i++) {
-		const json_t *item = json_array_get(v, i);
-		const char *type = json_text(item, "type"), *word = NULL;
-		char which[160];
-
-		for (size_t k = 0; k < sizeof(types) / sizeof(types[0]); k++)
-			if (!strcmp(types[k][0], type))
-				word = types[k][1];
-		snprintf(which, sizeof(which), "%s[%zu]", path, i);
-		if (!word)
-			rc = refuse(which, "no namespace of Linux", e);
-		else if (*json_text(item, "path"))
-			rc = refuse(which,
-				    "namespaces are joined by a container's name in the "
-				    "tree (namespaces.join), not by a path",
-				    e);
-		else
-			text_addf(&words, "%s%s", words.len ? " " : "", word);
-	}
-	if (rc == 0)
-		set(s, "namespaces", text_str(&words));
-	text_free(&words);
-	return rc;
-}
-
 static int take_uid_map(void *arg, const char *path, const json_t *v, struct err *e)
 {
 	json_t *map = json_object();
@@ -331,7 +296,7 @@ static int take_personality(void *arg, const char *path, const json_t *v, struct
 static int take_linux(void *arg, const char *path, const json_t *v, struct err *e)
 {
 	static const struct key keys[] = {
-		{ "namespaces", take_namespaces },
+		{ "namespaces", spec_namespaces },
 		{ "uidMappings", take_uid_map },
 		{ "gidMappings", take_gid_map },
 		{ "sysctl", take_sysctl },

@@ -253,6 +253,25 @@ like "--console-socket" "$(cd "$T" && python3 "$T/console.py" console "$OCI" --t
 oci delete --force t
 like "without one" "$(oci create -b "$T/bundle-tty" t 2>&1 </dev/null)" 'process.terminal: .*--console-socket'
 
+# --- another's namespaces
+oci run -d -b "$T/bundle-life" web >"$T/out" 2>&1 </dev/null
+soon "one to be joined" 5 grep -q up "$T/out"
+keeper=$(sed -n 's/^oci.keeper \([0-9]*\) .*/\1/p' "$M/container/web/label")
+init=$(cat "$M/container/web/pid")
+sh_bundle join 'for n in net pid uts; do readlink /proc/self/ns/$n; done; ps' \
+	"c['linux']['namespaces'] = [{'type': 'mount'}, {'type': 'ipc'}, {'type': 'network', 'path': '/proc/$keeper/ns/net'},
+ {'type': 'pid', 'path': '/proc/$init/ns/pid'}, {'type': 'uts', 'path': '/proc/$keeper/ns/uts'}]"
+said=$(oci run -b "$T/bundle-join" j </dev/null)
+is "network, processes and name, by its keeper or its init" "$(head -n 3 <<<"$said" | xargs)" \
+	"$(readlink "/proc/$init/ns/"{net,pid,uts} | xargs)"
+like "it sees them" "$said" 'echo up; while'
+oci delete --force web
+like "which has ended" "$(oci create -b "$T/bundle-join" j 2>&1 </dev/null)" 'process [0-9]+ is of no container of the tree'
+touch "$T/net" && unshare --net="$T/net" true
+sh_bundle netns 'readlink /proc/self/ns/net' "[n.update(path='$T/net') for n in c['linux']['namespaces'] if n['type'] == 'network']"
+is "one by a file" "$(oci run -b "$T/bundle-netns" j </dev/null)" "net:[$(stat -c %i "$T/net")]"
+umount "$T/net"
+
 # --- hooks whose time is outside
 sh_bundle hooks 'true' "c['hooks'] = {k: [{'path': '/bin/sh', 'args': ['sh', '-c', 'cat >$T/' + k]}] for k in ('poststart', 'poststop')}"
 oci run -b "$T/bundle-hooks" h </dev/null
@@ -261,7 +280,8 @@ like "poststop" "$(cat "$T/poststop")" '"status":"stopped"'
 
 # --- what cannot be is refused by its name
 refuses "a hook before the start" 'hooks\.createRuntime: ' "c['hooks'] = {'createRuntime': [{'path': '/bin/true'}]}"
-refuses "a namespace by a path" 'linux\.namespaces\[0\]: ' "c['linux']['namespaces'][0]['path'] = '/proc/1/ns/pid'"
+refuses "a namespace of a process that is in no container" 'linux\.namespaces: /proc/1/ns/pid: ' "c['linux']['namespaces'][0]['path'] = '/proc/1/ns/pid'"
+refuses "mounts by a path" 'linux\.namespaces\[4\]: ' "c['linux']['namespaces'][4]['path'] = '/proc/1/ns/mnt'"
 refuses "a rule without a device" 'linux\.resources\.devices\[0\]: beside' "c['linux']['resources']['devices'] = [{'allow': True, 'type': 'c', 'major': 10, 'minor': 229, 'access': 'rw'}]"
 refuses "all devices" 'linux\.resources\.devices\[0\]: ' "c['linux']['resources']['devices'] = [{'allow': True, 'access': 'rwm'}]"
 refuses "a file system of another type" 'mounts\[3\]: "overlay"' "c['mounts'] += [{'destination': '/o', 'type': 'overlay', 'source': 'overlay'}]"

@@ -4,6 +4,8 @@
 . tests/lib.sh
 need_root
 need_command podman conmon
+# podman's own networks are to be in a network of the test's.
+[ -n "${OWN_NETWORK-}" ] || OWN_NETWORK=1 exec unshare --net "$BASH" "$0"
 machinefs_start
 busybox_root >/dev/null
 cat >"$T/runtime" <<END
@@ -62,6 +64,38 @@ ok "wait" pod wait b
 ok "rm" pod rm b
 is "nothing is left in the tree" "$(ls "$M/container")" ""
 is "nor beside it" "$(ls "$T/oci")" ""
+
+# --- another's namespaces
+# A pod's first container takes no limits from the command line.
+printf '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\n' >"$T/containers.conf"
+export CONTAINERS_CONF=$T/containers.conf
+namespaces='for n in net ipc uts pid; do readlink /proc/self/ns/$n; done'
+namespaces_of() {
+	readlink "/proc/$(cat "$M/container/"*/pid)/ns/"{net,ipc,uts,pid}
+}
+ok "one to be joined" run -d --name web --rootfs "$T/root" sleep 1001
+is "--network, --ipc, --uts, --pid container:NAME" \
+	"$(pod run --rm --network container:web --ipc container:web --uts container:web --pid container:web \
+		--rootfs "$T/root" sh -c "$namespaces" 2>&1)" "$(namespaces_of)"
+like "its processes are seen" "$(run --rm --pid container:web --rootfs "$T/root" ps)" 'sleep 1001'
+pod rm -f -t 0 web >/dev/null
+tar -C "$T/root" -c . | pod import - localhost/base >/dev/null 2>&1
+ok "pod create" pod pod create --name p --infra-image localhost/base --infra-command '/bin/sleep 1002' \
+	--network none --share net,ipc,uts,pid
+joined=$(pod run --rm --pod p --rootfs "$T/root" sh -c "$namespaces; hostname; ps" 2>&1)
+is "who is in a pod has its namespaces" "$(head -n 4 <<<"$joined")" "$(namespaces_of)"
+like "its name, and its processes" "$joined" $'\np\n.*sleep 1002'
+ok "pod rm" pod pod rm -f -t 0 p
+touch "$T/net" && unshare --net="$T/net" true
+is "--network ns:PATH" "$(pod run --rm --network "ns:$T/net" --rootfs "$T/root" readlink /proc/self/ns/net 2>&1)" \
+	"net:[$(stat -c %i "$T/net")]"
+umount "$T/net"
+if [ -e /usr/lib/cni/bridge ] && mkdir -p /var/lib/cni && mount -t tmpfs none /var/lib/cni && ip link set lo up; then
+	like "a network of podman's" "$(pod run --rm --rootfs "$T/root" ip addr show eth0 2>&1)" 'inet 10\.88\.'
+else
+	skip "a network of podman's" "no plugins for it"
+fi
+unset CONTAINERS_CONF
 is "a device" "$(run --rm --device /dev/fuse --rootfs "$T/root" sh -c ': </dev/fuse && echo opens')" opens
 like "what the tree cannot do is refused in its words" \
 	"$(run --rm --privileged --rootfs "$T/root" true 2>&1)" 'config\.json: .*: '
