@@ -26,7 +26,7 @@
 
 #define SPARE_FD   3
 #define SPENT_MAX  8
-#define SPENT_MS   5
+#define SPENT_MS   2
 #define TITLE_ROOM 80
 
 /*

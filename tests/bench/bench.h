@@ -71,6 +71,15 @@ static inline void put_file(const char *path, const char *text)
 	close(fd);
 }
 
+/*
+ * Before each start of a virtual machine, so that it is one by itself: not while what is left of
+ * the one before is still being cleared away.
+ */
+static inline void start_pause(void)
+{
+	usleep(30000);
+}
+
 /* The number of runs in argv[1], at least 1. */
 static inline int runs_arg(const char *arg)
 {

@@ -1,7 +1,6 @@
 /*
  * machine_bench RUNS vm MOUNT ELF MEBIBYTES: from the write of `start` to the first byte of the
- * console file, of a new VM each time, which is started by itself: not while what the one before
- * has left is still being cleared away.
+ * console file, of a new VM each time.
  * machine_bench RUNS container MOUNT ROOT: a container's whole life: mkdir, root, init, start,
  * wait, rmdir.
  * System calls on the tree and nothing else: a shell's own cost is not the filesystem's.
@@ -12,8 +11,7 @@
 
 #include "bench.h"
 
-#define NAME	 "bench-machine"
-#define PAUSE_US 10000
+#define NAME "bench-machine"
 
 struct machine {
 	char dir[256];
@@ -71,7 +69,7 @@ static void vm_bench(struct samples *s, int runs, const struct machine *m, char 
 		put(m, "boot.kernel", "%s\n", argv[4]);
 		put(m, "memory.size", "%sM\n", argv[5]);
 		fd = console_open(m);
-		usleep(PAUSE_US);
+		start_pause();
 		start = now_us();
 		put(m, "ctl", "%s\n", "start");
 		console_wait(fd);

@@ -436,7 +436,10 @@ int main(int argc, char **argv)
 		return vm_run(argv + 2);
 	runs = runs_arg(argv[1]);
 	for (int i = argc == 4 ? -3 : 0; i < runs; i++) {
-		double us = start_once(argv);
+		double us;
+
+		start_pause();
+		us = start_once(argv);
 
 		if (i >= 0)
 			sample_add(&s, us);
