@@ -145,7 +145,7 @@ static const struct machine *upgrade_waits_for(const struct upgrade *u)
 		for (size_t i = 0; i < u->daemon->machines[kind]->nchildren; i++) {
 			struct machine *m = object_machine(u->daemon->machines[kind]->children[i]);
 
-			if (m->link && link_busy(m->link))
+			if (m->refused || (m->link && link_busy(m->link)))
 				return m;
 		}
 	return NULL;

@@ -35,7 +35,6 @@
 struct asked {
 	LIST_ENTRY(asked) link;
 	uint32_t seq;
-	bool is_start;
 	struct request *request;      /* NULL: its client has gone */
 	link_answered *then;	      /* what to do with it */
 	struct config_change *change; /* CONFIGURE's, or NULL */
@@ -52,7 +51,7 @@ struct link {
 	pid_t machine_pid; /* the machine's own, as the monitor says */
 	char tty[64];
 	const struct engine_page *page;
-	uint32_t seq;
+	uint32_t seq, start_seq;
 	uint16_t foreign;   /* the version of the protocol that it speaks, if it is not ours */
 	bool ended;	    /* it has said how the machine ended */
 	time_t reconnected; /* when, on the monotonic clock; 0: never */
@@ -213,6 +212,17 @@ void link_abandon(struct link *l)
 	link_retire(l);
 }
 
+/* Its client is told when nothing is left of it. */
+static void link_refused(struct link *l, struct machine *m, const struct err *why)
+{
+	struct asked *a = asked_find(l, l->start_seq);
+
+	if (a)
+		LIST_REMOVE(a, link);
+	machine_refused(m, a ? a->request : NULL, a ? a->then : NULL, why);
+	free(a);
+}
+
 static void link_over(struct link *l)
 {
 	struct machine *m = l->machine;
@@ -235,7 +245,7 @@ static void link_over(struct link *l)
 	}
 	m->link = NULL;
 	if (l->refused)
-		machine_refused(m, &e);
+		link_refused(l, m, &e);
 	else
 		machine_ended(m, &ending);
 	link_fail_asked(l, &e);
@@ -456,7 +466,7 @@ static void handle_reply(struct link *l)
 	reply->text[sizeof(reply->text) - 1] = '\0';
 	if (reply->code < 0)
 		err_set(&e, -err_public(-reply->code), "%s", reply->text);
-	if (a->is_start && e.code) {
+	if (a->seq == l->start_seq && e.code) {
 		/* Answered when the monitor has gone and the machine is as it was before. */
 		l->refused = true;
 		l->refusal = e;
@@ -573,7 +583,8 @@ static int link_ask(struct link *l, struct request *r, link_answered *then, enum
 	if (!a)
 		return err_sys(e, ENOMEM, "ctl");
 	a->seq = ++l->seq;
-	a->is_start = type == WIRE_START;
+	if (type == WIRE_START)
+		l->start_seq = a->seq;
 	a->request = r;
 	a->then = then;
 	if (type == WIRE_EXEC_START)

@@ -36,6 +36,13 @@ enum machine_state {
 	STATE_COUNT,
 };
 
+/* What is told, to whom, when a machine has gone back to what it was. */
+struct start_answer {
+	struct request *request; /* NULL: nobody waits */
+	void (*then)(struct request *, int, const struct err *);
+	struct err why;
+};
+
 struct machine {
 	struct object object; /* first: object_machine() */
 	enum machine_kind kind;
@@ -56,7 +63,8 @@ struct machine {
 	struct event_log *events;
 	struct restart restart;
 	struct ephemeral ephemeral;
-	bool refused;		 /* cleaning up after a refused start */
+	bool refused; /* cleaning up after a refused start, of which this is answered: */
+	struct start_answer refusal;
 	struct cgroup *leftover; /* of a run that no daemon has seen end; NULL most often */
 	struct event *cleanup;	 /* tries again to remove the control group */
 	unsigned cleanup_tries;
@@ -153,8 +161,13 @@ void machine_set_state(struct machine *m, enum machine_state state, const char *
 void machine_found(struct machine *m, enum machine_state state);
 /* The run is over: control group, then state and ending. */
 void machine_ended(struct machine *m, const struct ending *ending);
-/* The start was refused, nothing has run: back to what was before. */
-void machine_refused(struct machine *m, const struct err *why);
+/*
+ * The start was refused, nothing has run: back to what was before, and when that is so its request,
+ * which may be NULL, is answered by then().
+ */
+void machine_refused(struct machine *m, struct request *r,
+		     void (*then)(struct request *, int, const struct err *),
+		     const struct err *why);
 /*
  * Of a machine that is at rest: removes what a daemon that was killed on the way has left, as soon
  * as its last process is gone; or no more, since there is going to be another run.

@@ -52,12 +52,30 @@ static void machine_rest_ended(struct machine *m)
 	machine_over(m);
 }
 
+static void start_answer(struct start_answer *a)
+{
+	struct request *r = a->request;
+
+	a->request = NULL;
+	if (!r)
+		return;
+	r->parked = NULL;
+	r->cancel = NULL;
+	a->then(r, a->why.code, &a->why);
+}
+
+static void start_cancel(struct request *r)
+{
+	((struct start_answer *)r->parked)->request = NULL;
+}
+
 static void machine_rest_refused(struct machine *m)
 {
 	m->refused = false;
 	if (m->restart.own)
 		restart_decide(m, NULL);
 	machine_set_state(m, m->before_start, "start refused");
+	start_answer(&m->refusal);
 	if (m->restart.own) {
 		restart_tell(m);
 		machine_over(m);
@@ -168,10 +186,16 @@ void machine_ended(struct machine *m, const struct ending *ending)
 	machine_clean(m);
 }
 
-void machine_refused(struct machine *m, const struct err *why)
+void machine_refused(struct machine *m, struct request *r,
+		     void (*then)(struct request *, int, const struct err *), const struct err *why)
 {
 	if (m->restart.own)
 		restart_refused(m, why);
+	m->refusal = (struct start_answer){ r, then, *why };
+	if (r) {
+		r->parked = &m->refusal;
+		r->cancel = start_cancel;
+	}
 	m->refused = true;
 	machine_record_ending(m);
 	machine_clean(m);
