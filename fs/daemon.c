@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "backends/host/opener.h"
+#include "backends/host/program.h"
 #include "backends/monitor/spare.h"
 #include "backends/monitor/wire.h"
 #include "fs/machine/autostart.h"
@@ -405,6 +406,7 @@ int daemon_new(const struct daemon_options *options, struct daemon **ret, struct
 		return err_sys(e, ENOMEM, "daemon");
 	d->state_fd = d->run_fd = d->kind_fd[0] = d->kind_fd[1] = d->seccomp_fd = d->image_fd =
 		d->net_fd = -1;
+	d->program = program_open();
 	LIST_INIT(&d->retired);
 	TAILQ_INIT(&d->opened);
 	d->message = malloc(sizeof(*d->message));
@@ -415,7 +417,7 @@ int daemon_new(const struct daemon_options *options, struct daemon **ret, struct
 	if (rc == 0)
 		rc = opener_new(&d->opener, e);
 	for (int kind = 0; rc == 0 && kind < 2; kind++)
-		rc = launch_spare_new(d->loop, kind, &d->spares[kind], e);
+		rc = launch_spare_new(d->loop, kind, d->program, &d->spares[kind], e);
 	if (rc == 0)
 		rc = store_open(options->state_dir, &d->state_fd, e);
 	if (rc == 0)
@@ -480,7 +482,7 @@ void daemon_free(struct daemon *d)
 	if (d->loop)
 		event_base_free(d->loop);
 	int fds[] = { d->state_fd, d->run_fd, d->kind_fd[0], d->kind_fd[1],
-		      d->image_fd, d->net_fd, d->seccomp_fd };
+		      d->image_fd, d->net_fd, d->seccomp_fd, d->program };
 	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
 		if (fds[i] >= 0)
 			close(fds[i]);

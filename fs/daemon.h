@@ -67,6 +67,7 @@ struct daemon {
 	struct upgrade *upgrade; /* likewise */
 	struct opener *opener;
 	struct spare *spares[2]; /* monitors in waiting, by kind */
+	int program;		 /* backends/host/program.h; -1: by its path */
 	uint64_t own_dev;	 /* of the mount; 0 until mounted */
 	int seccomp_fd;		 /* the default profile, compiled at first use; -1 */
 	uint64_t seccomp_capabilities;

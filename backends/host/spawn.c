@@ -43,7 +43,7 @@ static IN_CHILD int fetch(const struct child *c, int parent, int fd)
  * execve() to close them, takes longer than all else here. So the child shares the table, leaves it
  * with the first three, and fetches from us what it is to have.
  */
-static IN_CHILD bool leave_table(const struct child *c, int *fd, int *also)
+static IN_CHILD bool leave_table(const struct child *c, int *fd, int *also, int *program)
 {
 	int parent;
 
@@ -55,24 +55,36 @@ static IN_CHILD bool leave_table(const struct child *c, int *fd, int *also)
 		return false;
 	*fd = fetch(c, parent, c->s->fd);
 	*also = c->s->also ? fetch(c, parent, c->s->also) : 0;
+	*program = *program > 0 ? fetch(c, parent, *program) : 0;
 	close(parent);
-	return *fd >= 0 && *also >= 0;
+	return *fd >= 0 && *also >= 0 && *program >= 0;
+}
+
+static IN_CHILD void execute(const struct spawn *s, int program)
+{
+	if (program > 0)
+		syscall(SYS_execveat, program, "", s->argv, s->env, AT_EMPTY_PATH);
+	else
+		execve(s->exe, s->argv, s->env);
 }
 
 /* In the child, which shares our memory and stack while we sleep: it must not return. */
 static IN_CHILD __attribute__((noreturn, noinline)) void child_exec(struct child *c)
 {
 	const struct spawn *s = c->s;
-	int fd = s->fd, also = s->also, null;
+	int fd = s->fd, also = s->also, program = s->program, null;
 
-	c->apart = c->parent && !leave_table(c, &fd, &also);
+	c->apart = c->parent && !leave_table(c, &fd, &also, &program);
 	if (c->apart)
 		_exit(127);
+	/* Out of the way of those that are handed over. */
+	if (!c->parent && program > 0)
+		program = fcntl(program, F_DUPFD_CLOEXEC, s->fd_as + 2);
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (null >= 0 && dup2(null, 0) == 0 && dup2(null, 1) == 1 && setsid() >= 0 &&
 	    dup2(fd, s->fd_as) == s->fd_as &&
 	    (!s->also || dup2(also, s->fd_as + 1) == s->fd_as + 1))
-		execve(s->exe, s->argv, s->env);
+		execute(s, program);
 	c->failed = errno;
 	_exit(127);
 }

@@ -16,6 +16,7 @@
 
 struct spawn {
 	const char *exe;
+	int program; /* a descriptor of what is executed in place of exe; 0 or less: none */
 	char **argv;
 	char **env;
 	int fd;	       /* handed over ... */
@@ -30,8 +31,8 @@ int spawn_process(const struct spawn *s, pid_t *ret_pid, struct err *e);
 
 /*
  * This program once more, as a helper, with one end of a message socket as its fd_as; *ret_fd is
- * the other end, the caller's. Both are untouched on failure.
+ * the other end, the caller's. Both are untouched on failure. program: as above.
  */
-int spawn_self(char **argv, int fd_as, pid_t *ret_pid, int *ret_fd, struct err *e);
+int spawn_self(char **argv, int program, int fd_as, pid_t *ret_pid, int *ret_fd, struct err *e);
 
 #endif

@@ -5,11 +5,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-int spawn_self(char **argv, int fd_as, pid_t *ret_pid, int *ret_fd, struct err *e)
+int spawn_self(char **argv, int program, int fd_as, pid_t *ret_pid, int *ret_fd, struct err *e)
 {
 	char *env[] = { NULL };
 	struct spawn spawn = {
 		.exe = "/proc/self/exe",
+		.program = program,
 		.argv = argv,
 		.env = env,
 		.fd_as = fd_as,

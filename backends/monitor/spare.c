@@ -36,6 +36,7 @@
 struct spare {
 	const char *kind;
 	bool walled;
+	int program; /* the caller's */
 	bool wanted; /* there is a thread, to be joined */
 	pthread_t thread;
 	int fd;
@@ -107,15 +108,15 @@ static void *spare_spawn(void *arg)
 	char *argv[] = { name, option, (char *)s->kind, room, NULL };
 
 	memset(room, ' ', TITLE_ROOM);
-	if (spawn_self(argv, SPARE_FD, &s->pid, &s->fd, NULL) < 0)
+	if (spawn_self(argv, s->program, SPARE_FD, &s->pid, &s->fd, NULL) < 0)
 		s->pid = 0;
 	else
 		spare_yield(s);
 	return NULL;
 }
 
-int spare_new(struct event_base *loop, const char *kind, bool walled, struct spare **ret,
-	      struct err *e)
+int spare_new(struct event_base *loop, const char *kind, bool walled, int program,
+	      struct spare **ret, struct err *e)
 {
 	struct spare *s = calloc(1, sizeof(*s));
 
@@ -123,6 +124,7 @@ int spare_new(struct event_base *loop, const char *kind, bool walled, struct spa
 		return err_sys(e, ENOMEM, "spare monitor");
 	s->kind = kind;
 	s->walled = walled;
+	s->program = program;
 	s->reaper = evtimer_new(loop, on_spent, s);
 	if (!s->reaper) {
 		free(s);

@@ -28,10 +28,10 @@ struct spare;
 
 /*
  * None is made yet. kind: the word by which the process knows what it is for; walled: whether that
- * makes it raise walls.
+ * makes it raise walls; program: as in spawn.h, open as long as the spare is there.
  */
-int spare_new(struct event_base *loop, const char *kind, bool walled, struct spare **ret,
-	      struct err *e);
+int spare_new(struct event_base *loop, const char *kind, bool walled, int program,
+	      struct spare **ret, struct err *e);
 
 /*
  * Has one made, unless there is one, and does not wait for that. That there can be none is nobody's

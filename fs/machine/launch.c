@@ -396,10 +396,10 @@ static bool launch_walled(enum machine_kind kind)
 	return !engine_of(kind)->keeps_root;
 }
 
-int launch_spare_new(struct event_base *loop, enum machine_kind kind, struct spare **ret,
-		     struct err *e)
+int launch_spare_new(struct event_base *loop, enum machine_kind kind, int program,
+		     struct spare **ret, struct err *e)
 {
-	return spare_new(loop, engine_of(kind)->name, launch_walled(kind), ret, e);
+	return spare_new(loop, engine_of(kind)->name, launch_walled(kind), program, ret, e);
 }
 
 int launch_spare(char **argv)
@@ -430,6 +430,7 @@ static int launch_process(struct launch *l, pid_t *ret_pid, struct err *e)
 	char *env[] = { NULL };
 	struct spawn spawn = {
 		.exe = "/proc/self/exe",
+		.program = l->m->object.daemon->program,
 		.argv = argv,
 		.env = env,
 		.fd = l->listener,

@@ -20,9 +20,9 @@ struct spare;
  */
 int launch_machine(struct machine *m, struct request *r, struct err *e);
 
-/* What lets monitors of a kind wait for their machines. */
-int launch_spare_new(struct event_base *loop, enum machine_kind kind, struct spare **ret,
-		     struct err *e);
+/* What lets monitors of a kind wait for their machines; program: backends/host/program.h. */
+int launch_spare_new(struct event_base *loop, enum machine_kind kind, int program,
+		     struct spare **ret, struct err *e);
 
 /* What main() runs in a monitor's process: the listening socket is descriptor 3. */
 int launch_monitor(void);

@@ -13,7 +13,7 @@
 #define MANY 3000
 
 /* What the script prints to its descriptor 3, or the sentence why there was none. */
-static const char *answer(const char *script, bool both)
+static const char *answer_of(const char *script, bool both, int program)
 {
 	static char text[512];
 	char sh[] = "sh", c[] = "-c", *argv[] = { sh, c, (char *)script, NULL }, *env[] = { NULL };
@@ -25,7 +25,8 @@ static const char *answer(const char *script, bool both)
 
 	if (pipe2(ends, O_CLOEXEC) < 0 || pipe2(input, O_CLOEXEC) < 0)
 		return "no pipe";
-	struct spawn s = { .exe = "/bin/sh",
+	struct spawn s = { .exe = program > 0 ? "/nowhere" : "/bin/sh",
+			   .program = program,
 			   .argv = argv,
 			   .env = env,
 			   .fd = ends[1],
@@ -52,6 +53,11 @@ static const char *answer(const char *script, bool both)
 	return status == 0 ? text : "it failed";
 }
 
+static const char *answer(const char *script, bool both)
+{
+	return answer_of(script, both, -1);
+}
+
 #define LIST \
 	"i=0; while [ $i -lt 500 ]; do [ -e /proc/$$/fd/$i ] && echo $i >&3; i=$((i+1)); done; "
 
@@ -69,6 +75,20 @@ static void test_descriptors(const char *how)
 	ok(!strcmp(answer("exit 1", false), "it failed"), "%s: its status", how);
 }
 
+/* Even where its number is one of those that are handed over. */
+static void test_program(void)
+{
+	int fds[4];
+
+	for (int i = 0; i < 4; i++)
+		fds[i] = open("/bin/sh", O_PATH | O_CLOEXEC);
+	for (int i = 0; i < 4; i++)
+		ok(!strcmp(answer_of(LIST "cat <&4 >&3", true, fds[i]), "0\n1\n2\n3\n4\ngiven\n"),
+		   "a program by descriptor %d", fds[i]);
+	for (int i = 0; i < 4; i++)
+		close(fds[i]);
+}
+
 int main(void)
 {
 	struct rlimit limit = { MANY + 100, MANY + 100 };
@@ -79,6 +99,7 @@ int main(void)
 	pid_t pid;
 
 	test_descriptors("few");
+	test_program();
 	setrlimit(RLIMIT_NOFILE, &limit);
 	while (opened < MANY && fcntl(0, F_DUPFD_CLOEXEC, 100) >= 0)
 		opened++;
