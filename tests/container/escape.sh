@@ -26,27 +26,34 @@ closed() {
 # --- what is left open: CVE-2016-9962, CVE-2024-21626
 is "init has no descriptor but its console" "$(find "/proc/$init/fd" -mindepth 1 -printf '%f\n' | sort -n | xargs)" "0 1 2"
 is "a session none but 0 1 2 (3 is ls's own)" "$(tried sh -c "'ls /proc/self/fd | xargs'")" "0 1 2 3"
-closed "no working directory of the host's (CVE-2024-21626)" \
-	'cd /proc/self/fd/7/../../.. 2>/dev/null && ls etc/apt'
-for fd in 3 4 5 6 7 8 9; do
+# Whatever is open before the program runs: a directory to be in, from which all of the host is above.
+echo outside >"$T/outside-marker"
+above=../../../../../../../../../../../../..$T/outside-marker
+for fd in $(seq 3 60); do
 	put "$c/exec/s/cwd" "/proc/self/fd/$fd"
-	put "$c/exec/s/argv" ls -d etc/apt ../etc/apt ../../etc/apt
-	put "$c/exec/s/ctl" start 2>/dev/null && await "$c/exec/s" stopped
-	unlike "nor by cwd and descriptor $fd" "$(cat "$c/exec/s/stdout")" apt
-done
+	put "$c/exec/s/argv" cat "$above"
+	put "$c/exec/s/ctl" start 2>/dev/null && await "$c/exec/s" stopped && cat "$c/exec/s/stdout"
+done >"$T/said"
+is "no working directory of the host's by a session's descriptors (CVE-2024-21626)" "$(cat "$T/said")" ""
 put "$c/exec/s/cwd" /
+put "$c/ctl" kill
+await "$c" stopped
+said=$(wc -c <"$c/console")
+put "$c/init" cat "$above"
+for fd in $(seq 3 60); do
+	put "$c/init.cwd" "/proc/self/fd/$fd"
+	put "$c/ctl" start 2>/dev/null && await "$c" stopped
+done
+is "nor by init's" "$(tail -c +$((said + 1)) "$c/console" | grep outside$)" ""
+put "$c/init.cwd" /
+put "$c/init" sleep 1000
+put "$c/ctl" start
+init=$(cat "$c/pid")
+monitor=$(ps -o ppid= -p "$init" | tr -d ' ')
 
-# --- the monitor's program: CVE-2019-5736
+# --- the monitor's program: CVE-2019-5736, and program.sh
 unlike "no process of the container runs our program" \
 	"$(tried sh -c "'for p in /proc/[0-9]*; do readlink \$p/exe; done'")" machinefs
-mkdir "$c/exec/self"
-cp "$T/root/bin/busybox" "$T/root/bin/self"
-ln -sfn /proc/self/exe "$T/root/bin/exe"
-put "$c/exec/self/argv" /bin/exe
-put "$c/exec/self/ctl" start 2>/dev/null
-await "$c/exec/self" stopped
-before=$(sha256sum <"$MACHINEFS")
-is "/proc/self/exe as a session's program leaves ours as it is" "$(sha256sum <"$MACHINEFS")" "$before"
 
 # --- the host's kernel
 closed "core_pattern" 'echo "|/bin/x" > /proc/sys/kernel/core_pattern'
@@ -56,7 +63,7 @@ closed "uevent_helper" 'echo /bin/x > /sys/kernel/uevent_helper'
 closed "the host's memory" 'cat /proc/kcore | head -c 1 | grep -q .'
 closed "its keys" 'grep -q . /proc/keys'
 closed "remounting /proc/sys" 'mount -o remount,rw /proc/sys'
-closed "another /proc" 'mkdir -p /p && mount -t proc p /p && echo 1 > /p/sys/kernel/sysrq'
+closed "another /proc" 'mkdir -p /p && mount -t proc p /p && cat /p/sys/kernel/core_pattern > /p/sys/kernel/core_pattern'
 closed "release_agent (CVE-2022-0492)" \
 	'mkdir -p /g && mount -t cgroup -o rdma g /g && echo /bin/x > /g/release_agent'
 closed "by a user namespace of its own" \
@@ -67,6 +74,30 @@ closed "a disk's node" 'mknod /disk b 8 0 && head -c 1 /disk | grep -q .'
 closed "the host's memory device" 'mknod /mem c 1 1 && head -c 1 /mem | grep -q .'
 closed "kexec, reboot" 'reboot -f'
 closed "the clock" 'date -s 2001-01-01; test "$(date +%Y)" = 2001'
+
+# What was tried leads out where the walls are taken away (and here writes what was there before).
+put "$c/ctl" kill
+await "$c" stopped
+readonly=$(cat "$c/paths.readonly") masked=$(cat "$c/paths.masked")
+put "$c/paths.readonly" ""
+put "$c/paths.masked" ""
+put "$c/seccomp" none
+put "$c/capabilities" chown dac_override sys_admin
+put "$c/ctl" start
+for attempt in 'p=/proc/sys/kernel/core_pattern; cat $p >$p' \
+	'mount -o remount,rw /proc/sys || mount -o remount,rw /proc' \
+	'mkdir -p /p && mount -t proc p /p && cat /p/sys/kernel/core_pattern >/p/sys/kernel/core_pattern && umount /p'; do
+	like "without walls: $attempt" "$(tried sh -c "'{ $attempt; } && echo escaped'")" escaped
+done
+put "$c/ctl" kill
+await "$c" stopped
+put "$c/paths.readonly" "$readonly"
+put "$c/paths.masked" "$masked"
+put "$c/seccomp" default
+put "$c/capabilities" default
+put "$c/ctl" start
+init=$(cat "$c/pid")
+monitor=$(ps -o ppid= -p "$init" | tr -d ' ')
 
 # --- others' processes
 closed "tracing the monitor" "kill -0 $monitor"
