@@ -121,8 +121,9 @@ await "$c" stopped
 # --- a hostile root directory: what we mount does not go through its links
 for name in proc sys dev; do
 	rm -rf "$T/hostile"
-	mkdir -p "$T/hostile" "$T/outside"
-	cp -a "$T/root/bin" "$T/hostile/"
+	mkdir -p "$T/outside"
+	cp -a "$B/tests/rootfs" "$T/hostile"
+	rm -rf "${T:?}/hostile/$name"
 	ln -s "$T/outside" "$T/hostile/$name"
 	put "$c/root" "$T/hostile"
 	refused "/$name is a link" EINVAL "root: not a directory: /$name" "$c" put "$c/ctl" start
@@ -131,8 +132,8 @@ is "nothing came to be outside" "$(ls -A "$T/outside")" ""
 
 # --- a root that changes while it starts
 rm -rf "$T/hostile"
-mkdir -p "$T/hostile"
-cp -a "$T/root/bin" "$T/hostile/"
+cp -a "$B/tests/rootfs" "$T/hostile"
+rm -rf "$T/hostile/proc"
 (
 	cd "$T/hostile" || exit
 	while :; do
@@ -144,11 +145,60 @@ cp -a "$T/root/bin" "$T/hostile/"
 ) &
 racer=$!
 put "$c/init" /bin/true
+began=0
 for _ in $(seq 20); do
-	put "$c/ctl" start 2>/dev/null && await "$c" stopped
+	put "$c/ctl" start 2>/dev/null && await "$c" stopped && began=$((began + 1))
 done
 kill $racer
 wait $racer 2>/dev/null
 is "twenty starts in a changing root mount nothing outside" \
 	"$(ls -A "$T/outside"; grep -c "$T/outside" /proc/self/mountinfo)" 0
+ok "some of which were to their liking" test $began -gt 0
+
+# --- what a mask and the console are made of, exchanged meanwhile: CVE-2025-31133, CVE-2025-52565
+rm -rf "$T/hostile"
+cp -a "$B/tests/rootfs" "$T/hostile"
+mkdir -p "$T/hostile/dev"
+(
+	cd "$T/hostile/dev" || exit
+	while :; do
+		for name in null console ptmx; do
+			rm -f $name
+			ln -s /proc/sys/kernel/core_pattern $name
+		done
+	done
+) &
+racer=$!
+put "$c/root" "$T/hostile"
+put "$c/paths.masked" /proc/cpuinfo
+put "$c/init" sh -c "'stat -L -c %t,%T /dev/null /proc/cpuinfo /dev/ptmx; tty'"
+said=$(wc -c <"$c/console")
+for _ in $(seq 10); do
+	put "$c/ctl" start && await "$c" stopped
+done
+kill $racer
+wait $racer 2>/dev/null
+is "ten starts with another /dev/null, console and ptmx below are with ours" \
+	"$(tail -c +$((said + 1)) "$c/console" | sort | uniq -c | xargs)" "10 /dev/pts/0 20 1,3 10 5,2"
+
+# --- what is written in /proc for it, led elsewhere: CVE-2019-16884, CVE-2025-52881
+mkdir -p "$T/hostile/proc/sys/net/ipv4" "$T/hostile/proc/self"
+ln -s /evil "$T/hostile/proc/sys/net/ipv4/ip_forward"
+ln -s /evil "$T/hostile/proc/self/oom_score_adj"
+: >"$T/hostile/evil"
+put "$c/paths.masked" "$masked"
+put "$c/sysctl" "net.ipv4.ip_forward 1"
+put "$c/oom.score" 500
+put "$c/capabilities" chown dac_override sys_admin
+put "$c/seccomp" none
+put "$c/init" sh -c "'cat /proc/sys/net/ipv4/ip_forward /proc/self/oom_score_adj; mount -t tmpfs t /proc; mkdir -p /proc/self/attr; ln -s /evil /proc/self/oom_score_adj; ln -s /evil /proc/self/attr/exec; echo ready; sleep 1000'"
+put "$c/ctl" start
+soon "its own /proc was not there before" 10 grep -q ready "$c/console"
+is "a sysctl and a score are the kernel's" "$(tail -n 3 "$c/console" | xargs)" "1 500 ready"
+put "$c/exec/s/argv" sleep 1000
+put "$c/exec/s/ctl" start
+is "a session's too, where the container has another /proc" "$(cat "/proc/$(cat "$c/exec/s/pid")/oom_score_adj")" 500
+is "nothing was written elsewhere" "$(cat "$T/hostile/evil")" ""
+put "$c/ctl" kill
+await "$c" stopped
 done_testing
