@@ -21,7 +21,6 @@ LAB_TESTS  := $(filter-out tests/lab/mkinitrd.sh,$(wildcard tests/lab/*.sh)) \
 # Not seen green from end to end there yet, or not often enough: run by `make lab-check`, and no part
 # of `make check` until they are.
 LAB_UNPROVEN := lab:tests/container/podman.sh lab:tests/container/program.sh
-LAB_UNPROVEN += lab:tests/vm/vhost.sh lab:tests/vm/vhost_vsock.sh lab:tests/unit/vmm_vhost.c
 TESTS      ?= $(HOST_TESTS) $(filter-out $(LAB_UNPROVEN),$(LAB_TESTS))
 
 # Fuzz targets; tests/fuzz/fuzz.sh runs them. What they reach of the project is compiled once more,
