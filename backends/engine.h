@@ -297,6 +297,13 @@ struct engine {
 	/* Types on the console. Returns how many bytes were taken (the rest is dropped). */
 	size_t (*input)(void *self, const void *data, size_t len);
 
+	/*
+	 * A directory on the file system that the machine has for its writes alone, of which can be
+	 * asked how much is used (container/userquota.h); stays the engine's. -1: it has none; NULL
+	 * where none ever has.
+	 */
+	int (*layer)(void *self);
+
 	/* Container: sessions. NULL where there can be none. */
 	const struct exec_ops *exec;
 

@@ -314,6 +314,13 @@ static size_t container_input(void *self, const void *data, size_t len)
 	return terminal_input(((struct container *)self)->terminal, data, len);
 }
 
+static int container_layer(void *self)
+{
+	const struct layer *l = &((struct container *)self)->layer;
+
+	return l->disk >= 0 ? l->dir : -1;
+}
+
 static int container_exec_start(void *self, struct exec_spec *s, uint64_t token, struct err *e)
 {
 	struct container *c = self;
@@ -356,6 +363,7 @@ const struct engine container_engine = {
 	.configure = container_configure,
 	.signal = container_signal,
 	.input = container_input,
+	.layer = container_layer,
 	.exec = &exec_ops,
 	.free = container_free,
 };

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 static const struct sort {
@@ -178,4 +179,32 @@ int userquota_set(const struct layer *l, const struct container_config *from,
 		for (const struct sort *s = sorts; s < sorts + SORTS; s++)
 			change(l, s, lines(to, s), lines(from, s));
 	return rc < 0 ? rc : 0;
+}
+
+/* ---- use ---- */
+
+static void show_one(const struct layer *l, const struct sort *s, const char *key, struct text *out)
+{
+	struct if_dqblk used = { 0 };
+	uint32_t id;
+
+	if (id_on_disk(l, s, (uint32_t)strtoul(key, NULL, 10), &id) &&
+	    syscall(SYS_quotactl_fd, l->dir, QCMD((unsigned)Q_GETQUOTA, s->type), id, &used) == 0)
+		text_addf(out, "%s %s bytes=%llu inodes=%llu\n", s->name + strlen("quota."), key,
+			  (unsigned long long)used.dqb_curspace,
+			  (unsigned long long)used.dqb_curinodes);
+}
+
+void userquota_show(const struct layer *l, const struct container_config *c, struct text *out)
+{
+	struct statfs fs;
+
+	if (fstatfs(l->dir, &fs) == 0)
+		text_addf(out, "all bytes=%llu inodes=%llu\n",
+			  (unsigned long long)(fs.f_blocks - fs.f_bfree) *
+				  (unsigned long long)fs.f_bsize,
+			  (unsigned long long)(fs.f_files - fs.f_ffree));
+	for (const struct sort *s = sorts; s < sorts + SORTS; s++)
+		for (size_t i = 0; i < lines(c, s)->n; i++)
+			show_one(l, s, lines(c, s)->entries[i].key, out);
 }

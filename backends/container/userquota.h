@@ -16,6 +16,7 @@
 #include "backends/container/quota.h"
 #include "backends/container/usermap.h"
 #include "backends/base/err.h"
+#include "backends/base/text.h"
 
 bool userquota_wanted(const struct container_config *c);
 /* EINVAL: the container has no overlay. */
@@ -28,5 +29,11 @@ int userquota_refuse(struct err *e);
  */
 int userquota_set(const struct layer *l, const struct container_config *from,
 		  const struct container_config *to, struct err *e);
+
+/*
+ * What is used of the layer's own file system, and by each id that has a line: "all", "user ID" or
+ * "group ID", and bytes=N inodes=N. Asks of l its dir, uids and gids.
+ */
+void userquota_show(const struct layer *l, const struct container_config *c, struct text *out);
 
 #endif

@@ -104,15 +104,20 @@ static void monitor_say_state(struct monitor *m)
 static void monitor_say_hello(struct monitor *m)
 {
 	struct wire_hello h = { .state = monitor_state(m) };
-	int counters = m->fd[WIRE_ROLE_COUNTERS];
+	int fds[2], n = 0, layer = m->self && m->engine->layer ? m->engine->layer(m->self) : -1;
 
 	if (m->host.console)
 		snprintf(h.tty, sizeof(h.tty), "%s", console_tty(m->host.console));
-	h.has_counters = counters >= 0;
+	h.has_counters = m->fd[WIRE_ROLE_COUNTERS] >= 0;
+	h.has_layer = layer >= 0;
+	if (h.has_counters)
+		fds[n++] = m->fd[WIRE_ROLE_COUNTERS];
+	if (h.has_layer)
+		fds[n++] = layer;
 	h.tag = m->tag;
 	if (m->self && m->engine->exec)
 		m->engine->exec->list(m->self);
-	monitor_say(m, WIRE_HELLO, 0, &h, sizeof(h), &counters, counters >= 0);
+	monitor_say(m, WIRE_HELLO, 0, &h, sizeof(h), fds, n);
 }
 
 static void monitor_reply(struct monitor *m, uint32_t seq, int code, const struct err *e)

@@ -20,7 +20,7 @@ static const struct wire_format {
 			     WIRE_FDS_MAX },
 	[WIRE_VERB] = { WIRE_DAEMON, sizeof(struct wire_verb), 0, 1 },
 	[WIRE_INPUT] = { WIRE_DAEMON, 0, WIRE_CONFIG_MAX, 0 },
-	[WIRE_HELLO] = { WIRE_MONITOR, sizeof(struct wire_hello), 0, 1 },
+	[WIRE_HELLO] = { WIRE_MONITOR, sizeof(struct wire_hello), 0, 2 },
 	[WIRE_REPLY] = { WIRE_MONITOR, sizeof(struct wire_reply), 0, 0 },
 	[WIRE_STATE] = { WIRE_MONITOR, sizeof(struct wire_state), 0, 0 },
 	[WIRE_GREW] = { WIRE_MONITOR, 0, 0, 0 },

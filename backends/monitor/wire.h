@@ -27,7 +27,7 @@
 #include "backends/engine.h"
 #include "backends/base/err.h"
 
-#define WIRE_VERSION	2
+#define WIRE_VERSION	3
 #define WIRE_MAX	(128u * 1024) /* bytes in one message */
 #define WIRE_CONFIG_MAX (WIRE_MAX - 2048)
 #define WIRE_FDS_MAX	250 /* the kernel takes three more */
@@ -145,7 +145,8 @@ struct wire_state {
 struct wire_hello {
 	struct wire_state state;
 	char tty[64];
-	uint32_t has_counters; /* 1: one descriptor follows */
+	uint32_t has_counters; /* 1: a descriptor follows */
+	uint32_t has_layer;    /* 1: another one, engine.layer()'s */
 	uint64_t tag;	       /* of the configuration that it has */
 };
 

@@ -51,6 +51,7 @@ struct link {
 	pid_t machine_pid; /* the machine's own, as the monitor says */
 	char tty[64];
 	const struct engine_page *page;
+	int layer; /* the machine's, or -1: open no longer than it runs, since it keeps a mount */
 	uint32_t seq, start_seq;
 	uint16_t foreign;   /* the version of the protocol that it speaks, if it is not ours */
 	bool ended;	    /* it has said how the machine ended */
@@ -223,12 +224,20 @@ static void link_refused(struct link *l, struct machine *m, const struct err *wh
 	free(a);
 }
 
+static void drop_layer(struct link *l)
+{
+	if (l->layer >= 0)
+		close(l->layer);
+	l->layer = -1;
+}
+
 static void link_over(struct link *l)
 {
 	struct machine *m = l->machine;
 	struct err e = { 0 };
 	struct ending ending = m->ending;
 
+	drop_layer(l);
 	if (l->refused) {
 		e = l->refusal;
 		link_unlink(m); /* before `exit` tells of the run before */
@@ -373,6 +382,7 @@ static void link_take_state(struct link *l, const struct wire_state *s)
 		/* link_closed() acts on it, when the monitor has let go of everything. */
 		wire_ending_to(&s->ending, &m->ending);
 		l->ended = true;
+		drop_layer(l);
 		return;
 	}
 	/* A link that has asked nothing yet is to a monitor that was there before this daemon. */
@@ -426,9 +436,22 @@ static bool link_settled(const struct wire_state *s)
 	return s->run == RUN_RUNNING || s->run == RUN_PAUSED || s->run == RUN_STOPPING;
 }
 
+/* A VM's monitor is its owner's, and could hand over what makes the daemon wait. */
+static void link_take_layer(struct link *l, int *fd)
+{
+	struct stat st;
+
+	if (l->layer >= 0 || l->machine->kind != KIND_CONTAINER || fstat(*fd, &st) < 0 ||
+	    !S_ISDIR(st.st_mode))
+		return;
+	l->layer = *fd;
+	*fd = -1;
+}
+
 static void handle_hello(struct link *l)
 {
 	struct wire_hello *h = (struct wire_hello *)link_message(l)->body;
+	int n = link_message(l)->nfds;
 
 	link_found(l, link_message(l)->pid);
 	h->tty[sizeof(h->tty) - 1] = '\0';
@@ -436,8 +459,10 @@ static void handle_hello(struct link *l)
 	if (!strncmp(h->tty, "/dev/pts/", 9) &&
 	    strspn(h->tty + 9, "0123456789") == strlen(h->tty) - 9)
 		memcpy(l->tty, h->tty, sizeof(l->tty));
-	if (link_message(l)->nfds == 1)
+	if (n > 0 && h->has_counters)
 		link_map_counters(l, link_message(l)->fds[0]);
+	if (h->has_layer && n == 1 + (h->has_counters != 0))
+		link_take_layer(l, &link_message(l)->fds[n - 1]);
 	/* It lost the START with the first connection, and nothing will come of it. */
 	if (l->reconnected && h->state.run == RUN_NEW && l->pidfd >= 0)
 		syscall(SYS_pidfd_send_signal, l->pidfd, SIGKILL, NULL, 0);
@@ -708,7 +733,7 @@ int link_connect(struct machine *m, struct link **ret)
 	if (!l)
 		return -ENOMEM;
 	l->machine = m;
-	l->pidfd = l->fd = -1;
+	l->pidfd = l->fd = l->layer = -1;
 	LIST_INIT(&l->asked);
 	rc = link_dial(l);
 	if (rc < 0) {
@@ -732,6 +757,11 @@ bool link_busy(const struct link *l)
 	if (a->request || a->change)
 		return true;
 	return false;
+}
+
+int link_layer(const struct link *l)
+{
+	return l->layer;
 }
 
 pid_t link_pid(const struct link *l)
@@ -802,6 +832,7 @@ void link_free(struct link *l)
 	err_set(&e, -ESTALE, "ctl: the machine was removed");
 	link_fail_asked(l, &e);
 	link_hang_up(l);
+	drop_layer(l);
 	if (l->dead)
 		event_free(l->dead);
 	if (l->page)

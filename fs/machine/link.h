@@ -62,6 +62,8 @@ bool link_busy(const struct link *l);
 pid_t link_pid(const struct link *l);
 pid_t link_machine_pid(const struct link *l);
 const char *link_tty(const struct link *l);
+/* A directory of the machine's own file system (engine.layer()), the link's; -1: it has none. */
+int link_layer(const struct link *l);
 /* A part's counters; false: it has none, or has not been there in this run. */
 bool link_part_counters(const struct link *l, enum part_kind kind, const char *part,
 			uint64_t ret[ENGINE_PART_COUNTERS]);

@@ -2,11 +2,14 @@
 #include "fs/machine/machine_files.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "backends/base/cpulist.h"
+#include "backends/container/userquota.h"
 #include "fs/machine/vcpu.h"
 #include "vmm/cpu/cpu_topology.h"
 #include "vmm/virtio/virtio_balloon.h"
@@ -15,6 +18,7 @@
 #include "fs/machine/change.h"
 #include "fs/store/config_yaml.h"
 #include "fs/daemon.h"
+#include "fs/image/image.h"
 #include "fs/store/event_log.h"
 #include "fs/store/keptlog.h"
 #include "fs/machine/link.h"
@@ -381,6 +385,39 @@ static void show_accounting(struct object *o, const struct file *f, struct text 
 		cgroup_accounting(object_machine(o)->cgroup, out);
 }
 
+/* In a user namespace whose root is no image, files on the disk have the owners outside. */
+static char *read_map(const struct machine *m, const char *name)
+{
+	struct text map = TEXT_INIT;
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", (int)machine_pid(m), name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return NULL;
+	text_read_fd(&map, fd);
+	close(fd);
+	return map.data;
+}
+
+static void show_quota(struct object *o, const struct file *f, struct text *out)
+{
+	const struct machine *m = object_machine(o);
+	struct layer l = LAYER_NONE;
+
+	l.dir = m->link ? link_layer(m->link) : -1;
+	if (l.dir < 0)
+		return;
+	if (!image_named(m->config.container.root)) {
+		l.uids = read_map(m, "uid_map");
+		l.gids = read_map(m, "gid_map");
+	}
+	userquota_show(&l, &m->config.container, out);
+	free(l.uids);
+	free(l.gids);
+}
+
 static void show_online(struct object *o, const struct file *f, struct text *out)
 {
 	const struct machine *m = object_machine(o);
@@ -665,6 +702,13 @@ static const struct machine_file machine_rows[] = {
 		   "and "
 		   "dcachesize are bytes, the sizes of others pages. Empty while it does not "
 		   "run." },
+	  OF_CONTAINER },
+	{ { .name = "quota.stat",
+	    .mode = 0444,
+	    .show = show_quota,
+	    .doc = "While it runs, and its overlay has a file system of its own, see quota: how "
+		   "much is used, in lines all, user ID and group ID with bytes=N inodes=N, of "
+		   "those that quota.user and quota.group name." },
 	  OF_CONTAINER },
 	{ { .name = "cpu.online",
 	    .changes = CHANGE_STATE | CHANGE_CONFIG,

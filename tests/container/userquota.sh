@@ -64,6 +64,7 @@ if ! user_quotas; then
 	refused "nor live" ENXIO 'quota.user: .*CONFIG_QFMT_V2' "$c" put "$c/quota.user" 1000 bytes=1M
 	is "which changes nothing" "$(cat "$c/quota.user")" ""
 	is "the quota of all is there" "$(fill 1000 /tmp/big 64)" 1
+	like "quota.stat tells how much is used" "$(cat "$c/quota.stat")" '^all bytes=[1-9][0-9]{7} inodes=[1-9][0-9]*$'
 	stop
 	done_testing
 fi
@@ -75,6 +76,15 @@ is "others may" "$(fill 1001 /tmp/c 5)" 0
 is "and root" "$(fill 0 /tmp/d 5)" 0
 is "root cannot give him what is too much" "$(inside 'chown 1000 /tmp/d 2>/dev/null')" 1
 is "it is not only bytes" "$(inside 'i=0; while [ $i -lt 30 ]; do touch /tmp/f$i; chown 1000 /tmp/f$i 2>/dev/null || break; i=$((i+1)); done; [ $i -lt 20 ]')" 0
+used() { # USER: KiB, as quota.stat has it
+	echo $(($(sed -n "s/^$1 bytes=\([0-9]*\) .*/\1/p" "$c/quota.stat") / 1024))
+}
+ok "quota.stat tells what he has ($(used 'user 1000') KiB)" eval '[ "$(used "user 1000")" -ge 2048 ] && [ "$(used "user 1000")" -le 4096 ]'
+ok "and how much it is in all ($(used all) KiB)" test "$(used all)" -ge 12288
+is "of those who have a line" "$(grep -c . "$c/quota.stat")" 2
+machinefs_kill9
+machinefs_start
+ok "the next daemon knows it, too" test "$(used 'user 1000')" -ge 2048
 ok "he gets more while it runs" put "$c/quota.user" 1000 bytes=12M inodes=max
 is "and has it" "$(fill 1000 /tmp/b 4)" 0
 ok "another one gets a limit" put "$c/quota.user" 1001 bytes=7M
@@ -101,6 +111,8 @@ is "has what was changed meanwhile" "$(fill 1003 /tmp/s 4)" 1
 is "and nothing that was taken away" "$(fill 1000 /tmp/b 4)" 0
 stop
 put "$c/quota.user" 1003 default
+is "what does not run tells nothing" "$(cat "$c/quota.stat")" ""
+is "and holds no loop device" "$(losetup -n -O BACK-FILE | grep -c "$(cat "$c/uuid")\|container/b/")" 0
 ok "and one without any" start
 is "is without" "$(fill 1003 /tmp/s 4)" 0
 stop
@@ -127,6 +139,7 @@ chmod 1777 "$root/tmp"
 put "$c/quota.user" 1000 bytes=4M
 if start 2>/dev/null; then
 	is "in a user namespace it is its own users" "$(fill 1000 /tmp/a 6)" 1
+	ok "as quota.stat has it" test "$(used 'user 1000')" -ge 3072
 	is "one and not another" "$(fill 1001 /tmp/b 6)" 0
 	refused "one that it has not" EINVAL 'has no id 5000' "$c" put "$c/quota.user" 5000 bytes=1M
 	is "is not kept" "$(cat "$c/quota.user")" "1000 bytes=4194304 inodes=max"

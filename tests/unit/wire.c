@@ -158,8 +158,8 @@ static void test_malformed(void)
 	refuses("CONFIGURE without a body", WIRE_DAEMON, &packet, head + 8, 0);
 	refuses("larger than any message", WIRE_DAEMON, &packet, head + WIRE_MAX + 100, 2);
 	h->type = WIRE_HELLO;
-	refuses("HELLO with two descriptors", WIRE_MONITOR, &packet,
-		head + sizeof(struct wire_hello), 2);
+	refuses("HELLO with three descriptors", WIRE_MONITOR, &packet,
+		head + sizeof(struct wire_hello), 3);
 	h->type = WIRE_GREW;
 	refuses("GREW with a body", WIRE_MONITOR, &packet, head + 1, 0);
 	h->type = WIRE_OPEN;
