@@ -340,6 +340,7 @@ static int start(const struct container *c, struct err *e)
 	if (rc == 0) {
 		hooks_find(&h, c, "poststart");
 		hooks_run(&h);
+		hooks_free(&h);
 	}
 	return rc;
 }
@@ -401,6 +402,7 @@ static int run_run(const struct oci *o, const struct options *p, int argc, char 
 		hooks_find(&h, &c, "poststop");
 		if (container_remove(o, &c, true, NULL) == 0)
 			hooks_run(&h);
+		hooks_free(&h);
 	}
 	return rc < 0 ? rc : exit_code(status);
 }
@@ -478,6 +480,7 @@ static int run_delete(const struct oci *o, const struct options *p, int argc, ch
 	rc = container_remove(o, &c, p->force, e);
 	if (rc == 0)
 		hooks_run(&h);
+	hooks_free(&h);
 	return rc;
 }
 

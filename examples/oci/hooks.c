@@ -86,11 +86,16 @@ void hooks_find(struct hooks *h, const struct container *c, const char *name)
 	json_decref(state);
 }
 
-void hooks_run(struct hooks *h)
+void hooks_run(const struct hooks *h)
 {
 	signal(SIGPIPE, SIG_IGN);
 	for (size_t i = 0; h->state && i < json_array_size(h->list); i++)
 		hook_run(json_array_get(h->list, i), h->state);
+}
+
+void hooks_free(struct hooks *h)
+{
 	free(h->state);
 	json_decref(h->config);
+	*h = (struct hooks){ 0 };
 }

@@ -136,7 +136,8 @@ struct hooks {
 };
 void hooks_find(struct hooks *h, const struct container *c, const char *name);
 /* One that fails stops nothing. */
-void hooks_run(struct hooks *h);
+void hooks_run(const struct hooks *h);
+void hooks_free(struct hooks *h);
 
 /* ---- streams.c ---- */
 
