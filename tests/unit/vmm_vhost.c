@@ -45,7 +45,7 @@ static void test_refused(void)
 }
 
 /* A device on socket pairs, with descriptors for vhost that are none. */
-static int make_without(struct harness *h, bool must, int *wire, struct err *e)
+static int make_without(struct harness *h, bool must, bool given, int *wire, struct err *e)
 {
 	struct virtio_env env = harness_env(h);
 	int taps[2], vhosts[2] = { zero_or_null(), zero_or_null() }, fds[2], r;
@@ -53,7 +53,7 @@ static int make_without(struct harness *h, bool must, int *wire, struct err *e)
 		.mtu = 1500,
 		.pairs = 2,
 		.taps = taps,
-		.vhosts = vhosts,
+		.vhosts = given ? vhosts : NULL,
 		.must_vhost = must,
 		.link = true,
 		.in = RATELIMIT_NONE,
@@ -67,6 +67,8 @@ static int make_without(struct harness *h, bool must, int *wire, struct err *e)
 		wire[i] = fds[1];
 	}
 	r = virtio_net_new(&env, "nic/a", &spec, &h->device, e);
+	for (int i = 0; !given && i < 2; i++)
+		close(vhosts[i]);
 	ok(fcntl(vhosts[0], F_GETFD) < 0 && fcntl(vhosts[1], F_GETFD) < 0,
 	   "without: what is no vhost device is closed");
 	return r;
@@ -81,11 +83,15 @@ static void test_without(void)
 	int wire[2];
 
 	harness_init(&h);
-	ok(make_without(&h, true, wire, &e) == -ENXIO && *e.text,
+	ok(make_without(&h, true, true, wire, &e) == -ENXIO && *e.text,
 	   "without: an interface that must have it is refused: %s", e.text);
 	close(wire[0]);
 	close(wire[1]);
-	ok(make_without(&h, false, wire, &e) == 0 && harness_start(&h, h.device, 0) == 0,
+	ok(make_without(&h, true, false, wire, &e) == -ENXIO,
+	   "without: also when there is no descriptor: %s", e.text);
+	close(wire[0]);
+	close(wire[1]);
+	ok(make_without(&h, false, true, wire, &e) == 0 && harness_start(&h, h.device, 0) == 0,
 	   "without: one that may is there");
 	harness_offer(&h, 1, &b, 1);
 	harness_kick(&h, 1);
@@ -127,7 +133,7 @@ static void nic_make(struct nic *n, struct nl_sock *nl, const char *name, bool b
 		.pairs = 1,
 		.taps = &tap,
 		.vhosts = by_kernel ? &vhost : NULL,
-		.must_vhost = true,
+		.must_vhost = by_kernel,
 		.link = true,
 		.in = RATELIMIT_NONE,
 		.out = RATELIMIT_NONE,

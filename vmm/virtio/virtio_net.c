@@ -464,7 +464,7 @@ static int add_vhosts(struct virtio_net *n, const struct virtio_net_spec *spec, 
 		      struct err *e)
 {
 	if (!spec->vhosts)
-		return 0;
+		return spec->must_vhost ? err_set(e, -ENXIO, "vhost: no device was opened") : 0;
 	if (spec->must_vhost)
 		return net_vhost_open(n, spec->vhosts, ret_lacks, e);
 	(void)net_vhost_open(n, spec->vhosts, ret_lacks, NULL);
