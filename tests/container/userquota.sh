@@ -3,7 +3,7 @@
 # timeout: 200
 . tests/lib.sh
 need_root
-need_command mkfs.ext4 losetup
+need_command mkfs.ext4 losetup setpriv
 grep -qw overlay /proc/filesystems || modprobe overlay 2>/dev/null || skip_all "this kernel has no overlayfs"
 [ -e /dev/loop-control ] || modprobe loop 2>/dev/null
 losetup -f >/dev/null 2>&1 || skip_all "no loop devices here"
@@ -36,6 +36,7 @@ fill() { # UID FILE MEGABYTES: 0 when all of it fits
 	inside "touch $2 && chown $1:$1 $2 && dd if=/dev/zero of=$2 bs=1M count=$3 conv=notrunc 2>/dev/null && sync"
 }
 
+chmod 711 "$T"
 machinefs_start
 new a
 is "no limits by default" "$(cat "$c/quota.user")" ""
@@ -50,6 +51,13 @@ for bad in "alice bytes=1M" "1000" "1000 " "1000 bytes" "1000 bytes=0" "1000 byt
 	refused "not '$bad'" EINVAL 'quota.user: ' "$c" put "$c/quota.user" "$bad"
 done
 is "all that changes nothing" "$(cat "$c/quota.user")" "1000 bytes=4194304 inodes=20"
+
+chown 100000 "$c/quota.user"
+by() { setpriv --reuid=100000 --regid=100000 --clear-groups sh -c "echo $2 >$1"; }
+ok "the file can be given to another, such as root inside" by "$c/quota.user" "1002 bytes=1M"
+not_ok "who then has no other" by "$c/quota" bytes=64M
+is "what he writes counts" "$(cat "$c/quota.user")" $'1000 bytes=4194304 inodes=20\n1002 bytes=1048576 inodes=max'
+ok "and he can take it back" by "$c/quota.user" "1002 default"
 
 put "$c/root.writable" direct
 refused "it is of an overlay" EINVAL 'quota.user.*overlay' "$c" start
