@@ -81,13 +81,16 @@ static pid_t *spare_slot(struct spare *s)
 	return NULL;
 }
 
-/* What it does now is for a later machine: the one that has just started comes first. */
+/*
+ * What it does now is for a later machine. The VM that has just started comes first, which wants
+ * all of a CPU for its boot; a container's is ready before it could be in anybody's way.
+ */
 static void spare_yield(struct spare *s)
 {
 	const struct sched_param none = { 0 };
 
 	s->policy = sched_getscheduler(s->pid);
-	if (geteuid() == 0 && s->policy == SCHED_OTHER)
+	if (geteuid() == 0 && s->walled && s->policy == SCHED_OTHER)
 		sched_setscheduler(s->pid, SCHED_IDLE, &none);
 }
 

@@ -18,11 +18,8 @@ ok "none waits before there was a machine" eval '! waiting container'
 ok "a first machine starts" put "$M/container/a/ctl" start
 soon "then one waits" 5 one_waits container
 spare=$(waiting container)
-idles() { [ "$(policy "$spare")" = SCHED_IDLE ]; }
-soon "with what time others leave it" 2 idles
 ok "a second machine starts" put "$M/container/b/ctl" start
 is "with the one that waited" "$(monitor_of container/b)" "$spare"
-is "which has its share of time now" "$(policy "$spare")" SCHED_OTHER
 soon "and another waits" 5 one_waits container
 ok "which is not it" test "$(waiting container)" != "$spare"
 spare=$(waiting container)
@@ -48,6 +45,8 @@ if [ -w /dev/kvm ]; then
 	soon "one waits for a VM" 5 one_waits vm
 	spare=$(waiting vm)
 	behind_walls() { [ "$(readlink "/proc/$spare/ns/net")" != "$(readlink "/proc/$MACHINEFS_PID/ns/net")" ]; }
+	idles() { [ "$(policy "$spare")" = SCHED_IDLE ]; }
+	soon "with what time others leave it" 5 idles
 	soon "it has a network namespace of its own" 5 behind_walls
 	soon "and an empty root" 5 eval '[ -z "$(ls -A /proc/$spare/root)" ]'
 	walls=$(readlink "/proc/$spare/ns/net")
@@ -55,6 +54,7 @@ if [ -w /dev/kvm ]; then
 	chmod 755 "$T" 2>/dev/null
 	ok "another user's VM starts" put "$M/vm/w/ctl" start
 	soon "it runs" 5 grep -q 'tiny: hello' "$M/vm/w/console"
+	is "with its share of time" "$(policy "$(monitor_of vm/w)")" SCHED_OTHER
 	is "as that user" "$(stat -c %u:%g "/proc/$(monitor_of vm/w)")" 1234:4321
 	is "behind the walls that were there" "$(readlink "/proc/$(monitor_of vm/w)/ns/net")" "$walls"
 	put "$M/vm/w/ctl" kill
