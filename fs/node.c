@@ -1019,7 +1019,9 @@ static ssize_t handle_read_log(struct handle *h, size_t size, off_t at, const ch
 	if (!room)
 		return -ENOSPC;
 	n = h->file->log_read(h->object, h->file, room, size, at);
-	if (n > 0 && at + n > h->read_end)
+	if (n == 0 && size > 0) // who reads from the end has seen what is before it
+		at = h->file->log_size(h->object, h->file);
+	if (n >= 0 && at + n > h->read_end)
 		h->read_end = at + n;
 	*ret_data = room;
 	return n;

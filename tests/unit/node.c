@@ -37,6 +37,21 @@ static int write_park(struct handle *h, struct request *r, const char *data, siz
 	return NODE_PARKED;
 }
 
+/* Ten bytes. */
+static off_t log_size(struct object *o, const struct file *f)
+{
+	return 10;
+}
+
+static ssize_t log_read(struct object *o, const struct file *f, char *buf, size_t size, off_t at)
+{
+	size_t n = at < 10 ? (size_t)(10 - at) : 0;
+
+	n = n < size ? n : size;
+	memset(buf, 'x', n);
+	return (ssize_t)n;
+}
+
 static const struct file rows[] = {
 	{ .name = "name", .mode = 0444, .show = show_name, .event = true },
 	{ .name = "even",
@@ -47,6 +62,12 @@ static const struct file rows[] = {
 	{ .name = "park", .mode = 0644, .show = show_name, .write = write_park, .parks = true },
 	{ .name = "error", .mode = 0444, .show = show_name },
 	{ .name = "link", .mode = 0777, .kind = FILE_LINK, .show = show_name },
+	{ .name = "log",
+	  .mode = 0444,
+	  .kind = FILE_LOG,
+	  .log_size = log_size,
+	  .log_read = log_read,
+	  .event = true },
 };
 
 static void object_free(struct object *o)
@@ -143,7 +164,8 @@ static void test_nodes(struct daemon *d, struct object *dir)
 		   "%s is found by its number", dir->class->files[i].name);
 		node_stat(n, &st);
 		ok(st.st_ino == node_ino(n) && S_ISLNK(st.st_mode) == (n.file->kind == FILE_LINK) &&
-			   st.st_size == (off_t)strlen(dir->name) + 1,
+			   st.st_size ==
+				   (n.file->kind == FILE_LOG ? 10 : (off_t)strlen(dir->name) + 1),
 		   "and has a true length");
 	}
 	ok(node_lookup(node_of(dir), "nosuch", (struct caller){ 0 }, &n) == -ENOENT,
@@ -231,6 +253,27 @@ static void test_restating(struct object *o)
 	ok(!moves_at_close(o, "web\n"), "a value that is read as it was written moves once");
 	ok(moves_at_close(o, "webs\n!"), "one that is read in other words moves again when closed");
 	ok(!moves_at_close(o, "odd"), "one that is refused does not");
+}
+
+static void test_poll_log(struct object *o)
+{
+	struct handle *h = handle_open(o, "log", O_RDONLY);
+	const char *data;
+
+	ok(handle_poll(h, NULL) & POLLIN, "a log that was not read is readable");
+	ok(handle_read(h, 4, 0, &data) == 4 && (handle_poll(h, NULL) & POLLIN),
+	   "or not to its end");
+	ok(handle_read(h, 10, 4, &data) == 6 && !(handle_poll(h, NULL) & POLLIN),
+	   "what is read to its end is not");
+	handle_close(h);
+	h = handle_open(o, "log", O_RDONLY);
+	ok(handle_read(h, 10, 10, &data) == 0 && !(handle_poll(h, NULL) & POLLIN),
+	   "nor for who has begun at its end");
+	handle_close(h);
+	h = handle_open(o, "log", O_RDONLY);
+	ok(handle_read(h, 10, 1000, &data) == 0 && !(handle_poll(h, NULL) & POLLIN),
+	   "or behind it");
+	handle_close(h);
 }
 
 static void test_poll(struct object *o)
@@ -367,6 +410,7 @@ int main(void)
 	test_parked(web);
 	test_restating(web);
 	test_poll(web);
+	test_poll_log(web);
 	test_keeping(web);
 	test_owners(&d, web);
 	object_path(web, &path);
