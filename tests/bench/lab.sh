@@ -135,32 +135,19 @@ qemu_end() {
 	exec 8<&-
 }
 
-# ours KERNEL WORD PATTERN [FILE]: the same of machinefs, from the write of start.
+# ours KERNEL WORD PATTERN [FILE]: the same of machinefs, from the write of start; by poll(2), since
+# tail looks at a file of a FUSE mount only once a second.
 ours() {
-	local start out=${4:-$T/out} line before
+	local before
 	put "$v/boot.kernel" "$1"
 	put "$v/boot.cmdline" "$cmdline $2"
 	before=$(stat -c %s "$v/console")
-	exec 8< <(exec tail -c "+$((before + 1))" -f "$v/console")
-	tail=$!
-	sleep 0.3
-	start=${EPOCHREALTIME/./}
-	put "$v/ctl" start || cat "$v/error"
-	: >"$out"
-	while IFS= read -r -t 120 line <&8; do
-		printf '%s\n' "$line" >>"$out"
-		if [[ $line = *$3* ]]; then
-			took=$((${EPOCHREALTIME/./} - start))
-			return 0
-		fi
-	done
-	took=
-	return 1
+	took=$("$bench/machine_bench" 1 until "$M" bench "$3" 2>"$T/why" | cut -d. -f1)
+	tail -c "+$((before + 1))" "$v/console" >"${4:-$T/out}"
+	[ -n "$took" ] || { diag "$(tail -n 1 "$T/why") $(cat "$v/error")" && return 1; }
 }
 
 ours_end() {
-	exec 8<&-
-	kill "$tail" 2>/dev/null
 	put "$v/ctl" kill
 	await "$v" stopped 30
 }
