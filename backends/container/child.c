@@ -19,9 +19,19 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "backends/container/label.h"
 #include "backends/container/landlock.h"
 #include "backends/container/launch.h"
 #include "backends/container/mounts.h"
+
+static void set_label(struct child *c)
+{
+	const char *what;
+	int r = label_set(c->plan->config, &what);
+
+	if (r < 0)
+		child_fail(c, -r, what, NULL);
+}
 
 static void reset_oom(struct child *c)
 {
@@ -127,6 +137,7 @@ _Noreturn void child_main(const struct plan *plan, int socket)
 	child_join_cgroups(&c);
 	reset_oom(&c);
 	child_set_priorities(&c);
+	set_label(&c);
 	join_namespaces(&c);
 	await_parent(&c);
 	/* Our binary and memory are nobody's in the container: CVE-2016-9962, CVE-2019-5736. */

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "backends/container/child.h"
+#include "backends/container/label.h"
 #include "backends/engine.h"
 
 #define DOOR_STACK 32768
@@ -125,12 +126,16 @@ static int door_main(void *arg)
 		.pidfd = (uint64_t)(uintptr_t)&d->pidfd,
 	};
 	uint64_t namespaces = (p->namespaces | p->joined_namespaces) & ~(uint64_t)NS_TIME;
-	int flags = (int)plan_clone_flags(namespaces);
+	int flags = (int)plan_clone_flags(namespaces), r;
+	const char *what;
 
 	/* The process's memory will be a copy of this, and the container sees it from its birth. */
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	if (p->reset_oom)
 		reset_oom(p);
+	r = label_set(p->config, &what);
+	if (r < 0)
+		return door_fail(d, -r, what);
 	if (flags && setns(d->init, flags) < 0)
 		return door_fail(d, errno, "entering the container");
 	d->pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));

@@ -2,30 +2,11 @@
 #include "backends/container/child.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/ioprio.h>
 #include <sched.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-/* It takes effect at execve. A session's /proc is the container's: there is none to trust. */
-static void set_label(struct child *c, const char *path, const char *prefix, const char *label)
-{
-	char text[300] = "";
-	int fd;
-
-	if (!label || !*label || c->plan->session)
-		return;
-	child_append(text, sizeof(text), prefix);
-	child_append(text, sizeof(text), label);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		child_fail(c, errno, *prefix ? "apparmor" : "selinux", NULL);
-	child_write(c, fd, text, *prefix ? "apparmor" : "selinux");
-	close(fd);
-}
 
 void child_set_priorities(struct child *c)
 {
@@ -46,8 +27,6 @@ void child_set_priorities(struct child *c)
 	    syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0,
 		    IOPRIO_PRIO_VALUE(IOPRIO_CLASS_BE, (int)config->io_priority)) < 0)
 		child_fail(c, errno, "io.priority", NULL);
-	set_label(c, "/proc/self/attr/exec", "exec ", config->apparmor);
-	set_label(c, "/proc/self/attr/exec", "", config->selinux);
 }
 
 void child_set_rlimits(struct child *c)
