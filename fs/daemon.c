@@ -255,9 +255,11 @@ static int tree_init(struct daemon *d, struct err *e)
 		rc = fixed_new(d, CLASS_IMAGES, d->root, ID_IMAGES, "image", &d->images, e);
 	if (rc == 0)
 		rc = fixed_new(d, CLASS_NETS, d->root, ID_NETS, "net", &d->nets, e);
-	if (rc == 0)
-		fixed_read(d);
-	return rc;
+	if (rc < 0)
+		return rc;
+	d->root->events = d->events;
+	fixed_read(d);
+	return 0;
 }
 
 /* ---- finding machines ---- */

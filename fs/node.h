@@ -22,7 +22,9 @@
 
 struct attr;
 struct daemon;
+struct event_log;
 struct handle;
+struct identity;
 struct object;
 struct request;
 struct states;
@@ -161,9 +163,11 @@ struct object {
 	bool unborn;	    /* the daemon has made it: the kernel is not told yet */
 	struct object **children; /* owned; in the order of their ids */
 	size_t nchildren;
-	size_t nparts;	     /* of them in a FILE_DIR */
-	void *by_name;	     /* tsearch tree of children */
-	struct text refusal; /* the `error` file */
+	size_t nparts;			 /* of them in a FILE_DIR */
+	void *by_name;			 /* tsearch tree of children */
+	struct text refusal;		 /* the `error` file */
+	struct event_log *events;	 /* the `events` file, its owner's; NULL: it has none */
+	const struct identity *identity; /* `uuid` and `created`, likewise */
 	LIST_HEAD(, handle) handles;
 	TAILQ_HEAD(, waiter) waiters;
 	uint32_t known[EVENT_FILES_MAX];   /* front's look-ups not yet forgotten, by event_index */

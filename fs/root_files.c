@@ -2,12 +2,11 @@
 #include "fs/root_files.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "backends/host/hostcheck.h"
+#include "fs/common_files.h"
 #include "fs/daemon.h"
-#include "fs/store/event_log.h"
 #include "fs/handover/upgrade.h"
 
 static const char readme[] =
@@ -78,16 +77,6 @@ static int write_ctl(struct handle *h, struct request *r, const char *data, size
 	return 0;
 }
 
-static off_t events_size(struct object *o, const struct file *f)
-{
-	return event_log_size(o->daemon->events);
-}
-
-static ssize_t events_read(struct object *o, const struct file *f, char *buf, size_t size, off_t at)
-{
-	return event_log_read(o->daemon->events, buf, size, at);
-}
-
 static void show_stat(struct object *o, const struct file *f, struct text *out)
 {
 	struct daemon *d = o->daemon;
@@ -135,17 +124,8 @@ static const struct file root_rows[] = {
 	  .doc = "Reading lists the daemon's verbs. shutdown stops all machines, then the "
 		 "daemon. upgrade has the program's file, which may be a newer one, take over: "
 		 "mount, machines, open files and waiting clients stay." },
-	{ .name = "error",
-	  .mode = 0444,
-	  .changes = CHANGE_REFUSAL,
-	  .show = object_show_refusal,
-	  .doc = "The last refusal of an operation on no machine, such as mkdir." },
-	{ .name = "events",
-	  .mode = 0444,
-	  .kind = FILE_LOG,
-	  .event = true,
-	  .log_size = events_size,
-	  .log_read = events_read,
+	{ COMMON_ERROR, .doc = "The last refusal of an operation on no machine, such as mkdir." },
+	{ COMMON_EVENTS,
 	  .doc = "What happened, a line each: SEQ TIME OBJECT WHAT [DETAIL]. SEQ counts from 1, "
 		 "also through restarts of the daemon, until the host's next boot: a gap shows "
 		 "what a reader has missed. When the log has 1 MiB its older half goes, which tail "
@@ -166,22 +146,12 @@ static const struct file host_rows[] = {
 	  .doc = "The host's memory in bytes, KEY VALUE." },
 };
 
-static int rows_copy(struct class *c, const struct file *rows, size_t n, struct err *e)
-{
-	c->files = malloc(n * sizeof(*rows));
-	if (!c->files)
-		return err_sys(e, ENOMEM, "files");
-	memcpy(c->files, rows, n * sizeof(*rows));
-	c->nfiles = n;
-	return 0;
-}
-
 int root_files(struct class *ret, struct err *e)
 {
-	return rows_copy(ret, root_rows, sizeof(root_rows) / sizeof(root_rows[0]), e);
+	return files_init(ret, root_rows, sizeof(root_rows) / sizeof(root_rows[0]), 0, e);
 }
 
 int host_files(struct class *ret, struct err *e)
 {
-	return rows_copy(ret, host_rows, sizeof(host_rows) / sizeof(host_rows[0]), e);
+	return files_init(ret, host_rows, sizeof(host_rows) / sizeof(host_rows[0]), 0, e);
 }

@@ -70,6 +70,11 @@ struct attr {
 	const char *good, *bad;	  /* samples: an accepted and a refused text */
 };
 
+/* A row that machines, images and switches have, but for its offset. */
+#define COMMON_LABEL                                                           \
+	.name = "label", .type = &attr_keyed, .flags = ATTR_LIVE, .max = 1023, \
+	.doc = "Free words for the user's own use.", .good = "owner alice", .bad = "alone"
+
 /* Types; see fs/attr/attr_types.c, attr_lists.c, attr_names.c, cpu_attr_types.c for what each
  * accepts.
  */

@@ -1,13 +1,12 @@
 /* The files of a session: see exec.h. */
 #include <errno.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "backends/monitor/wire.h"
 #include "fs/attr/attr_files.h"
+#include "fs/common_files.h"
 #include "fs/exec/exec.h"
 #include "fs/store/keptlog.h"
-#include "fs/machine/waiter.h"
 
 /* ---- settings ---- */
 
@@ -45,11 +44,6 @@ static int write_setting(struct handle *h, struct request *r, const char *data, 
 }
 
 /* ---- the others ---- */
-
-static void show_state(struct object *o, const struct file *f, struct text *out)
-{
-	text_addf(out, "%s\n", exec_words[object_exec(o)->phase]);
-}
 
 static void show_exit(struct object *o, const struct file *f, struct text *out)
 {
@@ -97,29 +91,16 @@ static const struct file rows[] = {
 	  .doc = "Reading lists the verbs that are valid now; writing one does it: start, kill, "
 		 "signal N, eof (stdin has its end). start returns when the program runs, or with "
 		 "the reason why it does not; what an earlier run has printed is gone then." },
-	{ .name = "state",
-	  .changes = CHANGE_STATE,
-	  .mode = 0444,
-	  .event = true,
-	  .show = show_state,
+	{ COMMON_STATE,
 	  .doc = "One word: stopped, starting, running or failed. A session ends when its process "
 		 "does, at the latest with its container; it goes on while there is no daemon." },
-	{ .name = "wait",
-	  .mode = 0644,
-	  .parks = true,
-	  .show = show_state,
-	  .write = wait_write,
-	  .doc = "As a machine's." },
+	{ COMMON_WAIT, .doc = "As a machine's." },
 	{ .name = "exit",
 	  .changes = CHANGE_STATE,
 	  .mode = 0444,
 	  .show = show_exit,
 	  .doc = "How it ended: exited N, signaled N, or failed: and why." },
-	{ .name = "error",
-	  .changes = CHANGE_REFUSAL,
-	  .mode = 0444,
-	  .show = object_show_refusal,
-	  .doc = "The last refusal." },
+	{ COMMON_ERROR, .doc = "The last refusal." },
 	{ .name = "pid",
 	  .changes = CHANGE_STATE,
 	  .mode = 0444,
@@ -148,14 +129,11 @@ static const struct file rows[] = {
 
 int exec_files(struct class *ret, struct err *e)
 {
-	const size_t n = sizeof(rows) / sizeof(rows[0]);
+	int rc = files_init(ret, rows, sizeof(rows) / sizeof(rows[0]), schema_count(&exec_schema),
+			    e);
 
-	ret->nfiles = 0;
-	ret->files = calloc(n + schema_count(&exec_schema), sizeof(*ret->files));
-	if (!ret->files)
-		return err_sys(e, ENOMEM, "files");
-	for (size_t i = 0; i < n; i++)
-		ret->files[ret->nfiles++] = rows[i];
+	if (rc < 0)
+		return rc;
 	attr_files(ret, &exec_schema,
 		   &(struct file){ .mode = 0644, .show = show_setting, .write = write_setting });
 	return 0;

@@ -14,7 +14,6 @@
 #include "fs/store/event_log.h"
 #include "fs/image/importer.h"
 #include "fs/store/kept.h"
-#include "fs/log.h"
 #include "fs/machine/machine.h"
 #include "fs/attr/rows.h"
 #include "fs/store/store.h"
@@ -122,7 +121,7 @@ void image_free(struct object *o)
 
 	if (i->progress)
 		munmap(i->progress, sizeof(*i->progress));
-	event_log_free(i->events);
+	event_log_free(i->object.events);
 	schema_free(&image_schema, &i->settings);
 	schema_free(&image_found_schema, &i->found);
 	identity_free(&i->identity);
@@ -148,8 +147,9 @@ static struct image *image_new(struct err *e)
 static int image_insert(struct image *i, struct daemon *d, uint64_t id, const char *name,
 			struct err *e)
 {
-	i->events = event_log_of(d->events, id);
-	if (!i->events)
+	i->object.identity = &i->identity;
+	i->object.events = event_log_of(d->events, id);
+	if (!i->object.events)
 		return err_sys(e, ENOMEM, "%s", name);
 	return object_init(&i->object, d, &d->classes[CLASS_IMAGE], d->images, id, name, e);
 }
@@ -195,7 +195,7 @@ int image_mkdir(struct object *parent, const char *name, struct caller who, mode
 		object_remove(&i->object);
 		return rc;
 	}
-	image_event(i, "created", "");
+	kept_event(&i->object, "created", "");
 	*ret = &i->object;
 	return 0;
 }
@@ -233,7 +233,7 @@ int image_rmdir(struct object *o, struct caller who, struct err *e)
 		return rc;
 	importer_remove(d, d->image_fd, hidden);
 	waiters_fail(o);
-	image_event(i, "removed", "");
+	kept_event(o, "removed", "");
 	object_remove(o);
 	return 0;
 }
@@ -247,21 +247,14 @@ int image_rename(struct object *o, const char *name, struct err *e)
 	if (rc == 0)
 		rc = kept_rename(o, o->daemon->image_fd, name, &old, e);
 	if (rc == 0)
-		image_event(i, "renamed", text_str(&old));
+		kept_event(o, "renamed", text_str(&old));
 	text_free(&old);
 	return rc;
 }
 
 int image_chown(struct object *o, struct err *e)
 {
-	struct image *i = object_image(o);
-	struct text meta = TEXT_INIT;
-	int rc;
-
-	meta_print(o, &i->identity, &meta);
-	rc = kept_write(image_dir(i), "meta", &meta, e);
-	text_free(&meta);
-	return rc;
+	return kept_save_meta(o, image_dir(object_image(o)), e);
 }
 
 /* ---- finding again ---- */
@@ -321,22 +314,6 @@ void image_recover(struct image *i)
 
 /* ---- state ---- */
 
-void image_event(struct image *i, const char *what, const char *detail)
-{
-	struct daemon *d = i->object.daemon;
-	struct text path = TEXT_INIT;
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	object_path(&i->object, &path);
-	event_log_add(i->events, now, text_str(&path), what, detail);
-	log_machine(LOG_LEVEL_INFO, text_str(&path), i->identity.uuid, "%s%s%s", what,
-		    *detail ? " " : "", detail);
-	text_free(&path);
-	object_changed(&i->object, "events");
-	object_changed(d->root, "events");
-}
-
 void image_set_state(struct image *i, enum image_state state, const char *detail)
 {
 	struct text text = TEXT_INIT;
@@ -344,7 +321,7 @@ void image_set_state(struct image *i, enum image_state state, const char *detail
 	if (i->state == state)
 		return;
 	text_addf(&text, "%s%s%s", image_state_words[state], *detail ? " " : "", detail);
-	image_event(i, "state", text_str(&text));
+	kept_event(&i->object, "state", text_str(&text));
 	text_free(&text);
 	i->state = state;
 	object_changed_by(&i->object, CHANGE_STATE);

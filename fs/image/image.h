@@ -14,7 +14,6 @@
 #include "fs/store/meta.h"
 #include "fs/node.h"
 
-struct event_log;
 struct importer;
 struct machine;
 
@@ -50,7 +49,6 @@ struct image {
 	bool cancelled;
 	struct request *verifier; /* waits for `verify`, or NULL: nobody does any more */
 	bool verifying;
-	struct event_log *events;
 };
 
 static inline struct image *object_image(struct object *o)
@@ -83,7 +81,6 @@ void image_release(struct image *i);
 /* Makes state, settings and findings durable. */
 int image_save(struct image *i, struct err *e);
 void image_set_state(struct image *i, enum image_state state, const char *detail);
-void image_event(struct image *i, const char *what, const char *detail);
 /* Its state directory: the caller's, or -errno. */
 int image_dir(const struct image *i);
 

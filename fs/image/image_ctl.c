@@ -13,6 +13,7 @@
 #include "fs/daemon.h"
 #include "fs/image/image.h"
 #include "fs/image/importer.h"
+#include "fs/store/kept.h"
 
 /* A string that nobody has set is NULL. */
 static const char *said(const char *s)
@@ -273,7 +274,7 @@ static void on_verified(void *arg, const struct wire_imported *answer, const cha
 	if (answer && !e.code && strcmp(answer->tree, said(i->found.tree)))
 		err_set(&e, -EIO, "verify: it is not what was imported: %s is now %s",
 			said(i->found.tree), answer->tree);
-	image_event(i, "verified", e.code ? e.text : "");
+	kept_event(&i->object, "verified", e.code ? e.text : "");
 	object_changed_by(&i->object, CHANGE_STATE);
 	i->verifier = NULL;
 	if (r) {

@@ -1,13 +1,10 @@
 /* The files of an image's directory. See image.h. */
 #include <errno.h>
 #include <stdatomic.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "fs/attr/attr_files.h"
-#include "fs/store/event_log.h"
+#include "fs/common_files.h"
 #include "fs/image/image.h"
-#include "fs/machine/waiter.h"
 
 /* ---- settings, and what was found ---- */
 
@@ -53,23 +50,6 @@ static int write_setting(struct handle *h, struct request *r, const char *data, 
 
 /* ---- the rest ---- */
 
-static void show_state(struct object *o, const struct file *f, struct text *out)
-{
-	text_addf(out, "%s\n", image_state_words[object_image(o)->state]);
-}
-
-static void show_uuid(struct object *o, const struct file *f, struct text *out)
-{
-	text_addf(out, "%s\n", object_image(o)->identity.uuid);
-}
-
-static void show_created(struct object *o, const struct file *f, struct text *out)
-{
-	struct timespec t = object_image(o)->identity.created;
-
-	text_addf(out, "%lld.%06ld\n", (long long)t.tv_sec, t.tv_nsec / 1000);
-}
-
 static void show_progress(struct object *o, const struct file *f, struct text *out)
 {
 	struct import_progress *p = object_image(o)->progress;
@@ -81,16 +61,6 @@ static void show_progress(struct object *o, const struct file *f, struct text *o
 static void show_users(struct object *o, const struct file *f, struct text *out)
 {
 	image_users(object_image(o), out);
-}
-
-static off_t events_size(struct object *o, const struct file *f)
-{
-	return event_log_size(object_image(o)->events);
-}
-
-static ssize_t events_read(struct object *o, const struct file *f, char *buf, size_t size, off_t at)
-{
-	return event_log_read(object_image(o)->events, buf, size, at);
 }
 
 static const struct file rows[] = {
@@ -107,19 +77,11 @@ static const struct file rows[] = {
 		 "left. verify reads all that was unpacked, and returns when it is what was "
 		 "imported, "
 		 "or with EIO." },
-	{ .name = "state",
-	  .changes = CHANGE_STATE,
-	  .mode = 0444,
-	  .event = true,
-	  .show = show_state,
+	{ COMMON_STATE,
 	  .doc = "One word: empty, importing, ready or failed. poll(2) and inotify tell of "
 		 "changes. "
 		 "An import goes on when the daemon is started again." },
-	{ .name = "wait",
-	  .mode = 0644,
-	  .parks = true,
-	  .show = show_state,
-	  .write = wait_write,
+	{ COMMON_WAIT,
 	  .doc = "Writing STATE [SECONDS] returns when the image is in that state, as a "
 		 "machine's." },
 	{ .name = "progress",
@@ -132,40 +94,19 @@ static const struct file rows[] = {
 	  .show = show_users,
 	  .doc = "The containers whose root it is, a line each. While there are any it cannot be "
 		 "removed or renamed." },
-	{ .name = "error",
-	  .changes = CHANGE_REFUSAL,
-	  .mode = 0444,
-	  .show = object_show_refusal,
-	  .doc = "The last refusal, or why the import failed. import clears it." },
-	{ .name = "events",
-	  .mode = 0444,
-	  .kind = FILE_LOG,
-	  .event = true,
-	  .log_size = events_size,
-	  .log_read = events_read,
-	  .doc = "What happened to this image, as a machine's." },
-	{ .name = "uuid",
-	  .mode = 0444,
-	  .changes = CHANGE_NEVER,
-	  .show = show_uuid,
-	  .doc = "Its name for ever." },
-	{ .name = "created",
-	  .mode = 0444,
-	  .changes = CHANGE_NEVER,
-	  .show = show_created,
-	  .doc = "When it was made, in seconds of the epoch." },
+	{ COMMON_ERROR, .doc = "The last refusal, or why the import failed. import clears it." },
+	{ COMMON_EVENTS, .doc = "What happened to this image, as a machine's." },
+	{ COMMON_UUID },
+	{ COMMON_CREATED },
 };
 
 int image_files(struct class *ret, struct err *e)
 {
-	const size_t n = sizeof(rows) / sizeof(rows[0]);
+	int rc = files_init(ret, rows, sizeof(rows) / sizeof(rows[0]),
+			    schema_count(&image_schema) + schema_count(&image_found_schema), e);
 
-	ret->files = calloc(n + schema_count(&image_schema) + schema_count(&image_found_schema),
-			    sizeof(*ret->files));
-	if (!ret->files)
-		return err_sys(e, ENOMEM, "files");
-	memcpy(ret->files, rows, sizeof(rows));
-	ret->nfiles = n;
+	if (rc < 0)
+		return rc;
 	attr_files(ret, &image_schema,
 		   &(struct file){ .mode = 0644, .show = show_setting, .write = write_setting });
 	attr_files(ret, &image_found_schema, &(struct file){ .mode = 0444, .show = show_found });

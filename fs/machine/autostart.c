@@ -13,6 +13,7 @@
 #include "fs/machine/machine.h"
 #include "fs/machine/restart.h"
 #include "fs/store/store.h"
+#include "fs/store/kept.h"
 
 #define RECORD	      "autostart"
 #define START_SECONDS 60 /* that a start may take before the next one's turn comes */
@@ -178,7 +179,7 @@ static void autostart_one(struct autostart *a, struct machine *m)
 	}
 	a->starting = m->object.id;
 	autostart_after(a, START_SECONDS);
-	machine_event(m, "autostart", "");
+	kept_event(&m->object, "autostart", "");
 	restart_start(m);
 	if (!machine_active(m))
 		autostart_notice(a, m);

@@ -28,6 +28,7 @@
 #include "fs/machine/vcpu.h"
 #include "fs/machine/verb.h"
 #include "fs/machine/vsock_dir.h"
+#include "fs/store/kept.h"
 
 #define ASKED_MAX 64 /* verbs that a monitor has not answered, their clients gone or not */
 
@@ -520,7 +521,7 @@ static void handle_notice(struct link *l)
 	for (char *p = n->text; *p; p++)
 		if ((unsigned char)*p < ' ' || *p == 0x7f)
 			*p = '?';
-	machine_event(l->machine, words[n->notice], n->text);
+	kept_event(&l->machine->object, words[n->notice], n->text);
 	if (n->notice == NOTICE_DEVICE) {
 		err_set(&e, -EIO, "%s", n->text);
 		object_refuse(&l->machine->object, &e);

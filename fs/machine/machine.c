@@ -18,8 +18,7 @@
 #include "fs/store/event_log.h"
 #include "fs/image/importer.h"
 #include "fs/machine/link.h"
-#include "fs/store/meta.h"
-#include "fs/log.h"
+#include "fs/store/kept.h"
 #include "fs/store/store.h"
 #include "fs/machine/vcpu.h"
 #include "fs/machine/waiter.h"
@@ -156,7 +155,7 @@ void machine_free(struct object *o)
 	change_drop_all(m);
 	link_free(m->link);
 	cgroup_free(m->cgroup);
-	event_log_free(m->events);
+	event_log_free(m->object.events);
 	config_free(&m->config);
 	identity_free(&m->identity);
 	machine_sweep_end(m);
@@ -171,8 +170,9 @@ void machine_free(struct object *o)
 int machine_insert(struct machine *m, struct daemon *d, uint64_t id, const char *name,
 		   struct err *e)
 {
-	m->events = event_log_of(d->events, id);
-	if (!m->events)
+	m->object.identity = &m->identity;
+	m->object.events = event_log_of(d->events, id);
+	if (!m->object.events)
 		return err_sys(e, ENOMEM, "%s", name);
 	return object_init(&m->object, d,
 			   &d->classes[m->kind == KIND_VM ? CLASS_VM : CLASS_CONTAINER],
@@ -230,7 +230,7 @@ int machine_mkdir(struct object *parent, const char *name, struct caller who, mo
 		object_remove(&m->object);
 		return rc;
 	}
-	machine_event(m, "created", "");
+	kept_event(&m->object, "created", "");
 	*ret = &m->object;
 	return 0;
 }
@@ -272,7 +272,7 @@ int machine_rmdir(struct object *o, struct caller who, struct err *e)
 	restart_forget(m);
 	ephemeral_free(m);
 	waiters_fail(o);
-	machine_event(m, "removed", "");
+	kept_event(o, "removed", "");
 	object_remove(o);
 	return 0;
 }
@@ -281,37 +281,15 @@ int machine_rename(struct object *o, const char *name, struct err *e)
 {
 	struct machine *m = object_machine(o);
 	struct text old = TEXT_INIT;
-	int rc = store_rename(machine_kind_fd(m), o->name, name, e);
+	int rc = kept_rename(o, machine_kind_fd(m), name, &old, e);
 
-	if (rc < 0)
-		return rc;
-	object_path(o, &old);
-	rc = object_set_name(o, name, e);
 	if (rc == 0)
-		machine_event(m, "renamed", text_str(&old));
-	else
-		store_rename(machine_kind_fd(m), name, o->name, NULL);
+		kept_event(o, "renamed", text_str(&old));
 	text_free(&old);
 	return rc;
 }
 
 /* ---- state ---- */
-
-void machine_event(struct machine *m, const char *what, const char *detail)
-{
-	struct daemon *d = m->object.daemon;
-	struct text path = TEXT_INIT;
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	object_path(&m->object, &path);
-	event_log_add(m->events, now, text_str(&path), what, detail);
-	log_machine(LOG_LEVEL_INFO, text_str(&path), m->identity.uuid, "%s%s%s", what,
-		    *detail ? " " : "", detail);
-	text_free(&path);
-	object_changed(&m->object, "events");
-	object_changed(d->root, "events");
-}
 
 static void machine_enter(struct machine *m, enum machine_state state)
 {
@@ -329,14 +307,14 @@ void machine_set_state(struct machine *m, enum machine_state state, const char *
 	if (m->state == state)
 		return;
 	text_addf(&text, "%s%s%s", state_words[state], *detail ? " " : "", detail);
-	machine_event(m, "state", text_str(&text));
+	kept_event(&m->object, "state", text_str(&text));
 	text_free(&text);
 	machine_enter(m, state);
 }
 
 void machine_found(struct machine *m, enum machine_state state)
 {
-	if (event_log_told(m->events, "state", state_words[state]))
+	if (event_log_told(m->object.events, "state", state_words[state]))
 		machine_enter(m, state);
 	else
 		machine_set_state(m, state, "found");

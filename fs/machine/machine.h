@@ -21,7 +21,6 @@
 #include "fs/machine/restart.h"
 
 struct attr;
-struct event_log;
 struct config_change;
 struct link;
 struct putoff;
@@ -60,7 +59,6 @@ struct machine {
 	TAILQ_HEAD(, putoff) putoffs;
 	struct link *link;     /* to its monitor; NULL when there is none */
 	struct cgroup *cgroup; /* while it has a monitor; NULL where there are no cgroups */
-	struct event_log *events;
 	struct restart restart;
 	struct ephemeral ephemeral;
 	bool refused; /* cleaning up after a refused start, of which this is answered: */
@@ -178,7 +176,6 @@ void machine_sweep_end(struct machine *m);
 void machine_over(struct machine *m);
 /* Its last ending, or none, for the daemon that comes after this one. */
 void machine_record_ending(struct machine *m);
-void machine_event(struct machine *m, const char *what, const char *detail);
 
 /* The group's name below the daemon's parent group. */
 void machine_cgroup_name(const struct machine *m, char buf[64]);

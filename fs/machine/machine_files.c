@@ -15,18 +15,17 @@
 #include "vmm/virtio/virtio_balloon.h"
 #include "backends/monitor/wire.h"
 #include "fs/attr/attr_files.h"
+#include "fs/common_files.h"
 #include "fs/machine/change.h"
 #include "fs/store/config_yaml.h"
 #include "fs/daemon.h"
 #include "fs/image/image.h"
-#include "fs/store/event_log.h"
 #include "fs/store/keptlog.h"
 #include "fs/machine/link.h"
 #include "fs/machine/machine.h"
 #include "fs/machine/part.h"
 #include "fs/attr/part_type.h"
 #include "fs/machine/verb.h"
-#include "fs/machine/waiter.h"
 #include "fs/machine/vsock_dir.h"
 
 #define CONSOLE_WRITE_MAX 4096 /* typed at once; a longer write is a short one */
@@ -238,11 +237,6 @@ static void release_config(struct handle *h)
 
 /* ---- state and identity ---- */
 
-static void show_state(struct object *o, const struct file *f, struct text *out)
-{
-	text_addf(out, "%s\n", state_words[object_machine(o)->state]);
-}
-
 static void show_exit(struct object *o, const struct file *f, struct text *out)
 {
 	struct machine *m = object_machine(o);
@@ -252,18 +246,6 @@ static void show_exit(struct object *o, const struct file *f, struct text *out)
 		return;
 	ending_print(&m->ending, text, sizeof(text));
 	text_addf(out, "%s\n", text);
-}
-
-static void show_uuid(struct object *o, const struct file *f, struct text *out)
-{
-	text_addf(out, "%s\n", object_machine(o)->identity.uuid);
-}
-
-static void show_created(struct object *o, const struct file *f, struct text *out)
-{
-	struct timespec t = object_machine(o)->identity.created;
-
-	text_addf(out, "%lld.%06ld\n", (long long)t.tv_sec, t.tv_nsec / 1000);
 }
 
 static pid_t machine_pid(const struct machine *m)
@@ -339,16 +321,6 @@ static int write_console(struct handle *h, struct request *r, const char *data, 
 	if (len > CONSOLE_WRITE_MAX)
 		r->len = len = CONSOLE_WRITE_MAX;
 	return link_input(m->link, data, len, e);
-}
-
-static off_t events_size(struct object *o, const struct file *f)
-{
-	return event_log_size(object_machine(o)->events);
-}
-
-static ssize_t events_read(struct object *o, const struct file *f, char *buf, size_t size, off_t at)
-{
-	return event_log_read(object_machine(o)->events, buf, size, at);
 }
 
 /* ---- figures ---- */
@@ -547,19 +519,11 @@ static const struct machine_file machine_rows[] = {
 		   "machine runs, or with the reason why it does not. stop and kill also call off "
 		   "a restart that is due." },
 	  OF_BOTH },
-	{ { .name = "state",
-	    .changes = CHANGE_STATE,
-	    .mode = 0444,
-	    .event = true,
-	    .show = show_state,
+	{ { COMMON_STATE,
 	    .doc = "One word: stopped, starting, running, paused, stopping or failed. poll(2) and "
 		   "inotify tell of changes." },
 	  OF_BOTH },
-	{ { .name = "wait",
-	    .mode = 0644,
-	    .parks = true,
-	    .show = show_state,
-	    .write = wait_write,
+	{ { COMMON_WAIT,
 	    .doc = "Writing STATE [SECONDS] returns when the machine is in that state: EIO when it "
 		   "comes to rest in another one and is not to be started again, EBUSY when the "
 		   "time is over, EINTR by a signal. Reading says the state and never blocks. A "
@@ -574,18 +538,10 @@ static const struct machine_file machine_rows[] = {
 	    .doc = "How the machine last ended: exited N, signaled N, poweroff, reset, or failed: "
 		   "and why. Empty before its first end." },
 	  OF_BOTH },
-	{ { .name = "error",
-	    .changes = CHANGE_REFUSAL,
-	    .mode = 0444,
-	    .show = object_show_refusal,
+	{ { COMMON_ERROR,
 	    .doc = "The last refusal: the errno's name and a sentence. start clears it." },
 	  OF_BOTH },
-	{ { .name = "events",
-	    .mode = 0444,
-	    .kind = FILE_LOG,
-	    .event = true,
-	    .log_size = events_size,
-	    .log_read = events_read,
+	{ { COMMON_EVENTS,
 	    .doc = "What happened to this machine, a line each: SEQ TIME OBJECT WHAT [DETAIL]. SEQ "
 		   "counts this machine's events from 1. The last 64 KiB, as in the root's." },
 	  OF_BOTH },
@@ -623,18 +579,8 @@ static const struct machine_file machine_rows[] = {
 		   "defaults. On a running machine all that changes must be able to: otherwise "
 		   "nothing does, and error has a line for each that cannot." },
 	  OF_BOTH },
-	{ { .name = "uuid",
-	    .mode = 0444,
-	    .changes = CHANGE_NEVER,
-	    .show = show_uuid,
-	    .doc = "Its name for ever." },
-	  OF_BOTH },
-	{ { .name = "created",
-	    .changes = CHANGE_NEVER,
-	    .mode = 0444,
-	    .show = show_created,
-	    .doc = "When it was made, in seconds of the epoch." },
-	  OF_BOTH },
+	{ { COMMON_UUID }, OF_BOTH },
+	{ { COMMON_CREATED }, OF_BOTH },
 	{ { .name = "pid",
 	    .mode = 0444,
 	    .show = show_pid,

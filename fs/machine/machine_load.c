@@ -11,7 +11,7 @@
 #include "fs/exec/exec.h"
 #include "fs/machine/link.h"
 #include "fs/machine/machine.h"
-#include "fs/store/meta.h"
+#include "fs/store/kept.h"
 #include "fs/machine/part.h"
 #include "fs/store/store.h"
 
@@ -143,7 +143,7 @@ static void recover_ended(struct machine *m, bool unseen, bool waited)
 	if (unseen) {
 		ending_print(&m->ending, text, sizeof(text));
 		snprintf(detail, sizeof(detail), "%s %s", state_words[m->state], text);
-		machine_event(m, "state", detail);
+		kept_event(&m->object, "state", detail);
 	}
 	if (waited)
 		restart_decide(m, NULL);

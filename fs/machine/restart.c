@@ -12,6 +12,7 @@
 #include "fs/machine/machine.h"
 #include "fs/store/store.h"
 #include "fs/machine/waiter.h"
+#include "fs/store/kept.h"
 
 #define SECONDS_MAX 60 /* of waiting, unless restart.delay is more */
 #define GOOD_RUN    60 /* seconds of a run after which the count begins anew */
@@ -147,7 +148,7 @@ void restart_call_off(struct machine *m)
 	restart_disarm(m);
 	m->restart.count = 0;
 	restart_save(m);
-	machine_event(m, "restart", "called off");
+	kept_event(&m->object, "restart", "called off");
 	machine_over(m);
 }
 
@@ -235,7 +236,7 @@ void restart_tell(struct machine *m)
 		r->count = 0;
 		restart_save(m);
 	}
-	machine_event(m, "restart", detail);
+	kept_event(&m->object, "restart", detail);
 }
 
 /* ---- starting ---- */
@@ -247,7 +248,7 @@ void restart_refused(struct machine *m, const struct err *e)
 
 	snprintf(detail, sizeof(detail), "%s %s", err_name(e->code), e->text);
 	object_refuse(&m->object, e);
-	machine_event(m, "refused", detail);
+	kept_event(&m->object, "refused", detail);
 	object_path(&m->object, &path);
 	log_machine(LOG_LEVEL_ERROR, text_str(&path), m->identity.uuid, "not started: %s", e->text);
 	text_free(&path);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fs/common_files.h"
 #include "fs/daemon.h"
 #include "fs/machine/link.h"
 #include "vmm/cpu/cpu_topology.h"
@@ -318,10 +319,5 @@ int vcpu_class(struct class *ret, struct err *e)
 	ret->mode = 0555;
 	ret->chown = vcpu_chown;
 	ret->free = vcpu_free;
-	ret->files = malloc(sizeof(files));
-	if (!ret->files)
-		return err_sys(e, ENOMEM, "files");
-	memcpy(ret->files, files, sizeof(files));
-	ret->nfiles = sizeof(files) / sizeof(files[0]);
-	return 0;
+	return files_init(ret, files, sizeof(files) / sizeof(files[0]), 0, e);
 }

@@ -13,26 +13,9 @@
 #include "fs/daemon.h"
 #include "fs/store/event_log.h"
 #include "fs/store/kept.h"
-#include "fs/log.h"
 #include "fs/machine/machine.h"
 #include "fs/attr/rows.h"
 #include "fs/store/store.h"
-
-static void net_event(struct net *n, const char *what, const char *detail)
-{
-	struct daemon *d = n->object.daemon;
-	struct text path = TEXT_INIT;
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	object_path(&n->object, &path);
-	event_log_add(n->events, now, text_str(&path), what, detail);
-	log_machine(LOG_LEVEL_INFO, text_str(&path), n->identity.uuid, "%s%s%s", what,
-		    *detail ? " " : "", detail);
-	text_free(&path);
-	object_changed(&n->object, "events");
-	object_changed(d->root, "events");
-}
 
 /* ---- the bridge ---- */
 
@@ -129,7 +112,7 @@ void net_free(struct object *o)
 {
 	struct net *n = object_net(o);
 
-	event_log_free(n->events);
+	event_log_free(n->object.events);
 	schema_free(&net_schema, &n->settings);
 	identity_free(&n->identity);
 	free(n);
@@ -147,8 +130,9 @@ static struct net *net_new(struct err *e)
 
 static int net_insert(struct net *n, struct daemon *d, uint64_t id, const char *name, struct err *e)
 {
-	n->events = event_log_of(d->events, id);
-	if (!n->events)
+	n->object.identity = &n->identity;
+	n->object.events = event_log_of(d->events, id);
+	if (!n->object.events)
 		return err_sys(e, ENOMEM, "%s", name);
 	return object_init(&n->object, d, &d->classes[CLASS_NET], d->nets, id, name, e);
 }
@@ -207,7 +191,7 @@ int net_mkdir(struct object *parent, const char *name, struct caller who, mode_t
 		object_remove(&n->object);
 		return rc;
 	}
-	net_event(n, "created", "");
+	kept_event(&n->object, "created", "");
 	*ret = &n->object;
 	return 0;
 }
@@ -257,7 +241,7 @@ int net_rmdir(struct object *o, struct caller who, struct err *e)
 		bridge_set(n, NULL, &n->settings, NULL);
 		return rc;
 	}
-	net_event(n, "removed", "");
+	kept_event(o, "removed", "");
 	object_remove(o);
 	return 0;
 }
@@ -271,21 +255,14 @@ int net_rename(struct object *o, const char *name, struct err *e)
 	if (rc == 0)
 		rc = kept_rename(o, o->daemon->net_fd, name, &old, e);
 	if (rc == 0)
-		net_event(n, "renamed", text_str(&old));
+		kept_event(o, "renamed", text_str(&old));
 	text_free(&old);
 	return rc;
 }
 
 int net_chown(struct object *o, struct err *e)
 {
-	struct net *n = object_net(o);
-	struct text meta = TEXT_INIT;
-	int rc;
-
-	meta_print(o, &n->identity, &meta);
-	rc = kept_write(net_dir(n), "meta", &meta, e);
-	text_free(&meta);
-	return rc;
+	return kept_save_meta(o, net_dir(object_net(o)), e);
 }
 
 /* ---- finding again ---- */

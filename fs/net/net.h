@@ -15,7 +15,6 @@
 #include "fs/store/meta.h"
 #include "fs/node.h"
 
-struct event_log;
 struct machine;
 
 struct net_settings {
@@ -32,7 +31,6 @@ struct net {
 	struct net_settings settings;
 	struct err broken; /* why its files could not be read; code 0: they could */
 	char bridge[NETSWITCH_NAME];
-	struct event_log *events;
 };
 
 static inline struct net *object_net(struct object *o)

@@ -1,10 +1,13 @@
-/* What images and switches share: see kept.h. */
+/* What objects that users make share: see kept.h. */
 #include "fs/store/kept.h"
 
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "fs/daemon.h"
+#include "fs/log.h"
+#include "fs/store/event_log.h"
 #include "fs/store/store.h"
 
 int kept_write(int dir, const char *file, const struct text *text, struct err *e)
@@ -17,6 +20,17 @@ int kept_write(int dir, const char *file, const struct text *text, struct err *e
 		rc = store_write(dir, file, text->data, text->len, e);
 	if (dir >= 0)
 		close(dir);
+	return rc;
+}
+
+int kept_save_meta(const struct object *o, int dir, struct err *e)
+{
+	struct text meta = TEXT_INIT;
+	int rc;
+
+	meta_print(o, o->identity, &meta);
+	rc = kept_write(dir, "meta", &meta, e);
+	text_free(&meta);
 	return rc;
 }
 
@@ -54,4 +68,19 @@ int kept_rename(struct object *o, int in, const char *name, struct text *ret_old
 	if (rc < 0)
 		store_rename(in, name, o->name, NULL);
 	return rc;
+}
+
+void kept_event(struct object *o, const char *what, const char *detail)
+{
+	struct text path = TEXT_INIT;
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	object_path(o, &path);
+	event_log_add(o->events, now, text_str(&path), what, detail);
+	log_machine(LOG_LEVEL_INFO, text_str(&path), o->identity->uuid, "%s%s%s", what,
+		    *detail ? " " : "", detail);
+	text_free(&path);
+	object_changed(o, "events");
+	object_changed(o->daemon->root, "events");
 }

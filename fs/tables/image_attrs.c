@@ -59,14 +59,7 @@ static const struct attr setting_rows[] = {
 		 "fails.",
 	  .good = "1G",
 	  .bad = "large" },
-	{ .name = "label",
-	  .type = &attr_keyed,
-	  SETTING(label),
-	  .flags = ATTR_LIVE,
-	  .max = 1023,
-	  .doc = "Free words for the user's own use.",
-	  .good = "owner alice",
-	  .bad = "alone" },
+	{ COMMON_LABEL, SETTING(label) },
 };
 
 static const struct attr found_rows[] = {

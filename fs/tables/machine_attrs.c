@@ -10,14 +10,7 @@ static const char *const isolation_words[] = { "process", "thread", NULL };
 static const char *const restart_words[] = { "never", "on-failure", "always", NULL };
 
 static const struct attr rows[] = {
-	{ .name = "label",
-	  .type = &attr_keyed,
-	  AT(label),
-	  .flags = ATTR_LIVE,
-	  .max = 1023,
-	  .doc = "Free words for the user's own use.",
-	  .good = "owner alice",
-	  .bad = "alone" },
+	{ COMMON_LABEL, AT(label) },
 	{ .name = "autostart",
 	  .type = &attr_bool,
 	  AT(autostart),

@@ -43,14 +43,7 @@ static const struct attr rows[] = {
 		 "from there. Needs nft, and a host that forwards. Only root may set it.",
 	  .good = "1",
 	  .bad = "yes" },
-	{ .name = "label",
-	  .type = &attr_keyed,
-	  SETTING(label),
-	  .flags = ATTR_LIVE,
-	  .max = 1023,
-	  .doc = "Free words for the user's own use.",
-	  .good = "owner alice",
-	  .bad = "alone" },
+	{ COMMON_LABEL, SETTING(label) },
 };
 
 static const struct attr_table settings = { rows, sizeof(rows) / sizeof(rows[0]) };
