@@ -90,22 +90,7 @@ static int parse_affinity(const struct attr *a, const char *line, void *field, s
 		r = cpulist_parse(split + 1, CPULIST_MAX, &cpus, e);
 	if (r == 0 && strcmp(split + 1, "default") != 0 && cpulist_empty(&cpus))
 		return err_set(e, -EINVAL, "\"%.64s\" names no CPU", line);
-	return r < 0 ? r : attr_keyed.parse(a, line, field, e);
-}
-
-static void print_affinity(const struct attr *a, const void *field, struct text *out)
-{
-	attr_keyed.print(a, field, out);
-}
-
-static int copy_affinity(const void *from, void *to)
-{
-	return attr_keyed.copy(from, to);
-}
-
-static void free_affinity(void *field)
-{
-	attr_keyed.free(field);
+	return r < 0 ? r : attr_parse_keyed(a, line, field, e);
 }
 
 const struct attr_type attr_cpu_affinity = {
@@ -115,7 +100,7 @@ const struct attr_type attr_cpu_affinity = {
 	.size = sizeof(struct keyed),
 	.separator = ' ',
 	.parse = parse_affinity,
-	.print = print_affinity,
-	.copy = copy_affinity,
-	.free = free_affinity,
+	.print = attr_print_keyed,
+	.copy = attr_copy_keyed,
+	.free = attr_free_keyed,
 };
