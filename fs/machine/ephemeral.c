@@ -36,15 +36,22 @@ static void on_time(int fd, short what, void *arg)
 	text_free(&path);
 }
 
-void ephemeral_over(struct machine *m)
+void ephemeral_mark(struct machine *m)
 {
 	int fd;
 
-	if (!m->config.ephemeral || m->ephemeral.timer)
+	if (!m->config.ephemeral || restart_waits(m))
 		return;
 	fd = openat(machine_dir(m), MARK, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd >= 0)
 		close(fd);
+}
+
+void ephemeral_over(struct machine *m)
+{
+	if (!m->config.ephemeral || m->ephemeral.timer)
+		return;
+	ephemeral_mark(m);
 	m->ephemeral.tries = 0;
 	m->ephemeral.timer = event_new(m->object.daemon->loop, -1, EV_PERSIST, on_time, m);
 	if (m->ephemeral.timer)

@@ -19,6 +19,11 @@ struct ephemeral {
 	unsigned tries;
 };
 
+/*
+ * The run is about to be over. Unless another follows it is marked, before anybody is told: so
+ * whoever knows of the end can rely on what follows, whatever becomes of this daemon.
+ */
+void ephemeral_mark(struct machine *m);
 /* The run is over for good; nothing when it is not ephemeral. */
 void ephemeral_over(struct machine *m);
 /* Whether it is to be removed. */

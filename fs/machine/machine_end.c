@@ -38,6 +38,7 @@ static void machine_rest_ended(struct machine *m)
 	ending_print(&m->ending, text, sizeof(text));
 	m->has_ending = true;
 	restart_decide(m, &m->ending);
+	ephemeral_mark(m);
 	/* Until here the next daemon would have done it: it finds a socket without a monitor. */
 	link_unlink(m);
 	machine_set_state(m, m->ending.kind == ENDING_FAILED ? STATE_FAILED : STATE_STOPPED, text);
@@ -72,8 +73,10 @@ static void start_cancel(struct request *r)
 static void machine_rest_refused(struct machine *m)
 {
 	m->refused = false;
-	if (m->restart.own)
+	if (m->restart.own) {
 		restart_decide(m, NULL);
+		ephemeral_mark(m);
+	}
 	machine_set_state(m, m->before_start, "start refused");
 	start_answer(&m->refusal);
 	if (m->restart.own) {
