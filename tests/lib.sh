@@ -229,6 +229,11 @@ busybox_root() {
 
 # --- the daemon --------------------------------------------------------------------------
 
+# Whether the program under test was built with sanitizers, which have memory and calls of their own.
+sanitized() {
+	grep -q libasan "$MACHINEFS"
+}
+
 # machinefs_start [OPTION...]: starts $MACHINEFS on $M, $STATE_DIR and $RUN_DIR (made below $T
 # the first time, kept for the next start) and returns when the mount answers. The words of the
 # array MACHINEFS_UNDER go before it: MACHINEFS_UNDER=("$B/tests/fault/failcall" fsync EIO 3)

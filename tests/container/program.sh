@@ -4,7 +4,7 @@
 . tests/lib.sh
 need_root
 need_command perl
-[[ $B != *asan* ]] || skip_all "with a sanitizer the program has to have its name"
+! sanitized || skip_all "with a sanitizer the program has to have its name"
 # A copy, should it be written after all.
 cp "$MACHINEFS" "$T/machinefs"
 MACHINEFS=$T/machinefs

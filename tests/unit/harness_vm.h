@@ -166,6 +166,7 @@ __attribute__((unused)) static void machine_free(struct machine *m)
 	free(m->config.vm.kernel);
 	free(m->config.vm.initrd);
 	free(m->config.vm.cmdline);
+	free(m->config.vm.cpu_model);
 	pthread_mutex_destroy(&m->lock);
 }
 
