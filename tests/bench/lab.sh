@@ -1,7 +1,8 @@
 #!/bin/bash
 # The lab's half of `make bench-lab`: the same kernel, initrd and devices under the least VMM, under
-# machinefs and under QEMU's microvm and q35. Each figure is the median of ROUNDS runs, ours and the
-# peers' in turn; ratios are what counts, the lab is slow. Lines it prints begin with "#": it is no test.
+# machinefs, under QEMU's microvm and q35, and under kvmtool where it was given. Each figure is the
+# median of ROUNDS runs, ours and the peers' in turn; ratios are what counts, the lab is slow. Lines
+# it prints begin with "#": it is no test.
 # timeout: 1800
 . tests/lib.sh
 [ -n "${IN_LAB-}" ] || skip_all "runs inside the lab only: make bench-lab"
@@ -13,6 +14,8 @@ peer=$bench/qemu
 version=$(cat build/kernel/version)
 kernel=$PWD/build/kernel/vmlinuz
 mark="bench: up"
+kvmtool=
+[ ! -x "$bench/lkvm" ] || kvmtool=kvmtool
 mebibytes=256
 declare -A medians
 
@@ -87,9 +90,13 @@ server=$!
 
 # ---- the monitors ----
 
-# qemu MACHINE KERNEL CMDLINE: with six virtio devices, its console on standard output.
-qemu() {
+# peer_exec MACHINE KERNEL CMDLINE: one of QEMU's, or kvmtool's, with six virtio devices, its console on
+# standard output.
+peer_exec() {
 	local bus=pci machine=q35 extra=()
+	[ "$1" != kvmtool ] || exec "$bench/lkvm" run --name "bench$BASHPID" -c 1 -m "$mebibytes" -k "$2" -i "$T/initrd" \
+		-p "$3" -d "$T/disk" -n mode=tap,tapif=bench0,guest_mac=52:54:00:00:00:77 --rng --balloon \
+		--vsock 79 --console serial
 	if [ "$1" = microvm ]; then
 		bus=device machine=microvm,acpi=on,rtc=on,pit=off,pic=off
 	fi
@@ -107,14 +114,14 @@ qemu() {
 
 cmdline="console=ttyS0 quiet panic=-1"
 
-# qemu_run MACHINE KERNEL WORD PATTERN [FILE]: microseconds from its exec to a line with PATTERN;
+# peer_run MACHINE KERNEL WORD PATTERN [FILE]: microseconds from its exec to a line with PATTERN;
 # what it printed goes to FILE. It is left running as $pid.
-qemu_run() {
+peer_run() {
 	local start out=${5:-$T/out} line
 	rm -f "$T/pipe"
 	mkfifo "$T/pipe"
 	start=${EPOCHREALTIME/./}
-	qemu "$1" "$2" "$cmdline $3" </dev/null >"$T/pipe" 2>"$T/qemu.err" &
+	peer_exec "$1" "$2" "$cmdline $3" </dev/null >"$T/pipe" 2>"$T/peer.err" &
 	pid=$!
 	exec 8<"$T/pipe"
 	: >"$out"
@@ -129,7 +136,7 @@ qemu_run() {
 	return 1
 }
 
-qemu_end() {
+peer_end() {
 	kill "$pid" 2>/dev/null
 	wait "$pid" 2>/dev/null
 	exec 8<&-
@@ -180,11 +187,11 @@ bench_boot() {
 			[ $k = vmlinuz ] || file=$bench/vmlinux
 			ours "$file" "" "$mark" && figure "boot $k" $((took / 1000))
 			ours_end
-			for m in microvm q35; do
-				# q35's option ROM takes a bzImage only.
-				[ "$m $k" != "q35 vmlinux" ] || continue
-				qemu_run $m "$file" "" "$mark" && figure "boot $m $k" $((took / 1000))
-				qemu_end
+			for m in microvm q35 $kvmtool; do
+				# q35's option ROM takes a bzImage only, and so does kvmtool.
+				[ "$m $k" != "q35 vmlinux" ] && [ "$m $k" != "kvmtool vmlinux" ] || continue
+				peer_run "$m" "$file" "" "$mark" && figure "boot $m $k" $((took / 1000))
+				peer_end
 			done
 		done
 	done
@@ -193,6 +200,7 @@ bench_boot() {
 	row "boot to /init, bzImage" ms "boot vmlinuz" "the least VMM, ELF" "boot floor"
 	row "the same" ms "boot vmlinuz" "QEMU microvm" "boot microvm vmlinuz"
 	row "the same" ms "boot vmlinuz" "QEMU q35" "boot q35 vmlinuz"
+	[ -z "$kvmtool" ] || row "the same" ms "boot vmlinuz" kvmtool "boot kvmtool vmlinuz"
 }
 
 bench_first() {
@@ -217,11 +225,11 @@ bench_io() { # disk or net
 	for ((i = 0; i < ROUNDS; i++)); do
 		ours "$bench/vmlinux" "do=$1" "bench: done" "$T/out" && io_figures ours "$T/out"
 		ours_end
-		for m in microvm q35; do
+		for m in microvm q35 $kvmtool; do
 			file=$kernel
-			[ $m = q35 ] || file=$bench/vmlinux
-			qemu_run $m "$file" "do=$1" "bench: done" "$T/out" && io_figures $m "$T/out"
-			qemu_end
+			[ "$m" != microvm ] || file=$bench/vmlinux
+			peer_run "$m" "$file" "do=$1" "bench: done" "$T/out" && io_figures "$m" "$T/out"
+			peer_end
 		done
 	done
 	names="random-read-1 random-read-16 random-write-16 write read"
@@ -230,8 +238,8 @@ bench_io() { # disk or net
 		unit=MB/s
 		[[ $name != random* ]] || unit=op/s
 		[ "$name" != round-trip ] || unit=us
-		for m in microvm q35; do
-			row "$1: $name" $unit "ours $name" "QEMU $m" "$m $name"
+		for m in microvm q35 $kvmtool; do
+			row "$1: $name" $unit "ours $name" "$m" "$m $name"
 		done
 	done
 }
@@ -258,16 +266,16 @@ bench_idle() {
 		sleep 0.05
 	done
 	ours_end
-	for m in microvm q35; do
+	for m in microvm q35 $kvmtool; do
 		file=$kernel
-		[ $m = q35 ] || file=$bench/vmlinux
-		qemu_run $m "$file" "" "bench: done"
+		[ "$m" != microvm ] || file=$bench/vmlinux
+		peer_run "$m" "$file" "" "bench: done"
 		sleep 2
 		figure "idle $m" "$(private "$pid")"
-		qemu_end
+		peer_end
 	done
-	for m in microvm q35; do
-		row "private memory of an idle monitor" KiB "idle ours" "QEMU $m" "idle $m"
+	for m in microvm q35 $kvmtool; do
+		row "private memory of an idle monitor" KiB "idle ours" "$m" "idle $m"
 	done
 	row "echo pause > ctl" us pause "goal: 1000 us" none
 }
