@@ -19,8 +19,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "backends/config.h"
 #include "backends/base/err.h"
+#include "backends/config.h"
 
 struct console;
 struct event_base;

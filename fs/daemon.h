@@ -7,8 +7,8 @@
 #include <stdint.h>
 #include <time.h>
 
-#include "backends/cgroup/cgroup.h"
 #include "backends/base/err.h"
+#include "backends/cgroup/cgroup.h"
 #include "fs/node.h"
 #include "fs/options.h"
 

@@ -9,17 +9,17 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "fs/machine/autostart.h"
 #include "fs/daemon.h"
 #include "fs/front/fuse.h"
 #include "fs/front/fuse_mount.h"
 #include "fs/handover/keeper.h"
+#include "fs/handover/session.h"
+#include "fs/handover/upgrade.h"
 #include "fs/log.h"
+#include "fs/machine/autostart.h"
 #include "fs/notify.h"
 #include "fs/options.h"
 #include "fs/poker.h"
-#include "fs/handover/session.h"
-#include "fs/handover/upgrade.h"
 
 #define SIGNALS 3
 

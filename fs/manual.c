@@ -5,14 +5,14 @@
 #include <string.h>
 
 #include "fs/attr/attr.h"
+#include "fs/attr/part_type.h"
 #include "fs/exec/exec.h"
 #include "fs/image/image.h"
-#include "fs/net/net.h"
-#include "fs/machine/part.h"
-#include "fs/attr/part_type.h"
 #include "fs/machine/machine_files.h"
-#include "fs/root_files.h"
+#include "fs/machine/part.h"
 #include "fs/machine/vcpu.h"
+#include "fs/net/net.h"
+#include "fs/root_files.h"
 
 #define LINE_MAX 72 /* columns of a text line in the page's source */
 

@@ -16,9 +16,9 @@
 #include <sys/types.h>
 #include <time.h>
 
-#include "backends/config.h"
 #include "backends/base/err.h"
 #include "backends/base/text.h"
+#include "backends/config.h"
 
 struct attr;
 struct daemon;

@@ -8,13 +8,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "backends/image/importer.h"
 #include "backends/host/opener.h"
+#include "backends/image/importer.h"
 #include "backends/vhost/virtiofsd.h"
+#include "fs/handover/upgrade.h"
 #include "fs/machine/launch.h"
 #include "fs/manual.h"
 #include "fs/poker.h"
-#include "fs/handover/upgrade.h"
 
 static const char usage[] =
 	"usage: machinefs [options] [[SOURCE] MOUNTPOINT]\n"

@@ -19,9 +19,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "backends/config.h"
 #include "backends/base/cpulist.h"
 #include "backends/base/err.h"
+#include "backends/config.h"
 
 #define GUESTMEM_HOLE 0xc0000000u  /* where RAM below 4 GiB ends at the latest */
 #define GUESTMEM_HIGH 0x100000000u /* where it goes on */

@@ -5,9 +5,9 @@
 #ifndef VMM_NUMA_H
 #define VMM_NUMA_H
 
-#include "backends/config.h"
 #include "backends/base/cpulist.h"
 #include "backends/base/err.h"
+#include "backends/config.h"
 #include "vmm/guestmem.h"
 
 struct numa_node {

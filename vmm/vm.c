@@ -13,20 +13,20 @@
 #include <unistd.h>
 
 #include "backends/monitor/console.h"
-#include "vmm/boot/boot.h"
 #include "vmm/board/cpuplug.h"
 #include "vmm/board/i8042.h"
 #include "vmm/board/ioapic.h"
 #include "vmm/board/msi.h"
-#include "vmm/numa.h"
 #include "vmm/board/pm.h"
 #include "vmm/board/pvpanic.h"
 #include "vmm/board/rtc.h"
 #include "vmm/board/uart.h"
+#include "vmm/board/watchdog.h"
+#include "vmm/boot/boot.h"
+#include "vmm/numa.h"
 #include "vmm/virtio/virtio_console.h"
 #include "vmm/virtio/virtio_mem.h"
 #include "vmm/vm_parts.h"
-#include "vmm/board/watchdog.h"
 
 #define KVM_API	      12
 #define TSS_ADDR      0xfffbd000u /* three pages that Intel's real-mode emulation wants */

@@ -19,13 +19,13 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#include "backends/engine.h"
 #include "backends/base/err.h"
+#include "backends/engine.h"
+#include "vmm/board/iobus.h"
 #include "vmm/cpu/cpu_topology.h"
+#include "vmm/cpu/vcpu.h"
 #include "vmm/device.h"
 #include "vmm/guestmem.h"
-#include "vmm/board/iobus.h"
-#include "vmm/cpu/vcpu.h"
 #include "vmm/vm_pci.h"
 
 struct cpuid;

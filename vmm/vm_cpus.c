@@ -11,9 +11,9 @@
 #include <sys/resource.h>
 
 #include "backends/base/cpulist.h"
-#include "vmm/cpu/cpuid.h"
 #include "vmm/board/cpuplug.h"
 #include "vmm/board/pm.h"
+#include "vmm/cpu/cpuid.h"
 #include "vmm/vm.h"
 
 #define FILES_BESIDE 1024 /* descriptors that a monitor needs apart from vCPUs, amply */

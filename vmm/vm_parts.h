@@ -6,8 +6,8 @@
 #ifndef VMM_VM_PARTS_H
 #define VMM_VM_PARTS_H
 
-#include "backends/config.h"
 #include "backends/base/err.h"
+#include "backends/config.h"
 #include "vmm/virtio/virtio.h"
 
 struct vm;

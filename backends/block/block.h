@@ -16,8 +16,8 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-#include "backends/config.h"
 #include "backends/base/err.h"
+#include "backends/config.h"
 
 struct event_base;
 struct block;

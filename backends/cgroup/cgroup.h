@@ -17,9 +17,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "backends/config.h"
 #include "backends/base/err.h"
 #include "backends/base/text.h"
+#include "backends/config.h"
 
 struct cgroup_host; /* which hierarchies this host has; one for the daemon */
 struct cgroup;

@@ -9,8 +9,8 @@
 #ifndef BACKENDS_CONTAINER_DELEGATE_H
 #define BACKENDS_CONTAINER_DELEGATE_H
 
-#include "backends/container/plan.h"
 #include "backends/base/err.h"
+#include "backends/container/plan.h"
 
 /* Gives the group to the root of the container; ENXIO, EINVAL where that is not to be. */
 int delegate_give(const struct plan *p, struct err *e);

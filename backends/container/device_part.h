@@ -12,10 +12,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "backends/base/err.h"
 #include "backends/cgroup/cgroup.h"
 #include "backends/config.h"
 #include "backends/engine.h"
-#include "backends/base/err.h"
 
 struct child;
 

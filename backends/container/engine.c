@@ -19,18 +19,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "backends/base/signame.h"
 #include "backends/cgroup/cgroup.h"
-#include "backends/monitor/console.h"
 #include "backends/container/device_part.h"
 #include "backends/container/launch.h"
 #include "backends/container/mount_part.h"
-#include "backends/container/quota.h"
 #include "backends/container/nics.h"
+#include "backends/container/quota.h"
 #include "backends/container/seccomp_file.h"
 #include "backends/container/session.h"
 #include "backends/container/terminal.h"
 #include "backends/container/userquota.h"
-#include "backends/base/signame.h"
+#include "backends/monitor/console.h"
 
 struct container {
 	struct engine_host *host;

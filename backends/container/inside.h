@@ -11,8 +11,8 @@
 
 #include <stdint.h>
 
-#include "backends/container/child.h"
 #include "backends/base/err.h"
+#include "backends/container/child.h"
 
 /*
  * fn runs in the process: it ends it by child_fail() or returns, which is success. It may not

@@ -12,9 +12,9 @@
 
 #include <stdbool.h>
 
+#include "backends/base/err.h"
 #include "backends/container/mountfd.h"
 #include "backends/engine.h"
-#include "backends/base/err.h"
 
 struct child;
 

@@ -16,8 +16,8 @@
 #include "backends/container/delegate.h"
 #include "backends/container/landlock.h"
 #include "backends/container/mount_part.h"
-#include "backends/container/sysctl.h"
 #include "backends/container/seccomp.h"
+#include "backends/container/sysctl.h"
 #include "backends/container/userquota.h"
 
 #define APPARMOR     "/sys/kernel/security/apparmor"

@@ -12,12 +12,12 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "backends/container/rlimit.h"
-#include "backends/container/usermap.h"
-#include "backends/host/cred.h"
-#include "backends/engine.h"
 #include "backends/base/err.h"
 #include "backends/base/text.h"
+#include "backends/container/rlimit.h"
+#include "backends/container/usermap.h"
+#include "backends/engine.h"
+#include "backends/host/cred.h"
 
 struct layer;
 struct mount_spec;

@@ -14,9 +14,9 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include "backends/host/command.h"
 #include "backends/container/loopdev.h"
 #include "backends/container/mountfd.h"
+#include "backends/host/command.h"
 
 #define MKFS	       "/sbin/mkfs.ext4"
 #define DISK_MIN       (8u << 20)

@@ -8,8 +8,8 @@
 #ifndef BACKENDS_CONTAINER_QUOTA_H
 #define BACKENDS_CONTAINER_QUOTA_H
 
-#include "backends/config.h"
 #include "backends/base/err.h"
+#include "backends/config.h"
 
 struct layer {
 	int dir;  /* what `lower`, `upper` and `work` are in; a mount of its own with `disk` */

@@ -8,8 +8,8 @@
 #ifndef BACKENDS_CONTAINER_SESSION_H
 #define BACKENDS_CONTAINER_SESSION_H
 
-#include "backends/engine.h"
 #include "backends/base/err.h"
+#include "backends/engine.h"
 
 #define SESSIONS_MAX 64 /* at once, in one container */
 

@@ -15,10 +15,10 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#include "backends/config.h"
-#include "backends/host/cred.h"
 #include "backends/base/err.h"
 #include "backends/base/text.h"
+#include "backends/config.h"
+#include "backends/host/cred.h"
 
 struct usermap {
 	struct text uids, gids; /* of uid_map and gid_map */

@@ -12,11 +12,11 @@
 #ifndef BACKENDS_CONTAINER_USERQUOTA_H
 #define BACKENDS_CONTAINER_USERQUOTA_H
 
+#include "backends/base/err.h"
+#include "backends/base/text.h"
 #include "backends/config.h"
 #include "backends/container/quota.h"
 #include "backends/container/usermap.h"
-#include "backends/base/err.h"
-#include "backends/base/text.h"
 
 bool userquota_wanted(const struct container_config *c);
 /* EINVAL: the container has no overlay. */

@@ -17,8 +17,8 @@
 #ifndef BACKENDS_HOST_OPENER_H
 #define BACKENDS_HOST_OPENER_H
 
-#include "backends/config.h"
 #include "backends/base/err.h"
+#include "backends/config.h"
 #include "backends/host/hostpath.h"
 
 #define OPENER_WAIT_MS	2000

@@ -20,6 +20,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "backends/base/rmtree.h"
 #include "backends/image/copy.h"
 #include "backends/image/importer_filter.h"
 #include "backends/image/layers.h"
@@ -28,7 +29,6 @@
 #include "backends/image/tree.h"
 #include "backends/image/unpack.h"
 #include "backends/image/users.h"
-#include "backends/base/rmtree.h"
 #include "backends/monitor/wire.h"
 
 #define MEMORY_MAX (2ul << 30)

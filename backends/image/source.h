@@ -13,10 +13,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "backends/host/cred.h"
 #include "backends/base/err.h"
-#include "backends/image/digest.h"
 #include "backends/base/text.h"
+#include "backends/host/cred.h"
+#include "backends/image/digest.h"
 
 #define BLOB_CHUNK 262144
 

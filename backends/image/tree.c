@@ -12,8 +12,8 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include "backends/image/inodes.h"
 #include "backends/base/rmtree.h"
+#include "backends/image/inodes.h"
 
 #define DIRS_MAX 500000 /* with modes to be set at the end: they are kept in memory */
 

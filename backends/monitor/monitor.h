@@ -13,8 +13,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "backends/engine.h"
 #include "backends/base/err.h"
+#include "backends/engine.h"
 #include "backends/monitor/pty.h"
 
 /* What the monitor needs from the room above it. */

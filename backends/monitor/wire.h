@@ -24,8 +24,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "backends/engine.h"
 #include "backends/base/err.h"
+#include "backends/engine.h"
 
 #define WIRE_VERSION	3
 #define WIRE_MAX	(128u * 1024) /* bytes in one message */

@@ -12,8 +12,8 @@
 #include <net/if.h>
 #include <stdint.h>
 
-#include "backends/config.h"
 #include "backends/base/err.h"
+#include "backends/config.h"
 
 struct nl_sock;
 

@@ -13,8 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "backends/net/netaddr.h"
 #include "backends/base/text.h"
+#include "backends/net/netaddr.h"
 
 #define NFT_MS 5000
 

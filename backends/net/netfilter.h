@@ -5,8 +5,8 @@
 #ifndef BACKENDS_NET_NETFILTER_H
 #define BACKENDS_NET_NETFILTER_H
 
-#include "backends/config.h"
 #include "backends/base/err.h"
+#include "backends/config.h"
 
 /*
  * The table `inet NAME`: what comes from these networks at the bridge and leaves by another

@@ -9,8 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "backends/config.h"
 #include "backends/base/err.h"
+#include "backends/config.h"
 
 struct nl_sock;
 

@@ -11,8 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "backends/container/capabilities.h"
 #include "backends/base/signame.h"
+#include "backends/container/capabilities.h"
 #include "examples/oci/oci.h"
 
 /* What the commands' options say. */

@@ -15,9 +15,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "backends/config.h"
 #include "backends/base/err.h"
 #include "backends/base/text.h"
+#include "backends/config.h"
 
 #define ATTR_VALUE_MAX 131072 /* bytes that one write to a setting may have: more than any has */
 

@@ -4,10 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backends/base/signame.h"
 #include "backends/container/landlock.h"
 #include "backends/container/rlimit.h"
 #include "backends/container/sysctl.h"
-#include "backends/base/signame.h"
 #include "fs/attr/attr.h"
 
 /* KEY default, by which a line is forgotten; or no line at all, which parse_keyed refuses. */

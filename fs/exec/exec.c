@@ -14,8 +14,8 @@
 #include "backends/monitor/wire.h"
 #include "fs/daemon.h"
 #include "fs/log.h"
-#include "fs/store/store.h"
 #include "fs/machine/waiter.h"
+#include "fs/store/store.h"
 
 const char *const exec_words[EXEC_PHASES] = {
 	[EXEC_STOPPED] = "stopped",

@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 #include "backends/base/signame.h"
-#include "fs/machine/ctl_lines.h"
 #include "fs/exec/exec.h"
+#include "fs/machine/ctl_lines.h"
 #include "fs/machine/link.h"
 #include "fs/store/store.h"
 

@@ -16,11 +16,11 @@
 #include "backends/host/spawn.h"
 #include "fs/front/fuse.h"
 #include "fs/handover/journal.h"
-#include "fs/machine/link.h"
-#include "fs/log.h"
 #include "fs/handover/luggage.h"
-#include "fs/machine/machine.h"
 #include "fs/handover/session.h"
+#include "fs/log.h"
+#include "fs/machine/link.h"
+#include "fs/machine/machine.h"
 
 #define ANSWER_FD      3
 #define ANSWER_SECONDS 5

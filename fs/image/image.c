@@ -10,14 +10,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "fs/daemon.h"
-#include "fs/store/event_log.h"
-#include "fs/image/importer.h"
-#include "fs/store/kept.h"
-#include "fs/machine/machine.h"
 #include "fs/attr/rows.h"
-#include "fs/store/store.h"
+#include "fs/daemon.h"
+#include "fs/image/importer.h"
+#include "fs/machine/machine.h"
 #include "fs/machine/waiter.h"
+#include "fs/store/event_log.h"
+#include "fs/store/kept.h"
+#include "fs/store/store.h"
 
 const char *const image_state_words[IMAGE_STATES] = {
 	[IMAGE_EMPTY] = "empty",

@@ -11,8 +11,8 @@
 
 #include "backends/image/importer.h"
 #include "fs/attr/attr.h"
-#include "fs/store/meta.h"
 #include "fs/node.h"
+#include "fs/store/meta.h"
 
 struct importer;
 struct machine;

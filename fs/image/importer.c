@@ -11,9 +11,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "backends/image/importer.h"
 #include "backends/base/rmtree.h"
 #include "backends/host/spawn.h"
+#include "backends/image/importer.h"
 #include "fs/daemon.h"
 
 #define IMPORTERS_MAX 32

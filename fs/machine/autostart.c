@@ -12,8 +12,8 @@
 #include "fs/daemon.h"
 #include "fs/machine/machine.h"
 #include "fs/machine/restart.h"
-#include "fs/store/store.h"
 #include "fs/store/kept.h"
+#include "fs/store/store.h"
 
 #define RECORD	      "autostart"
 #define START_SECONDS 60 /* that a start may take before the next one's turn comes */

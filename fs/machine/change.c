@@ -8,15 +8,15 @@
 
 #include "backends/host/hostnodes.h"
 #include "fs/attr/attr.h"
-#include "fs/store/config_yaml.h"
+#include "fs/attr/part_type.h"
 #include "fs/daemon.h"
+#include "fs/log.h"
 #include "fs/machine/fd_list.h"
 #include "fs/machine/link.h"
-#include "fs/machine/numa_cpus.h"
-#include "fs/log.h"
 #include "fs/machine/machine_files.h"
+#include "fs/machine/numa_cpus.h"
 #include "fs/machine/part.h"
-#include "fs/attr/part_type.h"
+#include "fs/store/config_yaml.h"
 
 #define RMDIR_SECONDS 3
 

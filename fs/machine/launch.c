@@ -14,21 +14,21 @@
 #include <unistd.h>
 
 #include "backends/cgroup/cgroup.h"
-#include "backends/host/hostnodes.h"
-#include "backends/monitor/monitor.h"
-#include "backends/host/opener.h"
 #include "backends/container/seccomp.h"
-#include "backends/monitor/spare.h"
+#include "backends/host/hostnodes.h"
+#include "backends/host/opener.h"
 #include "backends/host/spawn.h"
+#include "backends/monitor/monitor.h"
+#include "backends/monitor/spare.h"
 #include "fs/attr/attr.h"
-#include "fs/store/config_yaml.h"
 #include "fs/daemon.h"
 #include "fs/image/image.h"
 #include "fs/machine/fd_list.h"
 #include "fs/machine/link.h"
 #include "fs/machine/numa_cpus.h"
-#include "fs/store/store.h"
 #include "fs/machine/vsock_dir.h"
+#include "fs/store/config_yaml.h"
+#include "fs/store/store.h"
 
 #define MONITOR_LISTENER 3 /* the only descriptor of a monitor's process at its start */
 

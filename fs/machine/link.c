@@ -20,15 +20,15 @@
 
 #include "backends/monitor/wire_exec.h"
 #include "fs/attr/attr.h"
-#include "fs/machine/change.h"
 #include "fs/daemon.h"
 #include "fs/exec/exec.h"
+#include "fs/machine/change.h"
 #include "fs/machine/fd_list.h"
-#include "fs/store/store.h"
 #include "fs/machine/vcpu.h"
 #include "fs/machine/verb.h"
 #include "fs/machine/vsock_dir.h"
 #include "fs/store/kept.h"
+#include "fs/store/store.h"
 
 #define ASKED_MAX 64 /* verbs that a monitor has not answered, their clients gone or not */
 

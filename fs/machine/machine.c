@@ -10,18 +10,18 @@
 
 #include "backends/base/rmtree.h"
 #include "fs/attr/attr.h"
-#include "fs/machine/autostart.h"
-#include "fs/machine/change.h"
-#include "fs/store/config_yaml.h"
 #include "fs/daemon.h"
 #include "fs/exec/exec.h"
-#include "fs/store/event_log.h"
 #include "fs/image/importer.h"
+#include "fs/machine/autostart.h"
+#include "fs/machine/change.h"
 #include "fs/machine/link.h"
-#include "fs/store/kept.h"
-#include "fs/store/store.h"
 #include "fs/machine/vcpu.h"
 #include "fs/machine/waiter.h"
+#include "fs/store/config_yaml.h"
+#include "fs/store/event_log.h"
+#include "fs/store/kept.h"
+#include "fs/store/store.h"
 
 #define OPENED_MAX 256 /* state directories open at a time: descriptors are few, machines many */
 

@@ -16,9 +16,9 @@
 #include "backends/config.h"
 #include "backends/engine.h"
 #include "fs/machine/ephemeral.h"
-#include "fs/store/meta.h"
-#include "fs/node.h"
 #include "fs/machine/restart.h"
+#include "fs/node.h"
+#include "fs/store/meta.h"
 
 struct attr;
 struct config_change;

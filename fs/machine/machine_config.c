@@ -6,15 +6,15 @@
 
 #include "backends/host/opener.h"
 #include "backends/monitor/wire.h"
-#include "fs/machine/part.h"
 #include "fs/attr/part_type.h"
-#include "fs/machine/change.h"
-#include "fs/store/config_yaml.h"
 #include "fs/daemon.h"
 #include "fs/image/image.h"
+#include "fs/machine/change.h"
 #include "fs/machine/machine.h"
-#include "fs/store/store.h"
+#include "fs/machine/part.h"
 #include "fs/machine/vcpu.h"
+#include "fs/store/config_yaml.h"
+#include "fs/store/store.h"
 
 static enum hostpath_kind path_kind(const struct attr *a, const void *base)
 {

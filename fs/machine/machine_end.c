@@ -9,8 +9,8 @@
 #include "fs/exec/exec.h"
 #include "fs/machine/link.h"
 #include "fs/machine/machine.h"
-#include "fs/store/store.h"
 #include "fs/machine/waiter.h"
+#include "fs/store/store.h"
 
 #define CLEANUP_TRIES 200
 

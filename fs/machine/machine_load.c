@@ -6,13 +6,13 @@
 
 #include "backends/monitor/wire.h"
 #include "fs/attr/attr.h"
-#include "fs/store/config_yaml.h"
 #include "fs/daemon.h"
 #include "fs/exec/exec.h"
 #include "fs/machine/link.h"
 #include "fs/machine/machine.h"
-#include "fs/store/kept.h"
 #include "fs/machine/part.h"
+#include "fs/store/config_yaml.h"
+#include "fs/store/kept.h"
 #include "fs/store/store.h"
 
 static int machine_read_config(struct machine *m, struct err *e)

@@ -5,8 +5,8 @@
 #ifndef FS_MACHINE_NIC_H
 #define FS_MACHINE_NIC_H
 
-#include "fs/machine/fd_list.h"
 #include "fs/attr/part_type.h"
+#include "fs/machine/fd_list.h"
 
 /*
  * A VM's: a tap that is a port of the switch, a descriptor for each pair of queues, and where

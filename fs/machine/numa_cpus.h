@@ -6,8 +6,8 @@
 #ifndef FS_MACHINE_NUMA_CPUS_H
 #define FS_MACHINE_NUMA_CPUS_H
 
-#include "backends/config.h"
 #include "backends/base/err.h"
+#include "backends/config.h"
 
 /*
  * Adds to a VM's cpu.affinity lines of those vCPUs, by numa/N/host of their node in the guest, or

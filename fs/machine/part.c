@@ -7,11 +7,11 @@
 #include <string.h>
 
 #include "fs/attr/attr_files.h"
-#include "fs/machine/change.h"
+#include "fs/attr/part_type.h"
 #include "fs/daemon.h"
+#include "fs/machine/change.h"
 #include "fs/machine/link.h"
 #include "fs/store/meta.h"
-#include "fs/attr/part_type.h"
 
 static struct machine *part_machine(const struct object *o)
 {

@@ -7,12 +7,12 @@
 #include <unistd.h>
 
 #include "fs/daemon.h"
-#include "fs/machine/launch.h"
 #include "fs/log.h"
+#include "fs/machine/launch.h"
 #include "fs/machine/machine.h"
-#include "fs/store/store.h"
 #include "fs/machine/waiter.h"
 #include "fs/store/kept.h"
+#include "fs/store/store.h"
 
 #define SECONDS_MAX 60 /* of waiting, unless restart.delay is more */
 #define GOOD_RUN    60 /* seconds of a run after which the count begins anew */

@@ -8,11 +8,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "backends/host/opener.h"
 #include "backends/base/signame.h"
+#include "backends/host/opener.h"
 #include "backends/monitor/wire.h"
-#include "fs/machine/ctl_lines.h"
 #include "fs/daemon.h"
+#include "fs/machine/ctl_lines.h"
 #include "fs/machine/launch.h"
 #include "fs/machine/link.h"
 

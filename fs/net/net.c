@@ -10,11 +10,11 @@
 
 #include "backends/net/netdev.h"
 #include "backends/net/netlink.h"
+#include "fs/attr/rows.h"
 #include "fs/daemon.h"
+#include "fs/machine/machine.h"
 #include "fs/store/event_log.h"
 #include "fs/store/kept.h"
-#include "fs/machine/machine.h"
-#include "fs/attr/rows.h"
 #include "fs/store/store.h"
 
 /* ---- the bridge ---- */

@@ -12,8 +12,8 @@
 
 #include "backends/net/netswitch.h"
 #include "fs/attr/attr.h"
-#include "fs/store/meta.h"
 #include "fs/node.h"
+#include "fs/store/meta.h"
 
 struct machine;
 

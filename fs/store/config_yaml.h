@@ -10,9 +10,9 @@
 #ifndef FS_STORE_CONFIG_YAML_H
 #define FS_STORE_CONFIG_YAML_H
 
-#include "backends/config.h"
 #include "backends/base/err.h"
 #include "backends/base/text.h"
+#include "backends/config.h"
 
 #define CONFIG_YAML_MAX (256u * 1024) /* bytes in a document */
 

@@ -5,8 +5,8 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#include "backends/image/unpack.h"
 #include "backends/base/rmtree.h"
+#include "backends/image/unpack.h"
 #include "tests/fuzz/fuzz.h"
 
 #define BYTES_MAX 65536

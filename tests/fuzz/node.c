@@ -5,8 +5,8 @@
  */
 #include "backends/cgroup/cgroup.h"
 #include "fs/attr/attr.h"
-#include "fs/store/config_yaml.h"
 #include "fs/front/fuse.h"
+#include "fs/store/config_yaml.h"
 #include "tests/fuzz/daemon.h"
 
 #define MACHINES 12

@@ -4,8 +4,8 @@
  */
 #include <linux/filter.h>
 
-#include "backends/container/seccomp_file.h"
 #include "backends/container/seccomp.h"
+#include "backends/container/seccomp_file.h"
 #include "tests/fuzz/fuzz.h"
 
 static void one(const char *data, size_t len)

@@ -15,12 +15,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "backends/cgroup/cgroup_priv.h"
-#include "backends/monitor/console.h"
-#include "backends/container/capabilities.h"
-#include "backends/engine.h"
-#include "backends/container/seccomp.h"
 #include "backends/base/text.h"
+#include "backends/cgroup/cgroup_priv.h"
+#include "backends/container/capabilities.h"
+#include "backends/container/seccomp.h"
+#include "backends/engine.h"
+#include "backends/monitor/console.h"
 
 struct harness {
 	struct machine_config config;

@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 #include "tests/unit/tap.h"
-#include "vmm/guestmem.h"
 #include "vmm/board/iobus.h"
+#include "vmm/guestmem.h"
 #include "vmm/pci/pci.h"
 #include "vmm/virtio/virtio_pci.h"
 

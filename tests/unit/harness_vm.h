@@ -21,8 +21,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "backends/monitor/console.h"
 #include "backends/engine.h"
+#include "backends/monitor/console.h"
 #include "tests/unit/tap.h"
 
 static void machine_grew(void *arg)

@@ -14,11 +14,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "backends/base/text.h"
 #include "backends/net/netdev.h"
 #include "backends/net/netlink.h"
 #include "backends/net/netswitch.h"
 #include "backends/net/tap.h"
-#include "backends/base/text.h"
 #include "backends/net/veth.h"
 #include "tests/unit/tap.h"
 

@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "vmm/board/cpuplug.h"
-#include "vmm/guestmem.h"
 #include "vmm/board/i8042.h"
 #include "vmm/board/ioapic.h"
 #include "vmm/board/iobus.h"
@@ -20,6 +19,7 @@
 #include "vmm/board/rtc.h"
 #include "vmm/board/uart.h"
 #include "vmm/board/watchdog.h"
+#include "vmm/guestmem.h"
 
 /* What a device did to the outside. */
 struct outside {

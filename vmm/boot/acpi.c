@@ -5,16 +5,16 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "vmm/boot/acpi_cpus.h"
-#include "vmm/boot/acpi_pci.h"
-#include "vmm/boot/aml.h"
 #include "vmm/board/ioapic.h"
-#include "vmm/numa.h"
 #include "vmm/board/pm.h"
 #include "vmm/board/pvpanic.h"
 #include "vmm/board/rtc.h"
 #include "vmm/board/uart.h"
 #include "vmm/board/watchdog.h"
+#include "vmm/boot/acpi_cpus.h"
+#include "vmm/boot/acpi_pci.h"
+#include "vmm/boot/aml.h"
+#include "vmm/numa.h"
 
 #define OEM "MCHNFS"
 

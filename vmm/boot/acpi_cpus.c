@@ -3,9 +3,9 @@
 
 #include <stdio.h>
 
+#include "vmm/board/cpuplug.h"
 #include "vmm/boot/acpi.h"
 #include "vmm/boot/aml.h"
-#include "vmm/board/cpuplug.h"
 #include "vmm/numa.h"
 
 #define STA_PRESENT 0xf /* present, enabled, shown, works */

@@ -10,8 +10,8 @@
 
 #include "backends/base/err.h"
 #include "vmm/boot/acpi.h"
-#include "vmm/guestmem.h"
 #include "vmm/boot/kernel.h"
+#include "vmm/guestmem.h"
 
 /* Below 1 MiB: what lies where. */
 #define BOOT_GDT     0x500u  /* four descriptors */

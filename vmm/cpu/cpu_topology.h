@@ -9,8 +9,8 @@
 #ifndef VMM_CPU_CPU_TOPOLOGY_H
 #define VMM_CPU_CPU_TOPOLOGY_H
 
-#include "backends/config.h"
 #include "backends/base/err.h"
+#include "backends/config.h"
 
 #define CPU_VCPUS_MAX 1024 /* vCPUs that a machine can have at most */
 

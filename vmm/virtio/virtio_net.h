@@ -15,8 +15,8 @@
 #ifndef VMM_VIRTIO_VIRTIO_NET_H
 #define VMM_VIRTIO_VIRTIO_NET_H
 
-#include "backends/net/netaddr.h"
 #include "backends/base/ratelimit.h"
+#include "backends/net/netaddr.h"
 #include "vmm/virtio/virtio.h"
 
 #define VIRTIO_NET_PAIRS 16
