@@ -31,21 +31,22 @@ int main(int argc, char **argv)
 	static struct samples s;
 	char text[8192];
 	bool stats;
-	int runs;
+	int runs, warm;
 
 	if (argc < 3)
 		return 2;
 	runs = runs_arg(argv[1]);
+	warm = runs / 10;
 	stats = !strcmp(argv[2], "-s");
 	argv += stats;
 	argc -= stats;
 	if (argc < 3)
 		return 2;
-	for (int i = -runs / 10; i < runs; i++) {
+	for (int i = -warm; i < runs; i++) {
 		double start;
 
 		if (argc > 3)
-			snprintf(text, sizeof(text), "%s\n", argv[3 + (i & 0xffff) % (argc - 3)]);
+			snprintf(text, sizeof(text), "%s\n", argv[3 + (i + warm) % (argc - 3)]);
 		start = now_us();
 		if (stats)
 			stat_once(argv[2]);
