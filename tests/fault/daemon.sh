@@ -132,7 +132,7 @@ errnos_of() {
 	recvmsg) echo EIO ENOMEM ;;
 	epoll_wait | epoll_pwait | poll | ppoll | waitid | wait4) echo EINTR ;;
 	pidfd_send_signal | kill | tgkill) echo ESRCH ;;
-	mount | umount2 | fchmod | chmod | bpf | flock | faccessat2 | fgetxattr | fchown | fchownat | ioctl | prctl) echo EPERM ;;
+	sched_setscheduler | mount | umount2 | open_tree | mount_setattr | fchmod | chmod | bpf | flock | faccessat2 | fgetxattr | fchown | fchownat | ioctl | prctl) echo EPERM ;;
 	timerfd_create | timerfd_settime | utimensat) echo ENOMEM ;;
 	mmap | mprotect | mremap) echo later ENOMEM ;;
 	writev) echo never "an answer to the kernel fails only when its client has gone" ;;
