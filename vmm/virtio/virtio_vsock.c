@@ -36,7 +36,7 @@ static unsigned iov_skip(struct iovec **iov, unsigned n, size_t skip)
 /* Fills one buffer: 1, or 0 when there is nothing to say or no buffer, or -EINVAL. */
 static int fill_one(struct vsock *v)
 {
-	struct virtq *q = &v->virtio.queues[VSOCK_RX];
+	struct virtq *q = &v->device.virtio.queues[VSOCK_RX];
 	struct virtio_vsock_hdr h = { 0 };
 	struct iovec header[VIRTQ_CHAIN_MAX], *data = v->iov;
 	struct virtq_chain c;
@@ -58,7 +58,7 @@ static int fill_one(struct vsock *v)
 		return 0;
 	}
 	h.src_cid = VSOCK_CID_HOST;
-	h.dst_cid = v->cid;
+	h.dst_cid = v->device.cid;
 	h.type = VIRTIO_VSOCK_TYPE_STREAM;
 	virtq_copy_in(&c, 0, &h, sizeof(h));
 	virtq_push(q, c.head, (uint32_t)(VSOCK_HEADER + h.len));
@@ -67,12 +67,12 @@ static int fill_one(struct vsock *v)
 
 static void fill(struct vsock *v)
 {
-	struct virtq *q = &v->virtio.queues[VSOCK_RX];
+	struct virtq *q = &v->device.virtio.queues[VSOCK_RX];
 	uint16_t before = q->next_used;
 	unsigned batch = VSOCK_BATCH;
 	int r = 1;
 
-	if (!v->virtio.running)
+	if (!v->device.virtio.running)
 		return;
 	do {
 		virtq_disarm(q);
@@ -80,9 +80,9 @@ static void fill(struct vsock *v)
 			batch--;
 	} while (r == 0 && batch > 0 && !virtq_pending(q) && virtq_arm(q));
 	if (q->next_used != before)
-		virtio_notify(&v->virtio, VSOCK_RX);
+		virtio_notify(&v->device.virtio, VSOCK_RX);
 	if (r < 0)
-		virtio_fail_queue(&v->virtio, VSOCK_RX);
+		virtio_fail_queue(&v->device.virtio, VSOCK_RX);
 	else if (batch == 0)
 		event_active(v->refilled, EV_TIMEOUT, 0);
 }
@@ -90,7 +90,7 @@ static void fill(struct vsock *v)
 /* Not at once: the caller may be in the middle of a packet. */
 void vsock_wants_buffer(struct vsock *v)
 {
-	if (v->virtio.running)
+	if (v->device.virtio.running)
 		event_active(v->refilled, EV_TIMEOUT, 0);
 }
 
@@ -103,7 +103,7 @@ static void packet(struct vsock *v, struct virtq_chain *c)
 	struct virtq_chain data = *c;
 
 	if (virtq_copy_out(c, 0, &h, sizeof(h)) != sizeof(h) || h.dst_cid != VSOCK_CID_HOST ||
-	    h.src_cid != v->cid)
+	    h.src_cid != v->device.cid)
 		return;
 	data.nout = iov_skip(&data.out, c->nout, VSOCK_HEADER);
 	data.out_len -= VSOCK_HEADER;
@@ -116,7 +116,7 @@ static void packet(struct vsock *v, struct virtq_chain *c)
 /* 1: more at once; 0: later; -EINVAL. Refusals need room: without it the guest reads first. */
 static int take(struct vsock *v)
 {
-	struct virtq *q = &v->virtio.queues[VSOCK_TX];
+	struct virtq *q = &v->device.virtio.queues[VSOCK_TX];
 	unsigned batch = VSOCK_BATCH;
 	struct virtq_chain c;
 	int r = 0;
@@ -138,17 +138,17 @@ static int take(struct vsock *v)
 
 static void take_all(struct vsock *v)
 {
-	struct virtq *q = &v->virtio.queues[VSOCK_TX];
+	struct virtq *q = &v->device.virtio.queues[VSOCK_TX];
 	uint16_t before = q->next_used;
 	int r;
 
-	if (!v->virtio.running)
+	if (!v->device.virtio.running)
 		return;
 	r = take(v);
 	if (q->next_used != before)
-		virtio_notify(&v->virtio, VSOCK_TX);
+		virtio_notify(&v->device.virtio, VSOCK_TX);
 	if (r < 0)
-		virtio_fail_queue(&v->virtio, VSOCK_TX);
+		virtio_fail_queue(&v->device.virtio, VSOCK_TX);
 	else if (r > 0)
 		event_active(v->refilled, EV_TIMEOUT, 0);
 }
@@ -161,15 +161,16 @@ static void on_refilled(evutil_socket_t fd, short what, void *arg)
 
 /* ---- events ---- */
 
-void vsock_tell_reset(struct virtio_device *d, bool *due)
+void vsock_tell_reset(struct virtio_device *d)
 {
+	struct vsock_device *v = (struct vsock_device *)d;
 	struct virtio_vsock_event event = { .id = VIRTIO_VSOCK_EVENT_TRANSPORT_RESET };
 	struct virtq *q = &d->queues[VSOCK_EVENT];
 	struct iovec iov[VIRTIO_SERVE_IOV];
 	struct virtq_chain c;
 	int r = 0;
 
-	if (!*due)
+	if (!v->tell_reset)
 		return;
 	while ((r = virtq_pop(q, iov, VIRTIO_SERVE_IOV, &c)) == 0 && virtq_arm(q))
 		;
@@ -178,7 +179,7 @@ void vsock_tell_reset(struct virtio_device *d, bool *due)
 	if (r <= 0)
 		return;
 	virtq_push(q, c.head, (uint32_t)virtq_copy_in(&c, 0, &event, sizeof(event)));
-	*due = false;
+	v->tell_reset = false;
 	virtio_notify(d, VSOCK_EVENT);
 }
 
@@ -194,7 +195,7 @@ static void vsock_kick(struct virtio_device *d, unsigned queue)
 	} else if (queue == VSOCK_TX) {
 		take_all(v);
 	} else {
-		vsock_tell_reset(d, &v->tell_reset);
+		vsock_tell_reset(d);
 	}
 }
 
@@ -216,30 +217,39 @@ static void vsock_reset(struct virtio_device *d)
 
 	conn_free_all(v);
 	v->nrefusals = 0;
-	v->tell_reset = false;
+	v->device.tell_reset = false;
 }
 
-static void vsock_config_read(struct virtio_device *d, unsigned offset, void *data, unsigned len)
+void vsock_config_read(struct virtio_device *d, unsigned offset, void *data, unsigned len)
 {
-	struct virtio_vsock_config config = { .guest_cid = vsock_of(d)->cid };
+	struct virtio_vsock_config config = { .guest_cid = ((struct vsock_device *)d)->cid };
 
 	memcpy(data, (const char *)&config + offset, len);
 }
 
-static void vsock_save(struct virtio_device *d, struct record *r)
+void vsock_save(struct virtio_device *d, struct record *r)
 {
 	record_put_u8(r, 1);
 }
 
-static int vsock_load(struct virtio_device *d, struct record *r, struct err *e)
+int vsock_load(struct virtio_device *d, struct record *r, struct err *e)
 {
 	uint8_t version = record_get_u8(r);
 
 	if (version != 1 || !record_done(r))
 		return err_set(e, -EINVAL, "virtio-vsock: not a state that this version can load");
+	((struct vsock_device *)d)->tell_reset = true;
+	return 0;
+}
+
+static int vsock_load_anew(struct virtio_device *d, struct record *r, struct err *e)
+{
+	int rc = vsock_load(d, r, e);
+
+	if (rc < 0)
+		return rc;
 	conn_free_all(vsock_of(d));
 	vsock_of(d)->nrefusals = 0;
-	vsock_of(d)->tell_reset = true;
 	return 0;
 }
 
@@ -270,7 +280,7 @@ static const struct virtio_ops vsock_ops = {
 	.reset = vsock_reset,
 	.config_read = vsock_config_read,
 	.save = vsock_save,
-	.load = vsock_load,
+	.load = vsock_load_anew,
 	.free = vsock_free,
 };
 
@@ -286,21 +296,21 @@ int virtio_vsock_new(const struct virtio_env *env, const char *id,
 		return err_sys(e, ENOMEM, "%s", id);
 	}
 	TAILQ_INIT(&v->conns);
-	v->cid = spec->cid;
+	v->device.cid = spec->cid;
 	v->dir = spec->dir;
 	v->listener = -1;
 	v->next_port = 1u << 30;
 	v->counters = spec->counters ? spec->counters : v->own_counters;
-	r = virtio_init(&v->virtio, &vsock_ops, env, id, VSOCK_QUEUES, VSOCK_QUEUE_SIZE, 0,
+	r = virtio_init(&v->device.virtio, &vsock_ops, env, id, VSOCK_QUEUES, VSOCK_QUEUE_SIZE, 0,
 			sizeof(struct virtio_vsock_config), e);
 	if (r == 0) {
 		v->refilled = evtimer_new(env->loop, on_refilled, v);
 		r = v->refilled ? conn_listen(v, e) : err_sys(e, ENOMEM, "%s", id);
 	}
 	if (r < 0) {
-		vsock_free(&v->virtio);
+		vsock_free(&v->device.virtio);
 		return r;
 	}
-	*ret = &v->virtio;
+	*ret = &v->device.virtio;
 	return 0;
 }

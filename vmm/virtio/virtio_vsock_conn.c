@@ -66,8 +66,10 @@ static struct conn *conn_new(struct vsock *v, int fd, enum conn_state state)
 	c->state = state;
 	TAILQ_INSERT_TAIL(&v->conns, c, entry);
 	v->nconns++;
-	c->readable = event_new(v->virtio.env.loop, fd, EV_READ | EV_PERSIST, on_readable, c);
-	c->writable = event_new(v->virtio.env.loop, fd, EV_WRITE | EV_PERSIST, on_writable, c);
+	c->readable =
+		event_new(v->device.virtio.env.loop, fd, EV_READ | EV_PERSIST, on_readable, c);
+	c->writable =
+		event_new(v->device.virtio.env.loop, fd, EV_WRITE | EV_PERSIST, on_writable, c);
 	if (c->readable && c->writable)
 		return c;
 	conn_free(c);
@@ -320,14 +322,14 @@ int conn_listen(struct vsock *v, struct err *e)
 
 	v->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (v->listener < 0 || unshare(CLONE_FS) < 0 || fchdir(v->dir) < 0)
-		return err_sys(e, errno, "%s", v->virtio.id);
+		return err_sys(e, errno, "%s", v->device.virtio.id);
 	unlink(at.sun_path);
 	if (bind(v->listener, (struct sockaddr *)&at, sizeof(at)) < 0 ||
 	    listen(v->listener, 64) < 0)
-		return err_sys(e, errno, "%s: cannot listen", v->virtio.id);
-	v->acceptable =
-		event_new(v->virtio.env.loop, v->listener, EV_READ | EV_PERSIST, on_acceptable, v);
-	return v->acceptable ? 0 : err_sys(e, ENOMEM, "%s", v->virtio.id);
+		return err_sys(e, errno, "%s: cannot listen", v->device.virtio.id);
+	v->acceptable = event_new(v->device.virtio.env.loop, v->listener, EV_READ | EV_PERSIST,
+				  on_acceptable, v);
+	return v->acceptable ? 0 : err_sys(e, ENOMEM, "%s", v->device.virtio.id);
 }
 
 /* ---- the guest's packets ---- */

@@ -1,5 +1,6 @@
 /*
- * What virtio_vsock.c (queues, packets) and virtio_vsock_conn.c (connections) share.
+ * What virtio_vsock.c (queues, packets) and virtio_vsock_conn.c (connections) share; and the device
+ * as the guest sees it, which is the same where the kernel serves it (virtio_vsock_vhost.c).
  *
  * The queues' side calls conn_packet() for what the guest sent, and conn_next() when the guest has
  * a buffer; the connections' side says vsock_wants_buffer() when there is something for the guest.
@@ -62,9 +63,15 @@ struct conn {
 
 TAILQ_HEAD(conn_list, conn);
 
-struct vsock {
+/* The first member of each kind of the device. */
+struct vsock_device {
 	struct virtio_device virtio;
 	uint64_t cid;
+	bool tell_reset; /* after a load */
+};
+
+struct vsock {
+	struct vsock_device device;
 	int dir;
 	int listener;
 	struct event *acceptable;
@@ -72,7 +79,6 @@ struct vsock {
 	struct conn_list conns;
 	unsigned nconns;
 	uint32_t next_port;
-	bool tell_reset; /* after a load */
 	/* Refusals of what is no connection: ports, swapped. */
 	unsigned nrefusals;
 	struct {
@@ -93,10 +99,14 @@ static inline void vsock_count(struct vsock *v, enum virtio_vsock_counter which,
 /* Some connection has something for the guest: conn_next() is called for it, now or later. */
 void vsock_wants_buffer(struct vsock *v);
 /*
- * Tells the guest that all its connections are no more (5.10.6.7), if that is due and as soon as it
- * has a buffer for it. Also of devices that are no struct vsock.
+ * Of a struct vsock_device. Tells the guest that all its connections are no more (5.10.6.7), if
+ * that is due and as soon as it has a buffer for it.
  */
-void vsock_tell_reset(struct virtio_device *d, bool *due);
+void vsock_tell_reset(struct virtio_device *d);
+/* Operations. What is loaded has no connections: nothing of them is saved. */
+void vsock_config_read(struct virtio_device *d, unsigned offset, void *data, unsigned len);
+void vsock_save(struct virtio_device *d, struct record *r);
+int vsock_load(struct virtio_device *d, struct record *r, struct err *e);
 
 /* ---- virtio_vsock_conn.c ---- */
 

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "backends/vhost/vhost_kernel.h"
@@ -15,11 +14,9 @@
 #define QUEUE_FEATURES (VIRTIO_VERSION_1 | VIRTIO_INDIRECT | VIRTIO_EVENT_IDX)
 
 struct kernel_vsock {
-	struct virtio_device virtio;
-	uint64_t cid;
+	struct vsock_device device; /* what the kernel knows of connections cannot be saved */
 	struct vhost_kernel *vhost;
 	struct event *error; /* the kernel cannot go on */
-	bool tell_reset;     /* after a load */
 };
 
 static struct kernel_vsock *vsock_of(struct virtio_device *d)
@@ -33,7 +30,7 @@ static void on_error(evutil_socket_t fd, short what, void *arg)
 	uint64_t count;
 
 	if (read(fd, &count, sizeof(count)) == sizeof(count))
-		virtio_fail(&v->virtio, "the kernel cannot go on with its queues");
+		virtio_fail(&v->device.virtio, "the kernel cannot go on with its queues");
 }
 
 static bool vsock_own_kicks(const struct virtio_device *d, unsigned queue)
@@ -43,7 +40,7 @@ static bool vsock_own_kicks(const struct virtio_device *d, unsigned queue)
 
 static void vsock_kick(struct virtio_device *d, unsigned queue)
 {
-	vsock_tell_reset(d, &vsock_of(d)->tell_reset);
+	vsock_tell_reset(d);
 }
 
 static int set_queues(struct kernel_vsock *v, struct err *e)
@@ -52,7 +49,7 @@ static int set_queues(struct kernel_vsock *v, struct err *e)
 	int r = 0;
 
 	for (unsigned i = 0; r == 0 && i < VSOCK_EVENT; i++) {
-		r = virtio_vhost_vring(&v->virtio, i, &vring, e);
+		r = virtio_vhost_vring(&v->device.virtio, i, &vring, e);
 		if (r == 0)
 			r = vhost_kernel_set_queue(v->vhost, i, &vring, e);
 	}
@@ -99,30 +96,7 @@ static int vsock_start(struct virtio_device *d, struct err *e)
 
 static void vsock_reset(struct virtio_device *d)
 {
-	vsock_of(d)->tell_reset = false;
-}
-
-static void vsock_config_read(struct virtio_device *d, unsigned offset, void *data, unsigned len)
-{
-	struct virtio_vsock_config config = { .guest_cid = vsock_of(d)->cid };
-
-	memcpy(data, (const char *)&config + offset, len);
-}
-
-static void vsock_save(struct virtio_device *d, struct record *r)
-{
-	record_put_u8(r, 1);
-}
-
-/* What the kernel knows of connections cannot be had. */
-static int vsock_load(struct virtio_device *d, struct record *r, struct err *e)
-{
-	uint8_t version = record_get_u8(r);
-
-	if (version != 1 || !record_done(r))
-		return err_set(e, -EINVAL, "virtio-vsock: not a state that this version can load");
-	vsock_of(d)->tell_reset = true;
-	return 0;
+	vsock_of(d)->device.tell_reset = false;
 }
 
 static void vsock_free(struct virtio_device *d)
@@ -159,7 +133,7 @@ static int vsock_open(struct kernel_vsock *v, const struct virtio_env *env, int 
 	if (r == 0)
 		r = vhost_kernel_features(v->vhost, ret_features, e);
 	if (r == 0)
-		r = vhost_kernel_vsock_cid(v->vhost, v->cid, e);
+		r = vhost_kernel_vsock_cid(v->vhost, v->device.cid, e);
 	if (r < 0)
 		return r;
 	if (!(*ret_features & VIRTIO_VERSION_1))
@@ -182,16 +156,16 @@ int virtio_vsock_vhost_new(const struct virtio_env *env, const char *id, uint64_
 		close(fd);
 		return err_sys(e, ENOMEM, "%s", id);
 	}
-	v->cid = cid;
+	v->device.cid = cid;
 	r = vsock_open(v, env, fd, &features, e);
 	if (r == 0)
-		r = virtio_init(&v->virtio, &vsock_ops, env, id, VSOCK_QUEUES, VSOCK_QUEUE_SIZE, 0,
-				sizeof(struct virtio_vsock_config), e);
+		r = virtio_init(&v->device.virtio, &vsock_ops, env, id, VSOCK_QUEUES,
+				VSOCK_QUEUE_SIZE, 0, sizeof(struct virtio_vsock_config), e);
 	if (r < 0) {
-		vsock_free(&v->virtio);
+		vsock_free(&v->device.virtio);
 		return r;
 	}
-	v->virtio.offered = features & QUEUE_FEATURES;
-	*ret = &v->virtio;
+	v->device.virtio.offered = features & QUEUE_FEATURES;
+	*ret = &v->device.virtio;
 	return 0;
 }
