@@ -221,7 +221,7 @@ static void link_refused(struct link *l, struct machine *m, const struct err *wh
 
 	if (a)
 		LIST_REMOVE(a, link);
-	machine_refused(m, a ? a->request : NULL, a ? a->then : NULL, why);
+	machine_refused(m, a ? a->request : NULL, why);
 	free(a);
 }
 

@@ -38,7 +38,6 @@ enum machine_state {
 /* What is told, to whom, when a machine has gone back to what it was. */
 struct start_answer {
 	struct request *request; /* NULL: nobody waits */
-	void (*then)(struct request *, int, const struct err *);
 	struct err why;
 };
 
@@ -161,11 +160,9 @@ void machine_found(struct machine *m, enum machine_state state);
 void machine_ended(struct machine *m, const struct ending *ending);
 /*
  * The start was refused, nothing has run: back to what was before, and when that is so its request,
- * which may be NULL, is answered by then().
+ * which may be NULL, is answered.
  */
-void machine_refused(struct machine *m, struct request *r,
-		     void (*then)(struct request *, int, const struct err *),
-		     const struct err *why);
+void machine_refused(struct machine *m, struct request *r, const struct err *why);
 /*
  * Of a machine that is at rest: removes what a daemon that was killed on the way has left, as soon
  * as its last process is gone; or no more, since there is going to be another run.

@@ -9,6 +9,7 @@
 #include "fs/exec/exec.h"
 #include "fs/machine/link.h"
 #include "fs/machine/machine.h"
+#include "fs/machine/verb.h"
 #include "fs/machine/waiter.h"
 #include "fs/store/store.h"
 
@@ -62,7 +63,7 @@ static void start_answer(struct start_answer *a)
 		return;
 	r->parked = NULL;
 	r->cancel = NULL;
-	a->then(r, a->why.code, &a->why);
+	ctl_continue(r, a->why.code, &a->why);
 }
 
 static void start_cancel(struct request *r)
@@ -189,12 +190,11 @@ void machine_ended(struct machine *m, const struct ending *ending)
 	machine_clean(m);
 }
 
-void machine_refused(struct machine *m, struct request *r,
-		     void (*then)(struct request *, int, const struct err *), const struct err *why)
+void machine_refused(struct machine *m, struct request *r, const struct err *why)
 {
 	if (m->restart.own)
 		restart_refused(m, why);
-	m->refusal = (struct start_answer){ r, then, *why };
+	m->refusal = (struct start_answer){ r, *why };
 	if (r) {
 		r->parked = &m->refusal;
 		r->cancel = start_cancel;
