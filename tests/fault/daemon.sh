@@ -146,8 +146,6 @@ errnos_of() {
 }
 
 # --- which calls there are
-sanitized=false
-! grep -q libasan "$MACHINEFS" || sanitized=true
 # A sanitizer that looks for leaks traces, too; two cannot.
 MACHINEFS_UNDER=(env "ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0" strace -o "$T/strace")
 machinefs_start
@@ -164,7 +162,7 @@ while read -r total early call; do
 	case ${errnos[0]-} in
 	'') unknown+=" $call" ;;
 	never) ;;
-	later) "$sanitized" || for ((i = early; i < total; i++)); do echo "$call ${errnos[1]} 1 $i"; done ;;
+	later) sanitized || for ((i = early; i < total; i++)); do echo "$call ${errnos[1]} 1 $i"; done ;;
 	*) for ((i = 0; i < total; i++)); do echo "$call ${errnos[i % ${#errnos[@]}]} 1 $i"; done ;;
 	esac >>"$T/all"
 done < <(awk -F'(' -v served="$served" '/^[a-z]/ { total[$1]++; early[$1] += NR <= served }
