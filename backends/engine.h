@@ -180,6 +180,14 @@ struct exec_ops {
 	void (*list)(void *self);
 };
 
+/* Where a machine is held on its way into its program; until release() lets it go on. */
+enum engine_hold {
+	HOLD_NONE,    /* nowhere: the program runs */
+	HOLD_OUTSIDE, /* all is made, but it has not entered its root: it sees the host's files */
+	HOLD_INSIDE,  /* all but the program */
+	HOLD_END,
+};
+
 /* What an engine counts of one part; what each is, fs/tables/part_types.c says by kinds. */
 #define ENGINE_PART_COUNTERS 16
 struct engine_part_stat {
@@ -215,10 +223,11 @@ struct engine_host {
 	 * strings are no longer good then, the pointer to it is.
 	 */
 	const struct machine_config *config;
-	const char *name; /* the machine's name when it was started */
-	const char *uuid; /* and for ever */
-	bool confined;	  /* its threads narrow themselves: monitor_filter_install() */
-	uid_t uid;	  /* its owner */
+	const char *name;      /* the machine's name when it was started */
+	const char *uuid;      /* and for ever */
+	bool confined;	       /* its threads narrow themselves: monitor_filter_install() */
+	enum engine_hold hold; /* how far start() goes */
+	uid_t uid;	       /* its owner */
 	gid_t gid;
 	struct event_base *loop; /* the monitor's libevent loop: device loop of a VM */
 	struct console *console; /* where the machine prints: console_output(), any thread */
@@ -253,11 +262,18 @@ struct engine {
 
 	/*
 	 * Builds the machine and lets it run. On return 0 its code runs (a container's init has
-	 * been exec'd; vCPU threads are running). Refusals that are the configuration's fault are
-	 * EINVAL, ENOENT, EACCES with the attribute's file name first in the sentence
-	 * ("boot.kernel: not a bzImage or an ELF file").
+	 * been exec'd; vCPU threads are running), or it waits at host->hold. Refusals that are the
+	 * configuration's fault are EINVAL, ENOENT, EACCES with the attribute's file name first in
+	 * the sentence ("boot.kernel: not a bzImage or an ELF file").
 	 */
 	int (*start)(struct engine_host *host, void **ret_self, struct err *e);
+	/*
+	 * Lets one that is held go on, to a later hold or for good; on return 0 it is there. When
+	 * it cannot, ended() follows with that sentence. Meanwhile there are kill(), and with
+	 * HOLD_INSIDE sessions and configure(), but no stop(), pause() or signal(). NULL where
+	 * nothing is ever held.
+	 */
+	int (*release)(void *self, enum engine_hold hold, struct err *e);
 
 	/* The pid that stands for the machine to the user: a container's init; 0 = the monitor's.
 	 */

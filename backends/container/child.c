@@ -130,9 +130,22 @@ static void set_up_namespaces(struct child *c)
 	write_sysctls(c);
 }
 
+/* Until the monitor says how far to go; the end of the socket is the monitor's. */
+static void hold(struct child *c, enum engine_hold here)
+{
+	const struct child_report held = { .held = true };
+	char next;
+
+	if (c->hold != here)
+		return;
+	if (!report_send(c->socket, &held, NULL, 0) || recv(c->socket, &next, 1, 0) != 1)
+		_exit(1);
+	c->hold = (enum engine_hold)next;
+}
+
 _Noreturn void child_main(const struct plan *plan, int socket)
 {
-	struct child c = { plan, socket, -1, -1, -1, -1, -1 };
+	struct child c = { plan, socket, -1, -1, -1, -1, -1, plan->hold };
 
 	child_join_cgroups(&c);
 	reset_oom(&c);
@@ -146,18 +159,20 @@ _Noreturn void child_main(const struct plan *plan, int socket)
 	child_set_rlimits(&c);
 	setsid();
 	set_up_namespaces(&c);
-	if (plan->namespaces & NS_MOUNT) {
+	if (plan->namespaces & NS_MOUNT)
 		mounts_build(&c);
+	hold(&c, HOLD_OUTSIDE);
+	if (plan->namespaces & NS_MOUNT)
 		mounts_enter(&c);
-	} else {
+	else
 		mounts_chroot(&c);
-	}
 	landlock_make(&c);
 	child_take_console(&c);
 	child_forget_monitor(&c);
 	child_drop_privileges(&c);
 	child_enter_cwd(&c);
 	child_tell_ready(&c, (int[]){ c.master, c.slave, c.ruleset }, launched_fds(plan));
+	hold(&c, HOLD_INSIDE);
 	/* What was opened since child_close_descriptors() is O_CLOEXEC: socket, console, mounts,
 	 * rules. */
 	child_execute(&c);

@@ -24,7 +24,8 @@ struct child {
 	int dev;    /* root of the mount on /dev, or -1 */
 	int master; /* the console */
 	int slave;
-	int ruleset; /* landlock.h, or -1 */
+	int ruleset;	       /* landlock.h, or -1 */
+	enum engine_hold hold; /* where it is still to wait */
 };
 
 /* Runs in the child; does not return. */

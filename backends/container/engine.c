@@ -13,6 +13,7 @@
 #include <event2/event.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -40,6 +41,7 @@ struct container {
 	struct event *exited;
 	pid_t pid;
 	int pidfd;
+	struct launched held; /* its init, with a socket while that is held */
 	int stop_signal;
 	struct devices *devices;
 	uint64_t namespaces; /* its own */
@@ -86,7 +88,8 @@ static void on_exited(evutil_socket_t fd, short what, void *arg)
 	c->over = true;
 	event_del(c->exited);
 	kill_rest(c);
-	terminal_drain(c->terminal);
+	if (c->terminal)
+		terminal_drain(c->terminal);
 	c->host->ended(c->host, &ending); // may have freed c
 }
 
@@ -124,6 +127,8 @@ static void container_free(void *self)
 	}
 	if (c->pidfd >= 0)
 		close(c->pidfd);
+	if (c->held.socket >= 0)
+		close(c->held.socket);
 	layer_close(&c->layer);
 	nics_free(c->nics);
 	free(c->devices);
@@ -131,20 +136,31 @@ static void container_free(void *self)
 	free(c);
 }
 
+/* Takes over what init has sent, if it has, also when it fails. */
+static int take_console(struct container *c, const struct launched *init, struct err *e)
+{
+	if (!init->ready || c->terminal)
+		return 0;
+	c->host->fd[ENGINE_FD_LANDLOCK] = init->fds[2];
+	return terminal_new(c->host->loop, init->fds[0], init->fds[1], on_output, c, &c->terminal,
+			    e);
+}
+
 /* Takes over what was launched, also when it fails. */
 static int watch(struct container *c, const struct launched *init, struct err *e)
 {
+	int r;
+
 	c->pid = init->pid;
 	c->pidfd = init->pidfd;
-	c->host->fd[ENGINE_FD_LANDLOCK] = init->fds[2];
+	c->held = *init;
+	r = take_console(c, init, e);
+	if (r < 0)
+		return r;
 	c->exited = event_new(c->host->loop, init->pidfd, EV_READ | EV_PERSIST, on_exited, c);
-	if (!c->exited || event_add(c->exited, NULL) < 0) {
-		close(init->fds[0]);
-		close(init->fds[1]);
-		return err_sys(e, ENOMEM, "starting the container");
-	}
-	return terminal_new(c->host->loop, init->fds[0], init->fds[1], on_output, c, &c->terminal,
-			    e);
+	return c->exited && event_add(c->exited, NULL) == 0
+		       ? 0
+		       : err_sys(e, ENOMEM, "starting the container");
 }
 
 static int set_nics(struct container *c, pid_t pid, const struct machine_config *next,
@@ -223,7 +239,7 @@ static int container_start(struct engine_host *host, void **ret_self, struct err
 	if (!c)
 		return err_sys(e, ENOMEM, "starting the container");
 	c->host = host;
-	c->pidfd = -1;
+	c->pidfd = c->held.socket = -1;
 	c->layer = LAYER_NONE;
 	c->devices = calloc(1, sizeof(*c->devices));
 	r = c->devices ? sessions_new(host, &c->sessions, e)
@@ -253,6 +269,34 @@ static int container_start(struct engine_host *host, void **ret_self, struct err
 	return 0;
 fail:
 	container_free(c);
+	return r;
+}
+
+/* An init that cannot go on. */
+static void give_up(struct container *c, const struct err *why)
+{
+	struct ending ending = { .kind = ENDING_FAILED };
+	siginfo_t info;
+
+	syscall(SYS_pidfd_send_signal, c->pidfd, SIGKILL, NULL, 0);
+	while (waitid(P_PIDFD, (id_t)c->pidfd, &info, WEXITED) < 0 && errno == EINTR)
+		;
+	c->over = true;
+	event_del(c->exited);
+	kill_rest(c);
+	snprintf(ending.why, sizeof(ending.why), "%.255s", why->text);
+	c->host->ended(c->host, &ending);
+}
+
+static int container_release_init(void *self, enum engine_hold hold, struct err *e)
+{
+	struct container *c = self;
+	int r = container_release(&c->held, hold, e);
+
+	if (r == 0)
+		r = take_console(c, &c->held, e);
+	if (r < 0)
+		give_up(c, e);
 	return r;
 }
 
@@ -311,7 +355,10 @@ static int container_resume(void *self, struct err *e)
 
 static size_t container_input(void *self, const void *data, size_t len)
 {
-	return terminal_input(((struct container *)self)->terminal, data, len);
+	struct container *c = self;
+
+	/* Outside its root it has none yet. */
+	return c->terminal ? terminal_input(c->terminal, data, len) : 0;
 }
 
 static int container_layer(void *self)
@@ -355,6 +402,7 @@ const struct engine container_engine = {
 	.keeps_root = true,
 	.name = "container",
 	.start = container_start,
+	.release = container_release_init,
 	.pid = container_pid,
 	.stop = container_stop,
 	.kill = container_kill,

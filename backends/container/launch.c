@@ -89,17 +89,23 @@ static void close_all(const int fds[3])
 			close(fds[i]);
 }
 
-/* Listens until the child has executed init (fds are launched.fds) or has failed. */
-static int follow(int socket, int fds[3], int count, struct err *e)
+static void hang_up(struct launched *l)
 {
-	bool ready = false;
+	close(l->socket);
+	l->socket = -1;
+}
 
+/* Listens until the child has executed init, waits where it is held, or has failed. */
+static int follow(struct launched *l, struct err *e)
+{
 	for (;;) {
 		struct child_report report;
-		int r = report_receive(socket, &report, fds, count);
+		int r = report_receive(l->socket, &report, l->fds, l->nfds);
 
-		if (r == 0 && ready)
+		if (r == 0 && l->ready) {
+			hang_up(l);
 			return 0;
+		}
 		if (r == 0)
 			return err_set(e, -EIO, "init: killed before it could be executed");
 		if (r == -EAGAIN)
@@ -108,9 +114,11 @@ static int follow(int socket, int fds[3], int count, struct err *e)
 			return err_sys(e, -r, "starting the container");
 		if (report.errnum != 0)
 			return report_explain(&report, e);
-		if (fds[0] < 0)
+		if (report.held)
+			return 0;
+		if (l->fds[0] < 0)
 			return err_set(e, -EIO, "starting the container: a broken report");
-		ready = true;
+		l->ready = true;
 	}
 }
 
@@ -125,30 +133,48 @@ static int clone_failed(const struct plan *p, int errnum, struct err *e)
 	return err_sys(e, errnum, "starting the container");
 }
 
-static int guide(const struct plan *p, const struct launch_hook *born, pid_t pid, int socket,
-		 int fds[3], struct err *e)
+static int guide(const struct plan *p, const struct launch_hook *born, struct launched *l,
+		 struct err *e)
 {
-	int r = p->namespaces & NS_USER ? usermap_write(pid, &p->map, e) : 0;
+	int r = p->namespaces & NS_USER ? usermap_write(l->pid, &p->map, e) : 0;
 
 	if (r == 0)
-		r = born->run(born->arg, pid, e);
+		r = born->run(born->arg, l->pid, e);
 	if (r < 0)
 		return r;
 	if (p->waits)
-		send(socket, "", 1, MSG_NOSIGNAL);
+		send(l->socket, "", 1, MSG_NOSIGNAL);
 	if (p->layered)
-		r = root_send(p, pid, socket, e);
-	if (r < 0)
-		return r;
-	return follow(socket, fds, launched_fds(p), e);
+		r = root_send(p, l->pid, l->socket, e);
+	return r < 0 ? r : follow(l, e);
+}
+
+int container_release(struct launched *l, enum engine_hold hold, struct err *e)
+{
+	const struct timeval patience = { .tv_sec = HELD_UP_SECONDS };
+	const char next = (char)hold;
+	const bool taken = l->ready;
+	int r;
+
+	/* A session inside may be what holds it up. */
+	if (setsockopt(l->socket, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0 ||
+	    send(l->socket, &next, 1, MSG_NOSIGNAL) != 1)
+		r = err_set(e, -EIO, "init: killed before it could be executed");
+	else
+		r = follow(l, e);
+	if (r < 0 && !taken) {
+		close_all(l->fds);
+		l->ready = false;
+	}
+	return r;
 }
 
 int container_launch(const struct plan *p, const struct launch_hook *born, struct launched *ret,
 		     struct err *e)
 {
-	int sockets[2], fds[3] = { -1, -1, -1 }, pidfd = -1, home = -1, r, back;
+	struct launched l = { .pidfd = -1, .fds = { -1, -1, -1 }, .nfds = launched_fds(p) };
+	int sockets[2], home = -1, r, back;
 	siginfo_t info;
-	pid_t pid = 0;
 
 	/* Those of the monitor's are not the owner's; where he may not drop them, init keeps these.
 	 */
@@ -157,26 +183,27 @@ int container_launch(const struct plan *p, const struct launch_hook *born, struc
 	r = report_sockets(sockets, e);
 	if (r < 0)
 		return r;
+	l.socket = sockets[0];
 	r = leave_home(p, sockets[0], &home, e);
 	if (r == 0)
-		pid = clone_child(p, sockets, &pidfd);
-	if (pid < 0)
+		l.pid = clone_child(p, sockets, &l.pidfd);
+	if (l.pid < 0)
 		r = clone_failed(p, errno, e);
 	back = come_home(home, e);
 	r = r < 0 ? r : back;
 	close(sockets[1]);
 	if (r == 0)
-		r = guide(p, born, pid, sockets[0], fds, e);
-	close(sockets[0]);
+		r = guide(p, born, &l, e);
 	if (r == 0) {
-		*ret = (struct launched){ pid, pidfd, { fds[0], fds[1], fds[2] } };
+		*ret = l;
 		return 0;
 	}
-	close_all(fds);
-	if (pid > 0) {
-		syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
-		waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED);
-		close(pidfd);
+	hang_up(&l);
+	close_all(l.fds);
+	if (l.pid > 0) {
+		syscall(SYS_pidfd_send_signal, l.pidfd, SIGKILL, NULL, 0);
+		waitid(P_PIDFD, (id_t)l.pidfd, &info, WEXITED);
+		close(l.pidfd);
 	}
 	return r;
 }

@@ -14,6 +14,9 @@ struct launched {
 	/* The console's pty, master and slave; and the rules of landlock, if there are any, or -1.
 	 */
 	int fds[3];
+	int nfds;   /* how many of them init sends */
+	bool ready; /* it has: then all but its program is there */
+	int socket; /* one that is held waits on its other end; else -1 */
 };
 
 /* How many of them init sends. */
@@ -29,10 +32,18 @@ struct launch_hook {
 };
 
 /*
- * Returns 0 when execve has succeeded. On failure the process is gone and reaped, and *ret is
- * untouched. The process dies with the calling thread (PR_SET_PDEATHSIG).
+ * Returns 0 when execve has succeeded, or when the process is held where the plan says. On failure
+ * the process is gone and reaped, and *ret is untouched. The process dies with the calling thread
+ * (PR_SET_PDEATHSIG; one that is held, by the end of the socket).
  */
 int container_launch(const struct plan *p, const struct launch_hook *born, struct launched *ret,
 		     struct err *e);
+
+/*
+ * Lets one that is held go on, until execve has succeeded, or to another hold. On failure it has
+ * ended, or is of no more use; it is still to be killed and reaped. fds are the caller's when ready
+ * has become true.
+ */
+int container_release(struct launched *l, enum engine_hold hold, struct err *e);
 
 #endif

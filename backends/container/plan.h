@@ -39,11 +39,12 @@ struct plan {
 	char **env;   /* NULL-terminated, as are: */
 	char **paths; /* what to try to execute, in this order */
 	const char *hostname;
-	bool waits;	    /* the child, until the parent has prepared its namespaces */
-	int root;	    /* the host's: a directory, or a file system's file */
-	int layer;	    /* the host's: the directory of what it writes, or -1 */
-	struct layer *kept; /* what is in it, opened by root_send(); the engine's */
-	int place;	    /* the directory that the root is mounted on, or is: one of these two */
+	bool waits;	       /* the child, until the parent has prepared its namespaces */
+	enum engine_hold hold; /* where it waits on its way */
+	int root;	       /* the host's: a directory, or a file system's file */
+	int layer;	       /* the host's: the directory of what it writes, or -1 */
+	struct layer *kept;    /* what is in it, opened by root_send(); the engine's */
+	int place; /* the directory that the root is mounted on, or is: one of these two */
 	enum root_writable writable;	/* not ROOT_AUTO */
 	bool image;			/* the root is one */
 	bool layered;			/* it is made of mounts: see root.h */

@@ -4,7 +4,8 @@
  *
  * The child sends one with errnum 0 when all is ready for execve; then comes the socket's end,
  * which is execve's success, or another report, which is its failure. A report with a failure may
- * come at any time and is the last.
+ * come at any time and is the last. One that it is held comes where it was to be, and the child
+ * waits there for a byte, which says where it is to be held next (enum engine_hold).
  */
 #ifndef BACKENDS_CONTAINER_REPORT_H
 #define BACKENDS_CONTAINER_REPORT_H
@@ -20,6 +21,7 @@
 struct child_report {
 	int32_t errnum; /* 0: ready */
 	bool whole;	/* text is the whole sentence; else strerror(errnum) belongs behind it */
+	bool held;	/* neither: it waits to be told to go on */
 	char text[300];
 };
 

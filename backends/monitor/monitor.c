@@ -165,11 +165,19 @@ static void exec_answer(struct engine_host *host, uint64_t token, int code, cons
 
 static const struct exec_listener exec_listener = { exec_state, exec_grew, exec_answer };
 
+/* Who would act inside, where there is none yet, would act on the host's files. */
+static int outside_refuse(struct err *e)
+{
+	return err_set(e, -EBUSY, "the container has not entered its root yet");
+}
+
 /* Frozen it would not come as far as its program. */
 static int exec_check(const struct monitor *m, struct err *e)
 {
 	if (!m->self || !m->engine->exec)
 		return err_set(e, -ENXIO, "ctl: this machine has no sessions");
+	if (m->run == RUN_OUTSIDE)
+		return outside_refuse(e);
 	return m->run == RUN_PAUSED ? err_set(e, -EBUSY, "ctl: the container is paused") : 0;
 }
 
@@ -267,11 +275,23 @@ static void on_stop_timeout(int fd, short what, void *arg)
 		m->engine->kill(m->self, NULL);
 }
 
+static int verb_kill(struct monitor *m, int64_t arg, struct err *e)
+{
+	int rc = m->engine->kill(m->self, e);
+
+	if (rc == 0)
+		m->run = RUN_STOPPING;
+	return rc;
+}
+
 static int verb_stop(struct monitor *m, int64_t seconds, struct err *e)
 {
 	struct timeval tv = { .tv_sec = seconds < 0 ? 0 : seconds > 86400 ? 86400 : seconds };
 	int rc = 0;
 
+	/* What is held has nothing to bring to an end. */
+	if (m->run == RUN_OUTSIDE || m->run == RUN_INSIDE)
+		return verb_kill(m, 0, e);
 	/* A paused machine could not hear the request. */
 	if (m->run == RUN_PAUSED)
 		rc = m->engine->resume(m->self, e);
@@ -285,15 +305,6 @@ static int verb_stop(struct monitor *m, int64_t seconds, struct err *e)
 		return err_sys(e, ENOMEM, "stop");
 	m->run = RUN_STOPPING;
 	return 0;
-}
-
-static int verb_kill(struct monitor *m, int64_t arg, struct err *e)
-{
-	int rc = m->engine->kill(m->self, e);
-
-	if (rc == 0)
-		m->run = RUN_STOPPING;
-	return rc;
 }
 
 static int verb_pause(struct monitor *m, int64_t arg, struct err *e)
@@ -344,17 +355,41 @@ static int verb_dump(struct monitor *m, int64_t arg, struct err *e)
 	return m->engine->dump(m->self, m->message.fds[0], e);
 }
 
+/* What it is when it is held there, or no more. */
+static const enum wire_run hold_runs[HOLD_END] = {
+	[HOLD_NONE] = RUN_RUNNING,
+	[HOLD_OUTSIDE] = RUN_OUTSIDE,
+	[HOLD_INSIDE] = RUN_INSIDE,
+};
+
+static int verb_release(struct monitor *m, int64_t hold, struct err *e)
+{
+	int rc;
+
+	if (hold == HOLD_OUTSIDE || (hold == HOLD_INSIDE && m->run == RUN_INSIDE))
+		return err_set(e, -EEXIST, "ctl: prepare: it has come as far already");
+	if (hold < 0 || hold >= HOLD_END)
+		return err_set(e, -EINVAL, "ctl: prepare: how far?");
+	rc = m->engine->release(m->self, (enum engine_hold)hold, e);
+	m->run = rc == 0 ? hold_runs[hold] : RUN_STOPPING; // it has ended, if it could not
+	return rc;
+}
+
+#define RUNS_HELD (1 << RUN_OUTSIDE | 1 << RUN_INSIDE)
+#define RUNS_ON	  (1 << RUN_RUNNING | 1 << RUN_PAUSED | 1 << RUN_STOPPING)
+
 static const struct verb {
 	int (*run)(struct monitor *m, int64_t arg, struct err *e);
 	unsigned runs; /* in which of enum wire_run, as bits */
 } verbs[VERB_END] = {
-	[VERB_STOP] = { verb_stop, 1 << RUN_RUNNING | 1 << RUN_PAUSED | 1 << RUN_STOPPING },
-	[VERB_KILL] = { verb_kill, 1 << RUN_RUNNING | 1 << RUN_PAUSED | 1 << RUN_STOPPING },
+	[VERB_STOP] = { verb_stop, RUNS_ON | RUNS_HELD },
+	[VERB_KILL] = { verb_kill, RUNS_ON | RUNS_HELD },
 	[VERB_PAUSE] = { verb_pause, 1 << RUN_RUNNING },
 	[VERB_RESUME] = { verb_resume, 1 << RUN_PAUSED },
-	[VERB_RESET] = { verb_reset, 1 << RUN_RUNNING | 1 << RUN_PAUSED | 1 << RUN_STOPPING },
-	[VERB_DUMP] = { verb_dump, 1 << RUN_RUNNING | 1 << RUN_PAUSED | 1 << RUN_STOPPING },
-	[VERB_SIGNAL] = { verb_signal, 1 << RUN_RUNNING | 1 << RUN_PAUSED | 1 << RUN_STOPPING },
+	[VERB_RESET] = { verb_reset, RUNS_ON },
+	[VERB_DUMP] = { verb_dump, RUNS_ON },
+	[VERB_SIGNAL] = { verb_signal, RUNS_ON },
+	[VERB_RELEASE] = { verb_release, RUNS_HELD },
 };
 
 static int monitor_verb(struct monitor *m, const struct wire_verb *w, struct err *e)
@@ -549,6 +584,9 @@ static int monitor_start(struct monitor *m, struct err *e)
 	m->host.uuid = m->uuid;
 	m->host.uid = w->uid;
 	m->host.gid = w->gid;
+	m->host.hold = (enum engine_hold)w->hold;
+	if (w->hold >= HOLD_END || (w->hold && !m->engine->release))
+		return err_set(e, -EINVAL, "start: hold %u", w->hold);
 	rc = m->hooks->config_decode(w->kind, m->message.body + sizeof(*w), m->message.extra,
 				     &m->config, e);
 	if (rc < 0)
@@ -588,7 +626,7 @@ static void handle_start(struct monitor *m)
 		event_base_loopbreak(m->host.loop);
 		return;
 	}
-	m->run = RUN_RUNNING;
+	m->run = hold_runs[m->host.hold];
 	monitor_say_hello(m); /* again: now there are a tty and counters */
 	monitor_reply(m, m->message.header.seq, 0, &e);
 }
@@ -603,6 +641,8 @@ static int monitor_configure(struct monitor *m, struct err *e)
 
 	if (!m->self)
 		return err_set(e, -EBUSY, "the machine is not running");
+	if (m->run == RUN_OUTSIDE)
+		return outside_refuse(e);
 	if (!m->engine->configure)
 		return err_set(e, -ENXIO, "a %s cannot change in this way while it runs",
 			       m->engine->name);

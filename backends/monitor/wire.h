@@ -91,7 +91,9 @@ struct wire_start {
 	uint32_t uid;
 	uint32_t gid;
 	uint32_t nfds;
-	uint64_t tag; /* the daemon's name for this configuration, which HELLO repeats */
+	uint64_t tag;  /* the daemon's name for this configuration, which HELLO repeats */
+	uint32_t hold; /* enum engine_hold */
+	uint32_t reserved;
 	struct wire_fd roles[WIRE_FDS_MAX];
 };
 
@@ -109,8 +111,9 @@ enum wire_verb_code {
 	VERB_PAUSE,
 	VERB_RESUME,
 	VERB_RESET,
-	VERB_SIGNAL, /* arg: signal number */
-	VERB_DUMP,   /* with a descriptor: the file */
+	VERB_SIGNAL,  /* arg: signal number */
+	VERB_DUMP,    /* with a descriptor: the file */
+	VERB_RELEASE, /* arg: enum engine_hold, to where; answered when it is there */
 	VERB_END,
 };
 
@@ -127,6 +130,8 @@ enum wire_run {
 	RUN_PAUSED,
 	RUN_STOPPING,
 	RUN_ENDED,
+	RUN_OUTSIDE, /* held: see enum engine_hold */
+	RUN_INSIDE,
 	RUN_END,
 };
 

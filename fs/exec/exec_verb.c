@@ -75,7 +75,7 @@ static int exec_start(struct exec *x, struct request *r, struct err *e)
 
 	if (!x->config.argv || !*x->config.argv)
 		return err_set(e, -EINVAL, "argv: no command is set");
-	if (!m->link || m->state != STATE_RUNNING)
+	if (!m->link || (m->state != STATE_RUNNING && m->state != STATE_PREPARED))
 		return err_set(e, -EBUSY, "ctl: start: the container is %s", state_words[m->state]);
 	memset(s.fd, -1, sizeof(s.fd));
 	rc = start_streams(x, s.stdio, e);

@@ -606,9 +606,9 @@ static void launch_free(struct launch *l)
 	text_free(&l->config);
 }
 
-int launch_machine(struct machine *m, struct request *r, struct err *e)
+int launch_machine(struct machine *m, enum engine_hold hold, struct request *r, struct err *e)
 {
-	struct launch l = { .m = m, .listener = -1, .birth_group = -1 };
+	struct launch l = { .m = m, .listener = -1, .birth_group = -1, .start.hold = hold };
 	int rc;
 
 	if (m->broken.code)
@@ -627,6 +627,8 @@ int launch_machine(struct machine *m, struct request *r, struct err *e)
 		m->object.daemon->running++;
 		m->object.daemon->stats.starts++;
 		restart_began(m, r != NULL);
+		if (hold) // nobody has told it to run
+			restart_told(m, true);
 		machine_set_state(m, STATE_STARTING, "");
 		spare_want(m->object.daemon->spares[m->kind]);
 	} else {

@@ -15,10 +15,10 @@ struct event_base;
 struct spare;
 
 /*
- * Returns NODE_PARKED (r is finished when the machine runs or is refused) or -errno. r may be
- * NULL: the start is our own, see fs/machine/restart.h.
+ * Returns NODE_PARKED (r is finished when the machine runs, is held, or is refused) or -errno. r
+ * may be NULL: the start is our own, see fs/machine/restart.h.
  */
-int launch_machine(struct machine *m, struct request *r, struct err *e);
+int launch_machine(struct machine *m, enum engine_hold hold, struct request *r, struct err *e);
 
 /* What lets monitors of a kind wait for their machines; program: backends/host/program.h. */
 int launch_spare_new(struct event_base *loop, enum machine_kind kind, int program,

@@ -364,6 +364,7 @@ static const enum machine_state run_states[RUN_END] = {
 	[RUN_NEW] = STATE_STARTING,	 [RUN_RUNNING] = STATE_RUNNING, [RUN_PAUSED] = STATE_PAUSED,
 	[RUN_STOPPING] = STATE_STOPPING, [RUN_ENDED] = STATE_STOPPING, /* it rests when the
 									  connection closes */
+	[RUN_OUTSIDE] = STATE_PREPARING, [RUN_INSIDE] = STATE_PREPARED,
 };
 
 /* One buffer serves all links: the daemon has one thread, and a handler never receives. */
@@ -389,6 +390,9 @@ static void link_take_state(struct link *l, const struct wire_state *s)
 	/* A link that has asked nothing yet is to a monitor that was there before this daemon. */
 	if (s->run == RUN_NEW)
 		return;
+	/* One that was held was not to be restarted; nor one that was told to end, and was not. */
+	if (s->run == RUN_RUNNING && m->restart.told && (machine_held(m) || !l->seq))
+		restart_told(m, false);
 	if (l->seq)
 		machine_set_state(m, run_states[s->run], "");
 	else
@@ -434,7 +438,8 @@ static void link_found(struct link *l, pid_t pid)
 
 static bool link_settled(const struct wire_state *s)
 {
-	return s->run == RUN_RUNNING || s->run == RUN_PAUSED || s->run == RUN_STOPPING;
+	return s->run == RUN_RUNNING || s->run == RUN_PAUSED || s->run == RUN_STOPPING ||
+	       s->run == RUN_INSIDE;
 }
 
 /* A VM's monitor is its owner's, and could hand over what makes the daemon wait. */

@@ -26,13 +26,19 @@
 #define OPENED_MAX 256 /* state directories open at a time: descriptors are few, machines many */
 
 const char *const state_words[STATE_COUNT] = {
-	[STATE_STOPPED] = "stopped", [STATE_STARTING] = "starting", [STATE_RUNNING] = "running",
-	[STATE_PAUSED] = "paused",   [STATE_STOPPING] = "stopping", [STATE_FAILED] = "failed",
+	[STATE_STOPPED] = "stopped",	 [STATE_STARTING] = "starting", [STATE_RUNNING] = "running",
+	[STATE_PAUSED] = "paused",	 [STATE_STOPPING] = "stopping", [STATE_FAILED] = "failed",
+	[STATE_PREPARING] = "preparing", [STATE_PREPARED] = "prepared",
 };
 
 bool machine_active(const struct machine *m)
 {
 	return m->state != STATE_STOPPED && m->state != STATE_FAILED;
+}
+
+bool machine_held(const struct machine *m)
+{
+	return m->state == STATE_PREPARING || m->state == STATE_PREPARED;
 }
 
 static int machine_state_now(const struct object *o)

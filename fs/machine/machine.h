@@ -32,6 +32,8 @@ enum machine_state {
 	STATE_PAUSED,
 	STATE_STOPPING,
 	STATE_FAILED,
+	STATE_PREPARING, /* held: HOLD_OUTSIDE of enum engine_hold */
+	STATE_PREPARED,	 /* HOLD_INSIDE */
 	STATE_COUNT,
 };
 
@@ -83,6 +85,8 @@ int machine_dir(struct machine *m);
 
 /* With a monitor: not at rest. */
 bool machine_active(const struct machine *m);
+/* It is prepared as far as it was to be, and its program does not run yet. */
+bool machine_held(const struct machine *m);
 /* Owned by another user than the daemon's. */
 bool machine_foreign(const struct machine *m);
 /*

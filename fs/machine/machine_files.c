@@ -514,13 +514,19 @@ static const struct machine_file machine_rows[] = {
 	    .write = ctl_write,
 	    .doc = "Reading lists the verbs that are valid now; writing one does it: start, "
 		   "stop [SECONDS] (asks it to end, and kills it after that time, 10 by default), "
-		   "kill, pause, resume, reset and dump (VM), signal N (container). start returns "
-		   "when the "
+		   "kill, pause, resume, reset and dump (VM), signal N and prepare (container). "
+		   "start returns when the "
 		   "machine runs, or with the reason why it does not. stop and kill also call off "
-		   "a restart that is due." },
+		   "a restart that is due. prepare starts a container up to its program: all of "
+		   "it is there, pid too, sessions can run in it, and it waits for start; who "
+		   "ends it before that ends it at once. prepare outside goes less far: it has not "
+		   "entered its root, so that in its mount namespace the host's files are seen as "
+		   "well, and the container's where its root is; prepare, or start, goes on." },
 	  OF_BOTH },
 	{ { COMMON_STATE,
-	    .doc = "One word: stopped, starting, running, paused, stopping or failed. poll(2) and "
+	    .doc = "One word: stopped, starting, running, paused, stopping or failed; of a "
+		   "container "
+		   "also prepared, or preparing when it is so outside only. poll(2) and "
 		   "inotify tell of changes." },
 	  OF_BOTH },
 	{ { COMMON_WAIT,

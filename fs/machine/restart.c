@@ -258,7 +258,7 @@ void restart_start(struct machine *m)
 {
 	struct err e = { 0 };
 
-	if (launch_machine(m, NULL, &e) == NODE_PARKED)
+	if (launch_machine(m, HOLD_NONE, NULL, &e) == NODE_PARKED)
 		return;
 	restart_refused(m, &e);
 	restart_decide(m, NULL);

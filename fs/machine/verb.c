@@ -23,20 +23,24 @@
 #define OF(kind)  (1u << KIND_##kind)
 #define OF_BOTH	  (OF(VM) | OF(CONTAINER))
 
-enum verb_argument { ARGUMENT_NONE, ARGUMENT_SECONDS, ARGUMENT_SIGNAL };
+#define IN_REST (IN(STOPPED) | IN(FAILED))
+#define IN_HELD (IN(PREPARING) | IN(PREPARED))
+
+enum verb_argument { ARGUMENT_NONE, ARGUMENT_SECONDS, ARGUMENT_SIGNAL, ARGUMENT_HOLD };
 
 struct verb {
 	const char *name;
 	unsigned states; /* where it is valid */
 	unsigned kinds;
 	enum verb_argument argument;
-	enum wire_verb_code code; /* 0: start, which needs a monitor made first */
+	enum wire_verb_code code; /* VERB_RELEASE: one at rest needs a monitor made first */
 };
 
 static const struct verb verbs[] = {
-	{ "start", IN(STOPPED) | IN(FAILED), OF_BOTH, ARGUMENT_NONE, 0 },
-	{ "stop", IN_ACTIVE, OF_BOTH, ARGUMENT_SECONDS, VERB_STOP },
-	{ "kill", IN_ACTIVE, OF_BOTH, ARGUMENT_NONE, VERB_KILL },
+	{ "start", IN_REST | IN_HELD, OF_BOTH, ARGUMENT_NONE, VERB_RELEASE },
+	{ "prepare", IN_REST | IN(PREPARING), OF(CONTAINER), ARGUMENT_HOLD, VERB_RELEASE },
+	{ "stop", IN_ACTIVE | IN_HELD, OF_BOTH, ARGUMENT_SECONDS, VERB_STOP },
+	{ "kill", IN_ACTIVE | IN_HELD, OF_BOTH, ARGUMENT_NONE, VERB_KILL },
 	{ "pause", IN(RUNNING), OF_BOTH, ARGUMENT_NONE, VERB_PAUSE },
 	{ "resume", IN(PAUSED), OF_BOTH, ARGUMENT_NONE, VERB_RESUME },
 	{ "reset", IN_ACTIVE, OF(VM), ARGUMENT_NONE, VERB_RESET },
@@ -52,11 +56,16 @@ static bool verb_ends(const struct verb *v)
 	return v->code == VERB_STOP || v->code == VERB_KILL;
 }
 
+static bool verb_starts(const struct verb *v)
+{
+	return v->code == VERB_RELEASE;
+}
+
 static bool verb_valid(const struct machine *m, const struct verb *v)
 {
 	if (restart_waits(m) && verb_ends(v))
 		return true;
-	if (!v->code && ephemeral_goes(m))
+	if (verb_starts(v) && ephemeral_goes(m))
 		return false;
 	return v->states & 1u << m->state;
 }
@@ -75,7 +84,9 @@ static int argument_parse(const struct verb *v, const char *text, int64_t *ret, 
 	char *end;
 	int signo;
 
-	*ret = v->argument == ARGUMENT_SECONDS ? STOP_SECONDS : 0;
+	*ret = v->argument == ARGUMENT_SECONDS ? STOP_SECONDS
+	       : v->argument == ARGUMENT_HOLD  ? HOLD_INSIDE
+					       : 0;
 	if (!*text)
 		return v->argument == ARGUMENT_SIGNAL
 			       ? err_set(e, -EINVAL, "ctl: signal: which one?")
@@ -92,6 +103,12 @@ static int argument_parse(const struct verb *v, const char *text, int64_t *ret, 
 		*ret = signo;
 		return signo > 0 ? 0
 				 : err_set(e, -EINVAL, "ctl: there is no signal \"%.64s\"", text);
+	case ARGUMENT_HOLD:
+		*ret = HOLD_OUTSIDE;
+		return !strcmp(text, "outside")
+			       ? 0
+			       : err_set(e, -EINVAL, "ctl: %s: \"%.64s\" is not outside", v->name,
+					 text);
 	default:
 		return err_set(e, -EINVAL, "ctl: %s takes no argument", v->name);
 	}
@@ -108,7 +125,7 @@ static const struct verb *verb_find(const char *name, enum machine_kind kind)
 static int verb_wrong_state(const struct machine *m, const struct verb *v, struct err *e)
 {
 	/* What was asked for is so already. */
-	bool already = (!v->code && machine_active(m)) ||
+	bool already = (verb_starts(v) && machine_active(m)) ||
 		       (v->code == VERB_PAUSE && m->state == STATE_PAUSED) ||
 		       (v->code == VERB_RESUME && m->state == STATE_RUNNING);
 
@@ -147,6 +164,7 @@ static int verb_run(struct object *o, struct request *r, const char *line, struc
 	const struct verb *v;
 	int64_t argument;
 	char name[32];
+	bool told;
 	int rc;
 
 	snprintf(name, sizeof(name), "%.*s", (int)strcspn(line, " "), line);
@@ -163,8 +181,8 @@ static int verb_run(struct object *o, struct request *r, const char *line, struc
 	}
 	if (!(v->states & 1u << m->state))
 		return verb_wrong_state(m, v, e);
-	if (!v->code)
-		return launch_machine(m, r, e);
+	if (verb_starts(v) && !machine_active(m))
+		return launch_machine(m, (enum engine_hold)argument, r, e);
 	if (!m->link)
 		return err_set(e, -ENXIO, "ctl: %s: the monitor is gone", v->name);
 	if (v->code == VERB_DUMP)
@@ -172,10 +190,11 @@ static int verb_run(struct object *o, struct request *r, const char *line, struc
 	if (!verb_ends(v))
 		return link_verb(m->link, r, v->code, argument, e);
 	/* Before: whoever sees the end shall know. */
+	told = m->restart.told;
 	restart_told(m, true);
 	rc = link_verb(m->link, r, v->code, argument, e);
 	if (rc < 0)
-		restart_told(m, false);
+		restart_told(m, told);
 	return rc;
 }
 

@@ -24,7 +24,7 @@ ok "a container runs to its end" run /bin/sh -c "'echo hello; exit 3'"
 is "its output is on the console" "$(cat "$c/console")" hello
 is "its status is in exit" "$(cat "$c/exit")" "exited 3"
 is "it is stopped" "$(cat "$c/state")" stopped
-is "the verbs of a stopped one" "$(cat "$c/ctl")" start
+is "the verbs of a stopped one" "$(xargs <"$c/ctl")" "start prepare"
 ok "it can be started again" put "$c/ctl" start
 await "$c" stopped
 is "its console keeps both runs" "$(cat "$c/console")" $'hello\nhello'

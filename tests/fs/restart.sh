@@ -73,7 +73,7 @@ for how in stop kill 'restart never' 'restart.max 1' rmdir; do
 	put "$c/ctl" start
 	soon "$how: it waits" 5 event_is 'restart in 30 s, 1 of max'
 	is "$how: is stopped" "$(cat "$c/state")" stopped
-	is "$how: ctl says what can be done" "$(xargs <"$c/ctl")" "start stop kill"
+	is "$how: ctl says what can be done" "$(xargs <"$c/ctl")" "start prepare stop kill"
 	bash -c 'echo running 20 >"$1"; echo $? >"$2"' - "$c/wait" "$T/waited" 2>/dev/null &
 	soon "$how: a wait for running is not in vain" 5 eval "[ \$(value '$M/stat' waiting) = 1 ]"
 	case $how in
@@ -92,7 +92,7 @@ for how in stop kill 'restart never' 'restart.max 1' rmdir; do
 	is "$how: with an error" "$(cat "$T/waited")" 1
 	rm "$T/waited"
 	wait %% 2>/dev/null
-	[ "$how" = rmdir ] || is "$how: ctl is as ever" "$(xargs <"$c/ctl")" start
+	[ "$how" = rmdir ] || is "$how: ctl is as ever" "$(xargs <"$c/ctl")" "start prepare"
 done
 is "and leaves nothing" "$(find "$RUN_DIR" -name '*.restart')" ''
 

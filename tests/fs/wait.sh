@@ -30,7 +30,7 @@ c=$M/container/c
 verbs() {
 	is "the verbs when $1" "$(sort "$c/ctl" | xargs)" "$2"
 }
-verbs stopped start
+verbs stopped "prepare start"
 for verb in stop kill pause resume 'signal 9'; do
 	refused "$verb of a stopped one" EBUSY "ctl: ${verb% *}: the machine is stopped" "$c" put "$c/ctl" "$verb"
 done
