@@ -133,6 +133,7 @@ struct container_config {
 	struct quota quota;	  /* of the overlay */
 	struct keyed quota_user;  /* ids inside, words of struct quota, `max` or digits: */
 	struct keyed quota_group; /* "bytes=N inodes=max" */
+	bool quota_delegate;	  /* such quotas are its root's to set */
 	char *init;		  /* argv as one shell-quoted line; split by argv_split() */
 	struct keyed env;	  /* init.env */
 	char *cwd;		  /* absolute, inside the container */

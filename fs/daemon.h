@@ -71,6 +71,7 @@ struct daemon {
 	uint64_t own_dev;	 /* of the mount; 0 until mounted */
 	int seccomp_fd;		 /* the default profile, compiled at first use; -1 */
 	uint64_t seccomp_capabilities;
+	bool seccomp_quotas;
 	struct timespec clock; /* the newest time given out */
 	struct daemon_stats stats;
 	struct machine_list opened; /* machines whose directory is open, the newest first */

@@ -145,7 +145,8 @@ static void hold(struct child *c, enum engine_hold here)
 
 _Noreturn void child_main(const struct plan *plan, int socket)
 {
-	struct child c = { plan, socket, -1, -1, -1, -1, -1, plan->hold };
+	struct child c = CHILD_NEW(plan, socket, -1, plan->hold);
+	int fds[REPORT_FDS], nfds = 0;
 
 	child_join_cgroups(&c);
 	reset_oom(&c);
@@ -171,7 +172,13 @@ _Noreturn void child_main(const struct plan *plan, int socket)
 	child_forget_monitor(&c);
 	child_drop_privileges(&c);
 	child_enter_cwd(&c);
-	child_tell_ready(&c, (int[]){ c.master, c.slave, c.ruleset }, launched_fds(plan));
+	fds[nfds++] = c.master;
+	fds[nfds++] = c.slave;
+	if (c.ruleset >= 0)
+		fds[nfds++] = c.ruleset;
+	if (c.listener >= 0)
+		fds[nfds++] = c.listener;
+	child_tell_ready(&c, fds, nfds);
 	hold(&c, HOLD_INSIDE);
 	/* What was opened since child_close_descriptors() is O_CLOEXEC: socket, console, mounts,
 	 * rules. */

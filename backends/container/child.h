@@ -24,9 +24,18 @@ struct child {
 	int dev;    /* root of the mount on /dev, or -1 */
 	int master; /* the console */
 	int slave;
-	int ruleset;	       /* landlock.h, or -1 */
+	int ruleset;  /* landlock.h, or -1 */
+	int listener; /* of its calls of quotactl(2), or -1 */
+	int quota;    /* with quota.delegate the layer's file system, and its device */
+	char quota_device[32];
 	enum engine_hold hold; /* where it is still to wait */
 };
+
+#define CHILD_NEW(plan_, socket_, ruleset_, hold_)                                               \
+	{                                                                                        \
+		.plan = (plan_), .socket = (socket_), .tree = -1, .dev = -1, .master = -1,       \
+		.slave = -1, .ruleset = (ruleset_), .listener = -1, .quota = -1, .hold = (hold_) \
+	}
 
 /* Runs in the child; does not return. */
 _Noreturn void child_main(const struct plan *plan, int socket);
@@ -74,6 +83,8 @@ void child_forget_monitor(struct child *c);
  */
 void child_drop_privileges(struct child *c);
 void child_install_filter(struct child *c);
+/* With quota.delegate: c->listener. Under the same conditions. */
+void child_install_listener(struct child *c);
 void child_enter_cwd(struct child *c);
 /*
  * The process is to die with its monitor: said after the last change of credentials, which would

@@ -27,6 +27,7 @@
 #include "backends/container/mount_part.h"
 #include "backends/container/nics.h"
 #include "backends/container/quota.h"
+#include "backends/container/quotaserver.h"
 #include "backends/container/seccomp_file.h"
 #include "backends/container/session.h"
 #include "backends/container/terminal.h"
@@ -37,7 +38,8 @@ struct container {
 	struct engine_host *host;
 	struct terminal *terminal;
 	struct sessions *sessions;
-	struct nics *nics; /* NULL until there are any */
+	struct nics *nics;	    /* NULL until there are any */
+	struct quotaserver *quotas; /* NULL without quota.delegate */
 	struct event *exited;
 	pid_t pid;
 	int pidfd;
@@ -129,6 +131,7 @@ static void container_free(void *self)
 		close(c->pidfd);
 	if (c->held.socket >= 0)
 		close(c->held.socket);
+	quotaserver_free(c->quotas);
 	layer_close(&c->layer);
 	nics_free(c->nics);
 	free(c->devices);
@@ -139,9 +142,15 @@ static void container_free(void *self)
 /* Takes over what init has sent, if it has, also when it fails. */
 static int take_console(struct container *c, const struct launched *init, struct err *e)
 {
+	const struct container_config *config = &c->host->config->container;
+	const int *more = init->fds + 2;
+
 	if (!init->ready || c->terminal)
 		return 0;
-	c->host->fd[ENGINE_FD_LANDLOCK] = init->fds[2];
+	if (config->landlock.n)
+		c->host->fd[ENGINE_FD_LANDLOCK] = *more++;
+	if (config->quota_delegate)
+		quotaserver_add(c->quotas, *more);
 	return terminal_new(c->host->loop, init->fds[0], init->fds[1], on_output, c, &c->terminal,
 			    e);
 }
@@ -188,10 +197,10 @@ static int on_born(void *arg, pid_t pid, struct err *e)
 static int set_quotas(struct container *c, const struct container_config *next, struct err *e)
 {
 	const struct container_config *now = &c->host->config->container;
-	int r;
+	int r = userquota_check(next, c->layer.dir >= 0, e);
 
-	if (c->layer.dir < 0)
-		return userquota_wanted(next) ? userquota_refuse(e) : 0;
+	if (r < 0 || c->layer.dir < 0)
+		return r;
 	r = userquota_set(&c->layer, now, next, e);
 	if (r < 0)
 		return r;
@@ -211,6 +220,24 @@ static int container_configure(void *self, const struct machine_config *next, st
 	if (r == 0)
 		r = devices_configure(c->devices, c->host, c->pidfd, c->namespaces, next, e);
 	return r < 0 ? r : set_quotas(c, &next->container, e);
+}
+
+static int serve_quotas(struct container *c, const struct plan *p, pid_t init, struct err *e)
+{
+	bool user = p->namespaces & NS_USER;
+	const struct quotaserver_setup setup = {
+		.dir = c->layer.dir,
+		.device = c->layer.device,
+		.uids = user ? text_str(&p->map.uids) : NULL,
+		.gids = user ? text_str(&p->map.gids) : NULL,
+		.disk_inside = !c->layer.uids,
+		.init = init,
+		.capabilities = p->config->capabilities,
+	};
+	int r = p->config->quota_delegate ? quotaserver_new(&setup, &c->quotas, e) : 0;
+
+	sessions_set_quotas(c->sessions, c->quotas);
+	return r;
 }
 
 /* From here on it is a program, for init and for every session. */
@@ -234,7 +261,7 @@ static int container_start(struct engine_host *host, void **ret_self, struct err
 	struct launch_hook born = { on_born, c };
 	struct launched init;
 	struct plan plan;
-	int r;
+	int r, served = 0;
 
 	if (!c)
 		return err_sys(e, ENOMEM, "starting the container");
@@ -259,10 +286,13 @@ static int container_start(struct engine_host *host, void **ret_self, struct err
 	r = devices_init(c->devices, host, plan.namespaces, e);
 	if (r == 0)
 		r = container_launch(&plan, &born, &init, e);
+	if (r == 0)
+		served = serve_quotas(c, &plan, init.pid, e);
 	devices_close(c->devices);
 	plan_free(&plan);
 	if (r == 0)
 		r = watch(c, &init, e);
+	r = r < 0 ? r : served;
 	if (r < 0)
 		goto fail;
 	*ret_self = c;

@@ -64,9 +64,9 @@ static void make_pipes(struct child *c, int theirs[3])
 
 static _Noreturn void session_main(const struct plan *plan, int socket, int init)
 {
-	struct child c = { plan, socket, -1, -1, -1, -1, plan->ruleset };
+	struct child c = CHILD_NEW(plan, socket, plan->ruleset, HOLD_NONE);
 	bool tty = plan->session->tty;
-	int fds[3];
+	int fds[REPORT_FDS];
 
 	child_join_cgroups(&c);
 	child_set_priorities(&c);
@@ -92,7 +92,8 @@ static _Noreturn void session_main(const struct plan *plan, int socket, int init
 		child_take_console(&c);
 	}
 	child_enter_cwd(&c);
-	child_tell_ready(&c, fds, enter_fds(tty));
+	fds[enter_fds(tty)] = c.listener;
+	child_tell_ready(&c, fds, enter_fds(tty) + (c.listener >= 0));
 	child_execute(&c);
 }
 

@@ -25,7 +25,8 @@ int container_enter(const struct plan *p, int init, struct entered *ret, struct 
 
 /*
  * How many descriptors the report brings. With a tty 2, the pty's master and slave; else 3, the
- * monitor's ends of what the process reads, prints, and prints as errors.
+ * monitor's ends of what the process reads, prints, and prints as errors. With quota.delegate a
+ * listener comes behind them.
  */
 static inline int enter_fds(bool tty)
 {

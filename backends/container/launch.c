@@ -82,9 +82,9 @@ static pid_t clone_child(const struct plan *p, const int sockets[2], int *ret_pi
 	return pid;
 }
 
-static void close_all(const int fds[3])
+static void close_all(const int fds[REPORT_FDS])
 {
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < REPORT_FDS; i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
 }
@@ -172,7 +172,7 @@ int container_release(struct launched *l, enum engine_hold hold, struct err *e)
 int container_launch(const struct plan *p, const struct launch_hook *born, struct launched *ret,
 		     struct err *e)
 {
-	struct launched l = { .pidfd = -1, .fds = { -1, -1, -1 }, .nfds = launched_fds(p) };
+	struct launched l = { .pidfd = -1, .fds = { -1, -1, -1, -1 }, .nfds = launched_fds(p) };
 	int sockets[2], home = -1, r, back;
 	siginfo_t info;
 

@@ -7,13 +7,16 @@
 #include <sys/types.h>
 
 #include "backends/container/plan.h"
+#include "backends/container/report.h"
 
 struct launched {
 	pid_t pid;
 	int pidfd;
-	/* The console's pty, master and slave; and the rules of landlock, if there are any, or -1.
+	/*
+	 * The console's pty, master and slave; then the rules of landlock, if there are any, and
+	 * with quota.delegate the listener of its calls of quotactl(2).
 	 */
-	int fds[3];
+	int fds[REPORT_FDS];
 	int nfds;   /* how many of them init sends */
 	bool ready; /* it has: then all but its program is there */
 	int socket; /* one that is held waits on its other end; else -1 */
@@ -22,7 +25,7 @@ struct launched {
 /* How many of them init sends. */
 static inline int launched_fds(const struct plan *p)
 {
-	return p->config->landlock.n ? 3 : 2;
+	return 2 + (p->config->landlock.n > 0) + p->config->quota_delegate;
 }
 
 /* What is to be done when the process is there, with its namespaces, and has not gone on yet. */

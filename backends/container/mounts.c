@@ -172,6 +172,29 @@ static void mount_pts(struct child *c)
 	close(pts);
 }
 
+/*
+ * Programs look for file systems with quotas in /proc/mounts, and for their devices by name: both
+ * are to be seen. What they then call with that name is answered by quotaserver.h.
+ */
+static void show_quota(struct child *c)
+{
+	const char *name = c->quota_device + strlen("/dev/");
+	int fd;
+
+	if (c->quota < 0)
+		return;
+	put(c, c->quota, dev_place(c, "quota"), "dev/quota");
+	close(c->quota);
+	fd = openat(c->dev, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0);
+	if (fd >= 0)
+		close(fd);
+	fd = mountfd_copy(AT_FDCWD, c->quota_device, false);
+	if (fd >= 0 && mountfd_restrict(fd, ATTR_SYSTEM | MOUNT_ATTR_RDONLY, false) < 0)
+		child_fail(c, errno, "restricting ", c->quota_device);
+	put(c, fd, place_open(c->dev, name), c->quota_device + 1);
+	close(fd);
+}
+
 static void mount_dev(struct child *c)
 {
 	static const struct mount_option dev[] = { { "mode", "0755" }, { "size", "65536k" } };
@@ -181,6 +204,7 @@ static void mount_dev(struct child *c)
 	c->dev = filesystem_new("tmpfs", dev, 2, MOUNT_ATTR_NOSUID);
 	put(c, c->dev, root_place(c, "dev"), "dev");
 	make_nodes(c);
+	show_quota(c);
 	for (size_t i = 0; c->plan->devices && i < c->plan->devices->n; i++)
 		device_spec_put(c, &c->plan->devices->list[i], c->dev);
 	mount_pts(c);

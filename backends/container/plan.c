@@ -340,8 +340,6 @@ static int check(const struct plan *p, struct err *e)
 	if (p->writable == ROOT_DIRECT && p->image)
 		return err_set(e, -EINVAL,
 			       "root.writable: an image is shared: overlay or none, not direct");
-	if (p->writable != ROOT_OVERLAY && userquota_wanted(p->config))
-		return userquota_refuse(e);
 	if (p->layered && geteuid() != 0)
 		return err_set(e, -ENXIO,
 			       "root: an image or an overlay takes a daemon of root's here");
@@ -365,7 +363,7 @@ static int check(const struct plan *p, struct err *e)
 			       "capabilities.ambient: not all of them are among capabilities");
 	if (p->cwd && p->cwd[0] && p->cwd[0] != '/')
 		return err_set(e, -EINVAL, "%s: not an absolute path", p->names->cwd);
-	return 0;
+	return userquota_check(p->config, p->writable == ROOT_OVERLAY, e);
 }
 
 /*

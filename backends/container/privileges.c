@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "backends/container/landlock.h"
+#include "backends/container/quotacall.h"
 
 /* Not the C library's set*id(): those would signal threads that this process does not have. */
 void child_become(struct child *c, const struct init_user *user)
@@ -77,6 +78,21 @@ void child_install_filter(struct child *c)
 	}
 }
 
+void child_install_listener(struct child *c)
+{
+	if (!c->plan->config->quota_delegate)
+		return;
+	c->listener = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+				   SECCOMP_FILTER_FLAG_NEW_LISTENER, quotacall_filter());
+	if (c->listener < 0 && errno == EBUSY)
+		child_refuse(
+			c, ENXIO,
+			"quota.delegate: the daemon's own system calls have a listener already",
+			NULL);
+	if (c->listener < 0)
+		child_fail(c, errno, "quota.delegate", NULL);
+}
+
 void child_drop_privileges(struct child *c)
 {
 	const struct container_config *config = c->plan->config;
@@ -91,10 +107,11 @@ void child_drop_privileges(struct child *c)
 	if (config->no_new_privs) {
 		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 			child_fail(c, errno, "no_new_privs", NULL);
-	} else if (c->plan->nfilters || c->ruleset >= 0) {
+	} else if (c->plan->nfilters || c->ruleset >= 0 || config->quota_delegate) {
 		set_capabilities(c, config->capabilities | admin, 0);
 	}
 	landlock_restrict(c);
+	child_install_listener(c);
 	if (!config->no_new_privs)
 		child_install_filter(c);
 	set_capabilities(c, config->capabilities, config->ambient);

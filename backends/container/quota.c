@@ -203,12 +203,11 @@ static int disk_grow(struct layer *l, uint64_t bytes, struct err *e)
 
 static int disk_mount(struct layer *l, struct err *e)
 {
-	char device[32];
-	int rc = loopdev_attach(l->disk, false, device, &l->loop, e);
+	int rc = loopdev_attach(l->disk, false, l->device, &l->loop, e);
 
 	if (rc < 0)
 		return err_prefix(e, "quota: ");
-	l->dir = mountfd_new("ext4", device, NULL, 0, MOUNT_ATTR_NODEV);
+	l->dir = mountfd_new("ext4", l->device, NULL, 0, MOUNT_ATTR_NODEV);
 	return l->dir < 0 ? err_sys(e, errno, "quota: mounting the layer's disk") : 0;
 }
 

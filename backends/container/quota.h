@@ -15,6 +15,7 @@ struct layer {
 	int dir;  /* what `lower`, `upper` and `work` are in; a mount of its own with `disk` */
 	int disk; /* the file, or -1 */
 	int loop; /* its device */
+	char device[32];  /* its name */
 	uint32_t project; /* 0: there are no project quotas */
 	struct quota quota;
 	/* Lines of uid_map and gid_map by which files there have owners; NULL: as inside. */

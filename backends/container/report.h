@@ -16,7 +16,7 @@
 
 #include "backends/base/err.h"
 
-#define REPORT_FDS 3
+#define REPORT_FDS 4
 
 struct child_report {
 	int32_t errnum; /* 0: ready */

@@ -125,6 +125,9 @@ static int make_layer(const struct plan *p, int layer, struct err *e)
 		lower = openat(layer, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	}
 	rc = lower < 0 ? -errno : make_upper(layer, lower);
+	if (rc == 0 && p->config->quota_delegate && mkdirat(layer, "quota", 0555) < 0 &&
+	    errno != EEXIST)
+		rc = -errno;
 	if (rc == 0 && ((mkdirat(layer, "lower", 0755) < 0 && errno != EEXIST) ||
 			(mkdirat(layer, "work", 0755) < 0 && errno != EEXIST) ||
 			fchownat(layer, "work", uid, gid, AT_SYMLINK_NOFOLLOW) < 0))
@@ -170,7 +173,7 @@ static int mount_layer(const struct plan *p, int userns, struct err *e)
 
 int root_send(const struct plan *p, pid_t child, int socket, struct err *e)
 {
-	const struct child_report go = { 0 };
+	struct child_report go = { 0 };
 	int fds[2] = { -1, -1 }, userns = -1, rc = 0;
 	char path[64];
 
@@ -185,6 +188,7 @@ int root_send(const struct plan *p, pid_t child, int socket, struct err *e)
 	if (rc == 0 && p->writable == ROOT_OVERLAY) {
 		fds[1] = mount_layer(p, userns, e);
 		rc = fds[1] < 0 ? fds[1] : 0;
+		child_append(go.text, sizeof(go.text), p->kept->device);
 	}
 	/* If it is gone, it has said why. */
 	if (rc == 0)
@@ -204,6 +208,9 @@ static void put(struct child *c, int mnt, int place, const char *name)
 	if (place == -1 || mountfd_place(mnt, place) < 0)
 		child_fail(c, errno, "root: mounting ", name);
 }
+
+/* A file system and its device are to be seen, and nothing is to be had of them. */
+#define ATTR_SHOWN (MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)
 
 static int overlay(struct child *c)
 {
@@ -242,6 +249,12 @@ int root_assemble(struct child *c)
 	if (fchdir(fds[1]) < 0)
 		child_fail(c, errno, "root: entering the layer", NULL);
 	put(c, fds[0], mountfd_open(fds[1], "lower", 0), "what is below");
+	if (c->plan->config->quota_delegate) {
+		c->quota = mountfd_copy(fds[1], "quota", false);
+		child_append(c->quota_device, sizeof(c->quota_device), go.text);
+		if (c->quota < 0 || mountfd_restrict(c->quota, ATTR_SHOWN, false) < 0)
+			child_fail(c, errno, "quota.delegate: showing the layer", NULL);
+	}
 	close(fds[0]);
 	close(fds[1]);
 	return overlay(c);

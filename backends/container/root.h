@@ -7,7 +7,8 @@
  *     layer/lower    where what is below is mounted, in the container's mount namespace only
  *     layer/upper    what it has written
  *     layer/work     overlayfs's own
- *     layer/disk     or a file system in which these three are, see quota.h
+ *     layer/quota    empty; what is shown of it with quota.delegate, see mounts.c
+ *     layer/disk     or a file system in which these are, see quota.h
  *
  * Files of an image lie on disk with the owners that they have inside; in a user namespace they,
  * and the layer, are mounted with its map (mount_setattr(2), MOUNT_ATTR_IDMAP). Only root may do

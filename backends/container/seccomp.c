@@ -310,13 +310,15 @@ static void emit_answers(struct program *p, const struct answers *a)
 }
 
 /* The kernel's rule: an unknown architecture's numbers mean nothing, so it is killed. */
-static void build(struct program *p, uint64_t capabilities)
+static void build(struct program *p, uint64_t capabilities, bool quotas)
 {
 	struct answers wide = { .arches = { SCMP_ARCH_X86_64, SCMP_ARCH_X32 } };
 	struct answers narrow = { .arches = { SCMP_ARCH_X86 } };
 	size_t at;
 
 	decide(&wide, capabilities);
+	if (quotas)
+		answer(&wide, "quotactl", ANSWER_ALLOW);
 	decide(&narrow, capabilities);
 	*p = (struct program){ 0 };
 	emit(p, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
@@ -336,13 +338,13 @@ static void build(struct program *p, uint64_t capabilities)
 	emit_answers(p, &narrow);
 }
 
-int seccomp_profile_export(uint64_t capabilities, int *ret_fd, struct err *e)
+int seccomp_profile_export(uint64_t capabilities, bool quotas, int *ret_fd, struct err *e)
 {
 	struct program p;
 	size_t size;
 	int fd, r;
 
-	build(&p, capabilities);
+	build(&p, capabilities, quotas);
 	size = p.n * sizeof(p.code[0]);
 	if (p.overflow)
 		return err_set(e, -EIO, "seccomp: the program is too long");

@@ -9,6 +9,7 @@
 #ifndef BACKENDS_CONTAINER_SECCOMP_H
 #define BACKENDS_CONTAINER_SECCOMP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "backends/base/err.h"
@@ -18,9 +19,10 @@ struct sock_filter;
 /*
  * Compiles the profile for a container with these capabilities (bit N is capability N) to a
  * sealed memfd that holds an array of struct sock_filter. It takes milliseconds and depends on
- * nothing else: the caller keeps the descriptor for the next machine.
+ * nothing else: the caller keeps the descriptor for the next machine. quotas: native calls of
+ * quotactl(2) pass, since another filter has them answered (quotaserver.h).
  */
-int seccomp_profile_export(uint64_t capabilities, int *ret_fd, struct err *e);
+int seccomp_profile_export(uint64_t capabilities, bool quotas, int *ret_fd, struct err *e);
 
 /*
  * Reads a program back from such a memfd, which another process may have sent: EINVAL unless its

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "backends/container/enter.h"
+#include "backends/container/quotaserver.h"
 #include "backends/container/report.h"
 #include "backends/monitor/growlog.h"
 #include "backends/monitor/wire.h"
@@ -48,8 +49,8 @@ struct session {
 	bool tty;
 	bool ready; /* it has reported, and fds are its; until then fds wait to be */
 	bool running;
-	int fds[3]; /* as enter_fds() says */
-	int socket; /* until it executes its program */
+	int fds[REPORT_FDS]; /* as enter_fds() says */
+	int socket;	     /* until it executes its program */
 	pid_t pid;
 	int pidfd;
 	int exit_fd;
@@ -66,6 +67,7 @@ struct session {
 
 struct sessions {
 	struct engine_host *host;
+	struct quotaserver *quotas; /* or NULL */
 	unsigned count;
 	LIST_HEAD(, session) list;
 };
@@ -210,7 +212,7 @@ static int input_add(struct session *s, const void *data, size_t len, uint64_t t
 static void session_free(struct session *s)
 {
 	struct event *events[] = { s->reported, s->exited, s->timer };
-	int fds[] = { s->socket, s->exit_fd, s->fds[0], s->fds[1], s->fds[2] };
+	int fds[] = { s->socket, s->exit_fd, s->fds[0], s->fds[1], s->fds[2], s->fds[3] };
 	siginfo_t info;
 
 	LIST_REMOVE(s, link);
@@ -279,12 +281,14 @@ static int session_watch(struct session *s, struct err *e)
 	struct event_base *loop = s->host->loop;
 	bool tty = s->tty;
 
+	if (s->all->quotas)
+		quotaserver_add(s->all->quotas, s->fds[enter_fds(tty)]);
 	s->input = s->fds[0];
 	s->outputs[0].fd = tty ? s->fds[0] : s->fds[1];
 	s->outputs[1].fd = tty ? -1 : s->fds[2];
 	if (tty) // whose slave is open in the process: no need of ours
 		close(s->fds[1]);
-	s->fds[0] = s->fds[1] = s->fds[2] = -1;
+	s->fds[0] = s->fds[1] = s->fds[2] = s->fds[3] = -1;
 	s->exited = event_new(loop, s->pidfd, EV_READ | EV_PERSIST, on_exited, s);
 	s->writable = event_new(loop, s->input, EV_WRITE, on_writable, s);
 	for (int i = 0; i < 2; i++)
@@ -321,7 +325,7 @@ static void on_report(evutil_socket_t fd, short what, void *arg)
 	struct session *s = arg;
 	struct child_report report;
 	struct err e = { 0 };
-	int r = report_receive(fd, &report, s->fds, enter_fds(s->tty));
+	int r = report_receive(fd, &report, s->fds, enter_fds(s->tty) + (s->all->quotas != NULL));
 
 	if (r == -EAGAIN)
 		return;
@@ -353,7 +357,7 @@ static struct session *session_new(struct sessions *all, const struct exec_spec 
 	s->id = spec->id;
 	s->tty = spec->tty;
 	s->socket = s->pidfd = s->exit_fd = s->input = -1;
-	s->fds[0] = s->fds[1] = s->fds[2] = -1;
+	s->fds[0] = s->fds[1] = s->fds[2] = s->fds[3] = -1;
 	for (int i = 0; i < 2; i++)
 		s->outputs[i] = (struct output){
 			.session = s, .bit = 1u << i, .fd = -1, .log = { -1, -1, 0 }
@@ -496,6 +500,11 @@ int sessions_new(struct engine_host *host, struct sessions **ret, struct err *e)
 	LIST_INIT(&all->list);
 	*ret = all;
 	return 0;
+}
+
+void sessions_set_quotas(struct sessions *all, struct quotaserver *quotas)
+{
+	all->quotas = quotas;
 }
 
 /* Their ends are told before the container's. */

@@ -13,9 +13,12 @@
 
 #define SESSIONS_MAX 64 /* at once, in one container */
 
+struct quotaserver;
 struct sessions;
 
 int sessions_new(struct engine_host *host, struct sessions **ret, struct err *e);
+/* Who answers their calls of quotactl(2), with quota.delegate; outlives them. */
+void sessions_set_quotas(struct sessions *s, struct quotaserver *quotas);
 /* Kills and reaps those that are left: init cannot end before. */
 void sessions_free(struct sessions *s);
 

@@ -37,14 +37,20 @@ static const char *line_of(const struct keyed *k, const char *key)
 
 bool userquota_wanted(const struct container_config *c)
 {
-	return c->quota_user.n || c->quota_group.n;
+	return c->quota_user.n || c->quota_group.n || c->quota_delegate;
 }
 
-int userquota_refuse(struct err *e)
+int userquota_check(const struct container_config *c, bool overlay, struct err *e)
 {
-	return err_set(
-		e, -EINVAL,
-		"quota.user and quota.group are of an overlay, and root.writable is another");
+	if (userquota_wanted(c) && !overlay)
+		return err_set(e, -EINVAL,
+			       "quota.user, quota.group and quota.delegate are of an overlay, and "
+			       "root.writable is another");
+	if (c->quota_delegate && (c->quota_user.n || c->quota_group.n))
+		return err_set(e, -EINVAL,
+			       "%s: with quota.delegate these are the container's root's to set",
+			       c->quota_user.n ? "quota.user" : "quota.group");
+	return 0;
 }
 
 /* ---- ids ---- */
@@ -122,21 +128,25 @@ static int forget_all(const struct layer *l, const struct sort *s)
 	return rc;
 }
 
-/* From now on limits count; the file system counts what is used from its beginning. */
-static int turn_on(const struct layer *l, const struct sort *s, struct err *e)
+/*
+ * From now on limits count; the file system counts what is used from its beginning. Those that the
+ * container's root has set are there as it left them.
+ */
+static int turn_on(const struct layer *l, const struct sort *s, bool delegate, struct err *e)
 {
+	const char *name = delegate ? "quota.delegate" : s->name;
 	int rc = 0;
 
 	if (syscall(SYS_quotactl_fd, l->dir, QCMD((unsigned)Q_QUOTAON, s->type), 0, NULL) == 0)
-		rc = forget_all(l, s);
+		rc = delegate ? 0 : forget_all(l, s);
 	else if (errno == ENOSYS || errno == ESRCH || errno == EINVAL)
 		return err_set(e, -ENXIO,
 			       "%s: the layer's file system was made without quotas of users, "
 			       "since the kernel had none (CONFIG_QFMT_V2)",
-			       s->name);
+			       name);
 	else if (errno != EEXIST)
 		rc = -errno;
-	return rc < 0 ? err_sys(e, -rc, "%s", s->name) : 0;
+	return rc < 0 ? err_sys(e, -rc, "%s", name) : 0;
 }
 
 static int change(const struct layer *l, const struct sort *s, const struct keyed *from,
@@ -167,11 +177,13 @@ int userquota_set(const struct layer *l, const struct container_config *from,
 		return err_set(e, -EBUSY,
 			       "%s: quotas of users need a file system of the layer's own, which "
 			       "is made at the container's first start",
-			       to->quota_user.n ? "quota.user" : "quota.group");
+			       to->quota_delegate ? "quota.delegate"
+			       : to->quota_user.n ? "quota.user"
+						  : "quota.group");
 	rc = check_ids(l, to, e);
 	for (const struct sort *s = sorts; rc == 0 && s < sorts + SORTS; s++) {
-		if (lines(to, s)->n)
-			rc = turn_on(l, s, e);
+		if (to->quota_delegate || lines(to, s)->n)
+			rc = turn_on(l, s, to->quota_delegate, e);
 		if (rc == 0 && (rc = change(l, s, lines(from, s), lines(to, s))) < 0)
 			err_sys(e, -rc, "%s", s->name);
 	}

@@ -3,11 +3,11 @@
  * the layer's own file system counts for each owner of files what he has, and holds him to his
  * limits. quotactl_fd(2), ext4(5) "usrquota".
  *
- * They are set from outside. No container's root can do it by quotactl(2): the kernel wants
- * CAP_SYS_ADMIN of the host's own user namespace for that, and its root is an overlay, which has no
- * quotas; what is behind it is not to be seen inside, since it is a raw disk. The limits hold there
- * nevertheless, for root's own writes to a user's files, too: overlayfs writes with the mounter's
- * credentials, and never with CAP_SYS_RESOURCE, which would override them.
+ * They are set from outside, or by the container's root with quota.delegate: then these settings
+ * have no lines. Its quotactl(2) does not reach the kernel, which wants CAP_SYS_ADMIN of the host's
+ * own user namespace for it: see quotaserver.h. The limits hold for root's own writes to a user's
+ * files, too: overlayfs writes with the mounter's credentials, and never with CAP_SYS_RESOURCE,
+ * which would override them.
  */
 #ifndef BACKENDS_CONTAINER_USERQUOTA_H
 #define BACKENDS_CONTAINER_USERQUOTA_H
@@ -19,8 +19,8 @@
 #include "backends/container/usermap.h"
 
 bool userquota_wanted(const struct container_config *c);
-/* EINVAL: the container has no overlay. */
-int userquota_refuse(struct err *e);
+/* EINVAL: for want of an overlay, or since both sides would set them. */
+int userquota_check(const struct container_config *c, bool overlay, struct err *e);
 
 /*
  * The layer's limits are those of `from`, or, NULL, not known: now they are those of `to`. On

@@ -127,16 +127,19 @@ static int launch_seccomp(struct launch *l, struct err *e)
 {
 	struct daemon *d = l->m->object.daemon;
 	uint64_t capabilities = l->m->config.container.capabilities;
+	bool quotas = l->m->config.container.quota_delegate;
 	int rc, fd;
 
-	if (d->seccomp_fd < 0 || d->seccomp_capabilities != capabilities) {
-		rc = seccomp_profile_export(capabilities, &fd, e);
+	if (d->seccomp_fd < 0 || d->seccomp_capabilities != capabilities ||
+	    d->seccomp_quotas != quotas) {
+		rc = seccomp_profile_export(capabilities, quotas, &fd, e);
 		if (rc < 0)
 			return rc;
 		if (d->seccomp_fd >= 0)
 			close(d->seccomp_fd);
 		d->seccomp_fd = fd;
 		d->seccomp_capabilities = capabilities;
+		d->seccomp_quotas = quotas;
 	}
 	fd = fcntl(d->seccomp_fd, F_DUPFD_CLOEXEC, 3);
 	if (fd < 0)

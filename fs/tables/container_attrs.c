@@ -167,8 +167,7 @@ static const struct attr rows[] = {
 		 "root too. "
 		 "The overlay needs a file system of its own for it, so quota has to say its "
 		 "bytes, and one of both has to be set before the first start; after that "
-		 "it changes at will. setquota(8) inside cannot do this: see "
-		 "machinefs(8).",
+		 "it changes at will.",
 	  .good = "1000 bytes=10M inodes=100",
 	  .bad = "alice bytes=10M" },
 	{ .name = "quota.group",
@@ -179,6 +178,20 @@ static const struct attr rows[] = {
 	  .doc = "Likewise for each group, of which a file has one.",
 	  .good = "100 bytes=10M inodes=100",
 	  .bad = "100 blocks=5" },
+	{ .name = "quota.delegate",
+	  .type = &attr_bool,
+	  AT(container.quota_delegate),
+	  .initial = "0",
+	  .doc = "Whether the container's root sets such quotas itself, with setquota(8), "
+		 "repquota(8) "
+		 "and their like: then quota.user and quota.group have no lines. They see the file "
+		 "system of the overlay on /dev/quota, where nothing else is to be had. "
+		 "Root is who is 0 inside, with all of capabilities, "
+		 "whichever these are; others ask for what is their own. The limits last as long "
+		 "as the "
+		 "overlay does, and count while this is set.",
+	  .good = "1",
+	  .bad = "2" },
 	{ .name = "init",
 	  .type = &attr_argv,
 	  AT(container.init),

@@ -139,7 +139,7 @@ static int harness_new(struct harness *h, const char *root)
 	harness_prepare(h, root);
 	r = cgroup_host_new(h->parent, &h->groups, &h->err);
 	h->v2 = r == 0 && h->groups->n == 1 && h->groups->hier[0].v2;
-	return r < 0 ? r : seccomp_profile_export(CAPABILITIES_DEFAULT, &h->filter, &h->err);
+	return r < 0 ? r : seccomp_profile_export(CAPABILITIES_DEFAULT, false, &h->filter, &h->err);
 }
 
 static void harness_free(struct harness *h);

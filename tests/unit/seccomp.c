@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <linux/quota.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <string.h>
@@ -40,14 +41,14 @@ static int try(long nr, long a, long b, long c)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 255;
 }
 
-static void use(uint64_t capabilities)
+static void use(uint64_t capabilities, bool quotas)
 {
 	struct err e = { 0 };
 	int fd = -1;
 
 	free(program);
 	program = NULL;
-	ok(seccomp_profile_export(capabilities, &fd, &e) == 0, "exported %s", e.text);
+	ok(seccomp_profile_export(capabilities, quotas, &fd, &e) == 0, "exported %s", e.text);
 	ok(seccomp_profile_load(fd, &program, &count, &e) == 0 && count > 10, "%d instructions",
 	   count);
 	ok(write(fd, "x", 1) < 0 && ftruncate(fd, 0) < 0, "sealed");
@@ -84,7 +85,7 @@ static void test_default(void)
 		{ "chroot without its capability", SYS_chroot, 0, 0, 0, EPERM },
 	};
 
-	use(0);
+	use(0, false);
 	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
 		int got = try(calls[i].nr, calls[i].a, calls[i].b, calls[i].c);
 
@@ -94,11 +95,15 @@ static void test_default(void)
 
 static void test_capable(void)
 {
-	use(capabilities_all());
+	use(capabilities_all(), false);
 	ok(try(SYS_mount, 0, 0, 0) == EFAULT, "mount reaches the kernel with CAP_SYS_ADMIN");
 	ok(try(SYS_clone3, 0, 0, 0) == EINVAL, "clone3 too");
 	ok(try(SYS_chroot, 0, 0, 0) == EFAULT, "chroot with CAP_SYS_CHROOT");
 	ok(try(SYS_keyctl, 0, 0, 0) == EPERM, "keyctl never");
+	use(0, false);
+	ok(try(SYS_quotactl, QCMD(Q_SYNC, USRQUOTA), 0, 0) == EPERM, "quotactl not by default");
+	use(0, true);
+	ok(try(SYS_quotactl, QCMD(Q_SYNC, USRQUOTA), 0, 0) == 0, "but when it is answered");
 }
 
 static void test_load(void)
