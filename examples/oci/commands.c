@@ -291,36 +291,81 @@ static int make(const struct oci *o, const struct options *p, bool detached, con
 	return rc;
 }
 
-static int keep(const struct container *c, struct keeper *k, const char *pid_file, struct err *e)
+static int keep(const struct container *c, struct keeper *k, pid_t *ret_pid, struct err *e)
 {
 	char mark[64];
-	pid_t pid;
-	int rc = keeper_start(k, &pid, e);
+	int rc = keeper_start(k, ret_pid, e);
 
 	if (rc < 0)
 		return rc;
-	if (process_mark(pid, mark, sizeof(mark)) < 0)
+	if (process_mark(*ret_pid, mark, sizeof(mark)) < 0)
 		rc = err_set(e, -EIO, "the keeper has died");
 	if (rc == 0)
 		rc = tree_writef(c->dir, "label", e, "oci.keeper %s", mark);
-	if (rc == 0)
-		rc = write_pid(pid_file, pid, e);
 	if (rc < 0)
-		kill(pid, SIGKILL);
+		kill(*ret_pid, SIGKILL);
 	return rc;
+}
+
+/* For those whose failure changes nothing. */
+static void warn_of(const struct oci *o, int rc, const struct err *e)
+{
+	if (rc < 0)
+		tell(o, "warning", e->text);
+}
+
+/* With its last hooks, which are told of it as it was. */
+static int destroy(const struct oci *o, const struct container *c, bool force, struct err *e)
+{
+	struct err of_hooks = { 0 };
+	struct hooks h;
+	int found = hooks_find(&h, c, "poststop", &of_hooks), rc = container_remove(o, c, force, e);
+
+	if (rc == 0 && found != -ENOENT) // a bundle may go before what was made of it
+		warn_of(o, found < 0 ? found : hooks_run(&h, &of_hooks), &of_hooks);
+	hooks_free(&h);
+	return rc;
+}
+
+/*
+ * All of it but its program, and the hooks on the way: what is made is outside its root as long as
+ * a hook of these has business there.
+ */
+static int prepare(const struct container *c, struct err *e)
+{
+	static const char *const hooks[] = { "prestart", "createRuntime", "createContainer" };
+	bool any = false;
+	json_t *config;
+	int rc = container_config(c, &config, e);
+
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < sizeof(hooks) / sizeof(hooks[0]); i++)
+		any = any || hooks_wanted(config, hooks[i]);
+	json_decref(config);
+	if (any)
+		rc = tree_write(c->dir, "ctl", "prepare outside\n", e);
+	for (size_t i = 0; rc == 0 && any && i < sizeof(hooks) / sizeof(hooks[0]); i++)
+		rc = hooks_now(c, hooks[i], e);
+	return rc < 0 ? rc : tree_write(c->dir, "ctl", "prepare\n", e);
 }
 
 static int create(const struct oci *o, const struct options *p, const char *id, struct container *c,
 		  struct err *e)
 {
 	struct keeper k;
+	pid_t pid;
 	int rc = make(o, p, true, id, c, &k, e);
 
-	if (rc == 0) {
-		rc = keep(c, &k, p->pid_file, e);
-		if (rc < 0)
-			container_remove(o, c, true, NULL);
-	}
+	if (rc < 0)
+		return rc;
+	rc = keep(c, &k, &pid, e);
+	if (rc == 0)
+		rc = prepare(c, e);
+	if (rc == 0)
+		rc = write_pid(p->pid_file, pid, e);
+	if (rc < 0)
+		destroy(o, c, true, NULL);
 	return rc;
 }
 
@@ -332,20 +377,23 @@ static int run_create(const struct oci *o, const struct options *p, int argc, ch
 	return create(o, p, argv[0], &c, e);
 }
 
-static int start(const struct container *c, struct err *e)
+/* One that cannot be started ends. */
+static int start(const struct oci *o, const struct container *c, struct err *e)
 {
-	struct hooks h;
-	int rc = tree_write(c->dir, "ctl", "start\n", e);
+	struct err why = { 0 };
+	int rc = hooks_now(c, "startContainer", e);
 
+	if (rc == 0)
+		rc = tree_write(c->dir, "ctl", "start\n", e);
 	if (rc == 0) {
-		hooks_find(&h, c, "poststart");
-		hooks_run(&h);
-		hooks_free(&h);
+		warn_of(o, hooks_now(c, "poststart", &why), &why);
+	} else {
+		tree_write(c->dir, "ctl", "kill\n", NULL);
+		tree_write(c->dir, "wait", "stopped 10\n", NULL);
 	}
 	return rc;
 }
 
-/* One whose program cannot be executed is no more to be started: its keeper goes. */
 static int run_start(const struct oci *o, const struct options *p, int argc, char **argv,
 		     struct err *e)
 {
@@ -359,10 +407,7 @@ static int run_start(const struct oci *o, const struct options *p, int argc, cha
 		return rc;
 	if (status != STATUS_CREATED)
 		return err_set(e, -EBUSY, "container %s is %s", c.id, status_words[status]);
-	rc = start(&c, e);
-	if (rc < 0)
-		container_end_keeper(&c, true);
-	return rc;
+	return start(o, &c, e);
 }
 
 static int exit_code(int status)
@@ -380,30 +425,26 @@ static int run_run(const struct oci *o, const struct options *p, int argc, char 
 	if (p->detach) {
 		rc = create(o, p, argv[0], &c, e);
 		if (rc == 0) {
-			rc = start(&c, e);
+			rc = start(o, &c, e);
 			if (rc < 0)
-				container_remove(o, &c, true, NULL);
+				destroy(o, &c, true, NULL);
 		}
 		return rc;
 	}
 	rc = make(o, p, false, argv[0], &c, &k, e);
 	if (rc < 0)
 		return rc;
-	rc = write_pid(p->pid_file, getpid(), e);
+	rc = prepare(&c, e);
 	if (rc == 0)
-		rc = start(&c, e);
+		rc = write_pid(p->pid_file, getpid(), e);
+	if (rc == 0)
+		rc = start(o, &c, e);
 	if (rc == 0)
 		rc = keeper_run(&k, &status, e);
 	else
 		streams_close(&k.streams);
-	if (rc < 0 || !p->keep) {
-		struct hooks h;
-
-		hooks_find(&h, &c, "poststop");
-		if (container_remove(o, &c, true, NULL) == 0)
-			hooks_run(&h);
-		hooks_free(&h);
-	}
+	if (rc < 0 || !p->keep)
+		destroy(o, &c, true, NULL);
 	return rc < 0 ? rc : exit_code(status);
 }
 
@@ -455,8 +496,14 @@ static int run_kill(const struct oci *o, const struct options *p, int argc, char
 	switch (status) {
 	case STATUS_STOPPED:
 		return p->all ? 0 : err_set(e, -EBUSY, "container not running");
+	case STATUS_CREATING:
 	case STATUS_CREATED:
-		return kill(container_keeper(&c), signo) < 0 ? err_sys(e, errno, "its keeper") : 0;
+		/* There is no program yet: its keeper ends it, and by that signal. */
+		if (signo != SIGKILL)
+			return kill(container_keeper(&c), signo) < 0
+				       ? err_sys(e, errno, "its keeper")
+				       : 0;
+		return tree_write(c.dir, "ctl", "kill\n", e);
 	default:
 		if (signo == SIGKILL)
 			return tree_write(c.dir, "ctl", "kill\n", e);
@@ -469,19 +516,11 @@ static int run_delete(const struct oci *o, const struct options *p, int argc, ch
 		      struct err *e)
 {
 	struct container c;
-	struct hooks h;
 	int rc = container_find(o, argv[0], &c, e);
 
 	if (rc == -ENOENT && p->force)
 		return 0;
-	if (rc < 0)
-		return rc;
-	hooks_find(&h, &c, "poststop");
-	rc = container_remove(o, &c, p->force, e);
-	if (rc == 0)
-		hooks_run(&h);
-	hooks_free(&h);
-	return rc;
+	return rc < 0 ? rc : destroy(o, &c, p->force, e);
 }
 
 static int run_pause(const struct oci *o, const struct options *p, int argc, char **argv,
@@ -685,7 +724,7 @@ static int exec_spec(const struct options *p, const struct container *c, int arg
 	return rc;
 }
 
-static int exec_make(const struct spec *s, struct keeper *k, struct err *e)
+int session_start(const struct spec *s, const char *dir, struct err *e)
 {
 	const char *name;
 	json_t *value;
@@ -693,11 +732,11 @@ static int exec_make(const struct spec *s, struct keeper *k, struct err *e)
 
 	json_object_foreach(s->session, name, value)
 	{
-		rc = write_setting(k->dir, name, value, '=', e);
+		rc = write_setting(dir, name, value, '=', e);
 		if (rc < 0)
 			return rc;
 	}
-	return tree_write(k->dir, "ctl", "start\n", e);
+	return tree_write(dir, "ctl", "start\n", e);
 }
 
 /* A directory in the tree for the session, and its streams. */
@@ -738,7 +777,7 @@ static int exec_detached(struct keeper *k, const struct spec *s, const char *pid
 	int rc = keeper_start(k, &pid, e);
 
 	if (rc == 0)
-		rc = exec_make(s, k, e);
+		rc = session_start(s, k->dir, e);
 	if (rc == 0)
 		rc = write_pid(pid_file, pid, e);
 	if (rc < 0 && pid > 0)
@@ -764,7 +803,7 @@ static int run_exec(const struct oci *o, const struct options *p, int argc, char
 		} else if (rc == 0) {
 			rc = write_pid(p->pid_file, getpid(), e);
 			if (rc == 0)
-				rc = exec_make(&s, &k, e);
+				rc = session_start(&s, k.dir, e);
 			if (rc == 0)
 				rc = keeper_run(&k, &status, e);
 			else
@@ -818,7 +857,9 @@ static int run_features(const struct oci *o, const struct options *p, int argc, 
 	f = json_object();
 	json_object_set_new(f, "ociVersionMin", json_string("1.0.0"));
 	json_object_set_new(f, "ociVersionMax", json_string(OCI_VERSION));
-	json_object_set_new(f, "hooks", words("poststart poststop"));
+	json_object_set_new(f, "hooks",
+			    words("prestart createRuntime createContainer "
+				  "startContainer poststart poststop"));
 	json_object_set_new(
 		f, "mountOptions",
 		words("bind rbind ro rw nosuid suid nodev dev noexec exec noatime "

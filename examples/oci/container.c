@@ -15,7 +15,7 @@
 
 #define NAME_MAX_TREE 63
 
-const char *const status_words[] = { "created", "running", "paused", "stopped" };
+const char *const status_words[] = { "creating", "created", "running", "paused", "stopped" };
 
 int container_name(const struct oci *o, const char *id, struct container *ret, struct err *e)
 {
@@ -118,12 +118,16 @@ int container_status(const struct container *c, enum status *ret, struct err *e)
 	if (rc == 0)
 		rc = tree_read(c->dir, "exit", &ending, e);
 	word = text_str(&state);
-	if (!strcmp(word, "running") || !strcmp(word, "stopping") || !strcmp(word, "starting"))
+	if (!strcmp(word, "running") || !strcmp(word, "stopping"))
 		*ret = STATUS_RUNNING;
 	else if (!strcmp(word, "paused"))
 		*ret = STATUS_PAUSED;
+	else if (!strcmp(word, "prepared"))
+		*ret = STATUS_CREATED;
+	else if (!strcmp(word, "preparing") || !strcmp(word, "starting"))
+		*ret = STATUS_CREATING;
 	else
-		*ret = ending.len || container_keeper(c) == 0 ? STATUS_STOPPED : STATUS_CREATED;
+		*ret = ending.len || container_keeper(c) == 0 ? STATUS_STOPPED : STATUS_CREATING;
 	text_free(&state);
 	text_free(&ending);
 	return rc;
@@ -196,10 +200,8 @@ int container_state(const struct container *c, json_t **ret, struct err *e)
 		rc = container_label(c, "oci.bundle", &bundle, e);
 	if (rc < 0)
 		goto out;
-	if (status == STATUS_RUNNING || status == STATUS_PAUSED)
+	if (status != STATUS_STOPPED)
 		tree_read(c->dir, "pid", &pid, NULL);
-	else if (status == STATUS_CREATED)
-		text_addf(&pid, "%d", (int)container_keeper(c));
 	json_object_set_new(state, "ociVersion", json_string(OCI_VERSION));
 	json_object_set_new(state, "id", json_string(c->id));
 	json_object_set_new(state, "status", json_string(status_words[status]));
@@ -256,17 +258,19 @@ void container_end_keeper(const struct container *c, bool now)
 int container_remove(const struct oci *o, const struct container *c, bool force, struct err *e)
 {
 	enum status status;
+	bool runs = false;
 	int rc = container_status(c, &status, e);
 
 	if (rc < 0)
 		return rc;
 	if (status != STATUS_STOPPED && !force)
 		return err_set(e, -EBUSY, "container %s is %s", c->id, status_words[status]);
-	if (status == STATUS_RUNNING || status == STATUS_PAUSED) {
-		tree_write(c->dir, "ctl", "kill\n", NULL); // it may end meanwhile
+	if (status != STATUS_STOPPED) {
+		/* It may have ended meanwhile, or come to nothing yet. */
+		runs = tree_write(c->dir, "ctl", "kill\n", NULL) == 0;
 		rc = tree_write(c->dir, "wait", "stopped 10\n", e);
 	}
-	container_end_keeper(c, status == STATUS_CREATED);
+	container_end_keeper(c, status == STATUS_CREATING && !runs);
 	if (rc == 0 && rmdir(c->dir) < 0)
 		rc = err_sys(e, errno, "%s", c->dir);
 	if (rc == 0)

@@ -35,7 +35,18 @@ static int watch_signals(struct err *e)
 	return fd < 0 ? err_sys(e, errno, "signals") : fd;
 }
 
-/* True: before there is anything to hand it on to, it is ours to end by. */
+/* False: there is nothing to be ended. True also while nobody serves the tree. */
+static bool end_held(const struct keeper *k)
+{
+	struct err e = { 0 };
+
+	return tree_write(k->dir, "ctl", "kill\n", &e) == 0 || e.code != -EBUSY;
+}
+
+/*
+ * Before its program runs there is nothing to hand it on to: then it ends what is kept, and us.
+ * True: there is nothing to end.
+ */
 static bool take_signal(struct keeper *k, int fd, int *ret_status)
 {
 	struct signalfd_siginfo info;
@@ -46,9 +57,9 @@ static bool take_signal(struct keeper *k, int fd, int *ret_status)
 		streams_resize(&k->streams);
 		return false;
 	}
-	if (!k->streams.started && info.ssi_signo != SIGCONT) {
-		*ret_status = (int)info.ssi_signo;
-		return true;
+	if (!k->released && info.ssi_signo != SIGCONT) {
+		*ret_status = k->told = (int)info.ssi_signo;
+		return !end_held(k);
 	}
 	tree_writef(k->dir, "ctl", NULL, "signal %u", info.ssi_signo);
 	return false;
@@ -104,13 +115,17 @@ static int look(struct keeper *k, int *ret_status)
 	word[n] = '\0';
 	word[strcspn(word, "\n")] = '\0';
 	if (!strcmp(word, "running"))
+		k->released = true;
+	if (k->released || !strncmp(word, "prepar", 6))
 		k->streams.started = true;
+	if (k->told && !k->released)
+		end_held(k);
 	if (strcmp(word, "stopped") && strcmp(word, "failed"))
 		return 0;
 	if (tree_read(k->dir, "exit", &ending, NULL) < 0) {
 		lose(k);
 	} else if (ending.len) {
-		*ret_status = ending_status(text_str(&ending));
+		*ret_status = k->told ? k->told : ending_status(text_str(&ending));
 		rc = 1;
 	}
 	text_free(&ending);
@@ -142,6 +157,8 @@ int keeper_run(struct keeper *k, int *ret_status, struct err *e)
 	if (signals < 0)
 		return signals;
 	k->state = -1;
+	k->released = false;
+	k->told = 0;
 	while (!turn(k, signals, ret_status))
 		;
 	streams_drain(&k->streams);

@@ -42,7 +42,7 @@ static const struct option options[] = {
 };
 
 /* One line; as JSON it is what engines look for in the log. */
-static void tell(const struct oci *o, const char *sentence)
+void tell(const struct oci *o, const char *level, const char *sentence)
 {
 	FILE *f = o->log ? fopen(o->log, "ae") : NULL;
 	char when[40];
@@ -52,14 +52,14 @@ static void tell(const struct oci *o, const char *sentence)
 	gmtime_r(&now, &tm);
 	strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
 	if (f && o->log_json) {
-		json_t *line = json_pack("{s:s, s:s, s:s}", "level", "error", "msg", sentence,
-					 "time", when);
+		json_t *line =
+			json_pack("{s:s, s:s, s:s}", "level", level, "msg", sentence, "time", when);
 
 		json_dumpf(line, f, JSON_COMPACT);
 		fputc('\n', f);
 		json_decref(line);
 	} else if (f) {
-		fprintf(f, "time=\"%s\" level=error msg=\"%s\"\n", when, sentence);
+		fprintf(f, "time=\"%s\" level=%s msg=\"%s\"\n", when, level, sentence);
 	}
 	if (f)
 		fclose(f);
@@ -123,6 +123,6 @@ int main(int argc, char **argv)
 	rc = command_run(&o, argc - optind, argv + optind, &e);
 	if (rc >= 0)
 		return rc;
-	tell(&o, e.text);
+	tell(&o, "error", e.text);
 	return 1;
 }

@@ -39,7 +39,8 @@ struct container {
 	char kept[PATH_MAX]; /* below oci.root */
 };
 
-enum status { STATUS_CREATED, STATUS_RUNNING, STATUS_PAUSED, STATUS_STOPPED };
+/* CREATING also while its hooks run. */
+enum status { STATUS_CREATING, STATUS_CREATED, STATUS_RUNNING, STATUS_PAUSED, STATUS_STOPPED };
 extern const char *const status_words[];
 
 /* ---- tree.c: files ---- */
@@ -128,16 +129,31 @@ int spec_resources(json_t *settings, const char *path, const json_t *resources, 
 int spec_devices(void *arg, const char *path, const json_t *value, struct err *e);
 int spec_device_rules(const json_t *config, const char *path, const json_t *rules, struct err *e);
 
+/* ---- hooks.c, hook_session.c ---- */
+
+/* hooks of config.json */
+int spec_hooks(void *arg, const char *path, const json_t *v, struct err *e);
+bool hooks_wanted(const json_t *config, const char *name);
+
 /* Hooks of a name, with the state that they are to read; for when the container may be gone. */
 struct hooks {
+	const struct container *c;
 	json_t *config;
 	const json_t *list;
+	size_t moment; /* which of the names */
+	pid_t init;
 	char *state;
+	struct text bundle; /* where they begin */
 };
-void hooks_find(struct hooks *h, const struct container *c, const char *name);
-/* One that fails stops nothing. */
-void hooks_run(const struct hooks *h);
+/* To be freed also when it fails. */
+int hooks_find(struct hooks *h, const struct container *c, const char *name, struct err *e);
+/* One after the other, until one fails: its sentence has what it printed. */
+int hooks_run(const struct hooks *h, struct err *e);
 void hooks_free(struct hooks *h);
+/* All three. */
+int hooks_now(const struct container *c, const char *name, struct err *e);
+/* One that is a program of the container's. */
+int hook_session(const struct container *c, const json_t *hook, const char *state, struct err *e);
 
 /* ---- streams.c ---- */
 
@@ -190,7 +206,9 @@ struct keeper {
 	bool session;	     /* which goes when it has ended, and with it: */
 	char kept[PATH_MAX]; /* where its FIFOs are */
 	struct streams streams;
-	int state; /* the file, or -1: nobody serves the tree */
+	int state;     /* the file, or -1: nobody serves the tree */
+	bool released; /* it runs, or has run */
+	int told;      /* the signal that it was ended by before that, and is to have ended by */
 };
 
 /*
@@ -204,6 +222,14 @@ int keeper_run(struct keeper *k, int *ret_status, struct err *e);
 void keeper_forget(const struct keeper *k);
 
 /* ---- commands.c ---- */
+
+/* Gives a session its settings, and starts it. */
+int session_start(const struct spec *s, const char *dir, struct err *e);
+
+/* ---- main.c ---- */
+
+/* A line of the log, and of stderr; level: error, warning. */
+void tell(const struct oci *o, const char *level, const char *sentence);
 
 /* argv[0] is the command; returns the exit status, or -errno with a sentence. */
 int command_run(const struct oci *o, int argc, char **argv, struct err *e);

@@ -154,31 +154,6 @@ static int take_mounts(void *arg, const char *path, const json_t *v, struct err 
 	return rc;
 }
 
-/* ---- hooks: the two whose time is when the container's namespaces need not be entered ---- */
-
-static int hook_early(void *arg, const char *path, const json_t *v, struct err *e)
-{
-	return json_array_size(v) == 0 ? 0
-				       : refuse(path,
-						"the container's namespaces come to be when it is "
-						"started, so nothing can run in them before",
-						e);
-}
-
-static int take_hooks(void *arg, const char *path, const json_t *v, struct err *e)
-{
-	static const struct key keys[] = {
-		{ "prestart", hook_early },
-		{ "createRuntime", hook_early },
-		{ "createContainer", hook_early },
-		{ "startContainer", hook_early },
-		{ "poststart", NULL },
-		{ "poststop", NULL },
-	};
-
-	return KEYS_TAKE(keys, arg, path, v, e);
-}
-
 /* ---- linux ---- */
 
 static int take_uid_map(void *arg, const char *path, const json_t *v, struct err *e)
@@ -369,7 +344,7 @@ static int spec_take(struct spec *s, struct err *e)
 		{ "root", take_root },
 		{ "hostname", take_hostname },
 		{ "mounts", take_mounts },
-		{ "hooks", take_hooks },
+		{ "hooks", spec_hooks },
 		{ "linux", take_linux },
 		{ "annotations", NULL }, // they are read where they are asked for
 		{ "domainname", key_refuse },

@@ -89,8 +89,10 @@ is "create" "$? $(status_of "$id")" "0 created"
 keeper=$(cat "$T/pid")
 ok "the pid is a process's" kill -0 "$keeper"
 like "state tells of it" "$(oci state "$id" | xargs)" \
-	"ociVersion: .* id: $id, status: created, pid: $keeper, bundle: $T/bundle-life, .*k: v"
+	"ociVersion: .* id: $id, status: created, pid: $(cat "$M/container/${id%1}/pid"), bundle: $T/bundle-life, .*k: v"
+is "its namespaces are there" "$(nsenter -t "$(cat "$M/container/${id%1}/pid")" -u hostname)" inside
 is "nothing of it runs" "$(cat "$T/out")" ""
+is "what is executed in it does" "$(oci exec "$id" hostname </dev/null)" inside
 not_ok "delete of one that was not started" oci delete "$id"
 not_ok "the id is taken" oci create -b "$T/bundle-life" "$id"
 not_ok "another with the first 63 letters the same is not the same" oci state "${id%1}2"
@@ -272,14 +274,125 @@ sh_bundle netns 'readlink /proc/self/ns/net' "[n.update(path='$T/net') for n in 
 is "one by a file" "$(oci run -b "$T/bundle-netns" j </dev/null)" "net:[$(stat -c %i "$T/net")]"
 umount "$T/net"
 
-# --- hooks whose time is outside
-sh_bundle hooks 'true' "c['hooks'] = {k: [{'path': '/bin/sh', 'args': ['sh', '-c', 'cat >$T/' + k]}] for k in ('poststart', 'poststop')}"
-oci run -b "$T/bundle-hooks" h </dev/null
-like "poststart" "$(cat "$T/poststart")" '"id":"h"'
-like "poststop" "$(cat "$T/poststop")" '"status":"stopped"'
+# --- hooks
+mkdir -p "$T/h" "$T/data" "$T/root/mnt" "$T/root/h"
+echo hooked >"$T/data/f"
+chmod 777 "$T/h"
+cat >"$T/hook" <<'END'
+#!/bin/sh
+# hook NAME DIR TOP: what it reads, where it is, in which turn
+name=$1 dir=$2
+cat >"$dir/$name.state"
+{ hostname; for n in mnt net uts pid; do readlink /proc/self/ns/$n; done; } >"$dir/$name.ns"
+pwd >"$dir/$name.cwd"
+env >"$dir/$name.env"
+echo "$name" >>"$dir/order"
+pid=$(sed 's/.*"pid": *\([0-9]*\).*/\1/' "$dir/$name.state")
+case $name in
+prestart)
+	for n in net mnt uts pid; do readlink "/proc/$pid/ns/$n"; done >"$dir/its"
+	nsenter -t "$pid" -n ip addr add 10.9.8.7/24 dev lo
+	;;
+createContainer) mount --bind "$3/data" "$3/root/mnt" ;;
+startContainer) grep -E '^(CapEff|NoNewPrivs)' /proc/self/status >"$dir/confined" ;;
+esac
+END
+chmod +x "$T/hook"
+cp "$T/hook" "$T/root/bin/hook"
+hooks="c['mounts'] += [{'destination': '/h', 'type': 'bind', 'source': '$T/h', 'options': ['rbind', 'rw', 'rprivate']}]
+def hook(k): return {'path': '/bin/hook' if k == 'startContainer' else '$T/hook', 'env': ['PATH=/bin:/sbin:/usr/bin:/usr/sbin', 'OWN=' + k],
+ 'args': ['hook', k, '/h' if k == 'startContainer' else '$T/h', '$T']}
+globals()['hook'] = hook
+c['hooks'] = {k: [hook(k)] for k in ('prestart', 'createRuntime', 'createContainer', 'startContainer', 'poststart', 'poststop')}"
+sh_bundle hooks 'cat /mnt/f; ip addr show lo; sleep 1000' "$hooks"
+oci create -b "$T/bundle-hooks" h >"$T/out" </dev/null
+is "those of create have run, in their order" "$(xargs <"$T/h/order")" "prestart createRuntime createContainer"
+is "created" "$(status_of h)" created
+pid=$(cat "$M/container/h/pid")
+like "prestart reads the state" "$(cat "$T/h/prestart.state")" "\"id\":\"h\",\"status\":\"creating\",\"pid\":$pid,\"bundle\":\"$T/bundle-hooks\""
+is "its process has its namespaces then" "$(xargs <"$T/h/its")" "$(readlink "/proc/$pid/ns/"{net,mnt,uts,pid} | xargs)"
+for k in prestart createRuntime; do
+	is "$k is the host's" "$(sed -n '2,4p' "$T/h/$k.ns" | xargs)" "$(readlink /proc/self/ns/{mnt,net,uts} | xargs)"
+	is "$k: from the bundle" "$(cat "$T/h/$k.cwd")" "$T/bundle-hooks"
+	is "$k: with its environment" "$(grep -v '^\(PWD\|OLDPWD\|SHLVL\|_\)=' "$T/h/$k.env" | sort | xargs)" \
+		"OWN=$k PATH=/bin:/sbin:/usr/bin:/usr/sbin"
+done
+is "createContainer is the container's" "$(head -n 4 "$T/h/createContainer.ns" | xargs)" \
+	"inside $(readlink "/proc/$pid/ns/"{mnt,net,uts} | xargs)"
+like "which is process 1 to it" "$(cat "$T/h/createContainer.state")" '"status":"creating","pid":1,'
+is "what it mounts is not the host's" "$(ls "$T/root/mnt")" ""
+oci start h
+like "then startContainer and poststart" "$(xargs <"$T/h/order")" 'createContainer startContainer poststart$'
+is "startContainer is a process of the container's" "$(head -n 4 "$T/h/startContainer.ns" | xargs)" \
+	"inside $(readlink "/proc/$pid/ns/"{mnt,net,uts} | xargs)"
+is "confined as it is" "$(xargs <"$T/h/confined")" "CapEff: 0000000000000021 NoNewPrivs: 1"
+like "and reads the state, too" "$(cat "$T/h/startContainer.state")" '"status":"created","pid":1,'
+like "with its environment" "$(cat "$T/h/startContainer.env")" 'OWN=startContainer'
+like "poststart" "$(cat "$T/h/poststart.state")" "\"status\":\"running\",\"pid\":$pid,"
+soon "the program sees what was mounted" 5 grep -q hooked "$T/out"
+soon "and the address" 5 grep -q '10\.9\.8\.7/24' "$T/out"
+is "no session is left" "$(ls "$M/container/h/exec")" ""
+oci delete --force h
+like "poststop" "$(tail -n 1 "$T/h/order") $(cat "$T/h/poststop.state")" '^poststop .*"status":"stopped"'
+rm -rf "${T:?}/h"/*
+sh_bundle hooks 'cat /mnt/f; ip addr show lo' "$hooks"
+like "run" "$(oci run -b "$T/bundle-hooks" h </dev/null)" 'hooked.*10\.9\.8\.7/24'
+is "runs them all" "$(xargs <"$T/h/order")" "prestart createRuntime createContainer startContainer poststart poststop"
+
+failing() { # NAME COMMAND [PYTHON]: a bundle with such a hook
+	sh_bundle fails 'sleep 1000' "c['hooks'] = {'$1': [{'path': '/bin/sh', 'args': ['/bin/sh', '-c', r'''$2'''], 'env': ['PATH=/bin:/usr/bin']}]}
+h = c['hooks']['$1'][0]
+c['hooks'].setdefault('poststop', [{'path': '/bin/sh', 'args': ['sh', '-c', 'echo after >$T/after']}])
+${3-}"
+	rm -f "$T/after"
+}
+for k in prestart createRuntime createContainer; do
+	failing $k 'echo why not >&2; exit 3'
+	like "$k fails: so does create" "$(oci create -b "$T/bundle-fails" f 2>&1 </dev/null || echo failed)" \
+		"hooks\.$k\[0\]: /bin/sh: exited with status 3: why not.*failed"
+	is "$k: nothing is left" "$(find "$M/container" "$T/oci" -mindepth 1 -maxdepth 1)" ""
+	is "$k: but for its last hooks" "$(cat "$T/after")" after
+done
+failing createRuntime 'sleep 1000' "h['timeout'] = 1"
+like "one that takes too long" "$(oci create -b "$T/bundle-fails" f 2>&1 </dev/null)" 'createRuntime\[0\]: /bin/sh: it took longer than 1 s'
+failing createContainer 'exec sleep 1001' "h['timeout'] = 1"
+like "also inside" "$(oci create -b "$T/bundle-fails" f 2>&1 </dev/null)" 'createContainer\[0\]: /bin/sh: it took longer than 1 s'
+not_ok "it is gone" pgrep -x -f 'sleep 1001'
+failing createRuntime 'kill -9 $$'
+like "one that is killed" "$(oci create -b "$T/bundle-fails" f 2>&1 </dev/null)" 'createRuntime\[0\]: /bin/sh: killed by signal 9'
+failing prestart '' "h['path'] = '/nowhere/hook'"
+like "one that is not there" "$(oci create -b "$T/bundle-fails" f 2>&1 </dev/null)" 'prestart\[0\]: /nowhere/hook: exited with status 127: it cannot be executed: No such file'
+failing createRuntime 'kill -9 $(sed "s/.*pid.:\([0-9]*\).*/\1/")'
+not_ok "one that kills the container" oci create -b "$T/bundle-fails" f </dev/null
+is "nothing is left" "$(find "$M/container" "$T/oci" -mindepth 1 -maxdepth 1)" ""
+failing startContainer 'echo not here >&2; exit 4'
+oci create -b "$T/bundle-fails" f </dev/null
+like "startContainer fails: so does start" "$(oci start f 2>&1)" 'hooks\.startContainer\[0\]: /bin/sh: exited 4: not here'
+is "and it is stopped" "$(status_of f)" stopped
+ok "delete" oci delete f
+failing startContainer 'sleep 1000' "h['timeout'] = 1"
+oci create -b "$T/bundle-fails" f </dev/null
+like "or takes too long" "$(oci start f 2>&1)" 'startContainer\[0\]: /bin/sh: it took longer than 1 s'
+oci delete --force f
+failing poststart 'echo too late >&2; exit 5'
+oci run -d -b "$T/bundle-fails" f >"$T/out" 2>&1 </dev/null
+like "poststart fails: that is only told" "$(cat "$T/out") $(status_of f)" 'hooks\.poststart\[0\]: .*too late.*running'
+oci delete --force f
+failing poststop 'exit 6'
+oci create -b "$T/bundle-fails" f </dev/null
+like "and poststop" "$(oci delete --force f 2>&1 && echo gone)" 'hooks\.poststop\[0\]: .*status 6.*gone'
+failing createRuntime 'exit 0' "h['timeout'] = 0"
+like "a timeout of nothing" "$(oci create -b "$T/bundle-fails" f 2>&1 </dev/null)" 'hooks\.createRuntime\[0\]: timeout: '
+failing createRuntime 'exit 0' "h['path'] = 'sh'"
+like "a path that is no path" "$(oci create -b "$T/bundle-fails" f 2>&1 </dev/null)" 'hooks\.createRuntime\[0\]: path: '
+failing createRuntime 'head -c 300000 /dev/zero'
+oci create -b "$T/bundle-fails" f </dev/null >/dev/null 2>&1
+is "one that prints much" "$? $(status_of f)" "0 created"
+kill -KILL "$(sed -n 's/^oci.keeper \([0-9]*\) .*/\1/p' "$M/container/f/label")"
+soon "a created one whose keeper is killed ends" 10 status_is f stopped
+ok "delete" oci delete f
 
 # --- what cannot be is refused by its name
-refuses "a hook before the start" 'hooks\.createRuntime: ' "c['hooks'] = {'createRuntime': [{'path': '/bin/true'}]}"
 refuses "a namespace of a process that is in no container" 'linux\.namespaces: /proc/1/ns/pid: ' "c['linux']['namespaces'][0]['path'] = '/proc/1/ns/pid'"
 refuses "mounts by a path" 'linux\.namespaces\[4\]: ' "c['linux']['namespaces'][4]['path'] = '/proc/1/ns/mnt'"
 refuses "a rule without a device" 'linux\.resources\.devices\[0\]: beside' "c['linux']['resources']['devices'] = [{'allow': True, 'type': 'c', 'major': 10, 'minor': 229, 'access': 'rw'}]"

@@ -65,6 +65,44 @@ ok "rm" pod rm b
 is "nothing is left in the tree" "$(ls "$M/container")" ""
 is "nor beside it" "$(ls "$T/oci")" ""
 
+# --- created and not started; hooks
+ok "create" pod create --network none --ulimit nofile=1024:1024 --ulimit nproc=1024:1024 --name h --rootfs "$T/root" sleep 1000
+ok "init" pod init h
+is "makes all of it but its program" "$(cat "$M/container/"*/state)" prepared
+is "which podman calls so, too" "$(pod inspect -f '{{.State.Status}}' h)" initialized
+ok "start" pod start h
+is "runs it" "$(cat "$M/container/"*/state)" running
+pod rm -f -t 0 h >/dev/null
+ok "create and init, once more" eval 'pod create --network none --ulimit nofile=1024:1024 --ulimit nproc=1024:1024 --name h --rootfs "$T/root" sleep 1000 && pod init h'
+ok "rm of one that was not started" pod rm -f -t 0 h
+is "nothing is left of it" "$(ls "$M/container")" ""
+mkdir "$T/hooks.d" "$T/hooked"
+cat >"$T/hook" <<'END'
+#!/bin/sh
+cat >"$2/$1"
+pid=$(sed 's/.*"pid": *\([0-9]*\).*/\1/' "$2/$1")
+[ "$1" != prestart ] || nsenter -t "$pid" -n ip addr add 10.9.8.7/24 dev lo
+[ "$1" != createRuntime ] || nsenter -t "$pid" -m mount --bind "$2" "$3/mnt"
+END
+chmod +x "$T/hook"
+mkdir -p "$T/root/mnt"
+for stage in prestart createRuntime createContainer poststop; do
+	cat >"$T/hooks.d/$stage.json" <<-END
+	{ "version": "1.0.0", "when": { "always": true }, "stages": ["$stage"],
+	  "hook": { "path": "$T/hook", "args": ["hook", "$stage", "$T/hooked", "$T/root"], "env": ["PATH=$PATH"] } }
+	END
+done
+said=$(pod --hooks-dir "$T/hooks.d" run --rm --network none --ulimit nofile=1024:1024 --ulimit nproc=1024:1024 \
+	--rootfs "$T/root" sh -c 'ip addr show lo; ls /mnt' 2>&1)
+like "a hook changes its network" "$said" '10\.9\.8\.7/24'
+like "another mounts what it sees" "$said" 'prestart'
+is "all have run" "$(cd "$T/hooked" && echo *)" "createContainer createRuntime poststop prestart"
+is "with its state" "$(grep -l '"status":"creating"' "$T/hooked/"* | wc -l)" 3
+printf '#!/bin/sh\necho no such thing here >&2; exit 9\n' >"$T/hook"
+like "one that fails is podman's failure" "$(pod --hooks-dir "$T/hooks.d" run --rm --network none --ulimit nofile=1024:1024 \
+	--ulimit nproc=1024:1024 --rootfs "$T/root" true 2>&1; echo "status $?")" 'no such thing here.*status 12[67]'
+is "and leaves nothing" "$(ls "$M/container")" ""
+
 # --- another's namespaces
 # A pod's first container takes no limits from the command line.
 printf '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\n' >"$T/containers.conf"
