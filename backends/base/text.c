@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #define TEXT_FILE_MAX (1u << 20)
+#define LINE_ROOM     32
 
 static bool text_reserve(struct text *t, size_t more)
 {
@@ -51,18 +52,24 @@ void text_add(struct text *t, const char *s)
 	text_add_bytes(t, s, strlen(s));
 }
 
+/* Most often there is room already, and once is enough. */
 void text_addf(struct text *t, const char *fmt, ...)
 {
 	va_list ap, again;
+	size_t room;
 	int n;
 
+	if (!text_reserve(t, LINE_ROOM))
+		return;
+	room = t->cap - t->len;
 	va_start(ap, fmt);
 	va_copy(again, ap);
-	n = vsnprintf(NULL, 0, fmt, ap);
-	if (n >= 0 && text_reserve(t, (size_t)n)) {
+	n = vsnprintf(t->data + t->len, room, fmt, ap);
+	if (n >= 0 && (size_t)n >= room && text_reserve(t, (size_t)n))
 		vsnprintf(t->data + t->len, (size_t)n + 1, fmt, again);
+	if (n >= 0 && !t->failed)
 		t->len += (size_t)n;
-	}
+	t->data[t->len] = '\0';
 	va_end(again);
 	va_end(ap);
 }
