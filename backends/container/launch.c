@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -16,9 +17,12 @@
 
 #include "backends/container/child.h"
 #include "backends/container/root.h"
+#include "backends/host/clone_on.h"
 
 /* Where others see init before it has gone on, they can stop it; so long it is waited for. */
 #define HELD_UP_SECONDS 10
+
+#define CHILD_STACK (128u * 1024)
 
 /*
  * Nobody moves to another pid namespace, he can only be born there (setns(2)): for a moment that is
@@ -54,9 +58,48 @@ static int come_home(int home, struct err *e)
 	return r;
 }
 
+/* What the child is born with. */
+struct birth {
+	const struct plan *plan;
+	const int *sockets;
+};
+
+static void begin(void *arg)
+{
+	const struct birth *b = arg;
+
+	close(b->sockets[0]); /* or it would outlive us, waiting for what we say to it */
+	child_main(b->plan, b->sockets[1]);
+}
+
+/*
+ * Where we have nothing to do until it executes init, it has our memory until then, and we sleep:
+ * to copy that, and then each page that one of us writes on, takes a tenth of a start. Who may
+ * trace us is the memory's, too.
+ */
+static pid_t clone_together(struct clone_args *args, struct birth *b)
+{
+	int dumpable = prctl(PR_GET_DUMPABLE, 0, 0, 0, 0);
+	void *stack = aligned_alloc(16, CHILD_STACK);
+	long pid = -ENOMEM;
+
+	args->flags |= CLONE_VM | CLONE_VFORK;
+	args->stack = (uint64_t)(uintptr_t)stack;
+	args->stack_size = CHILD_STACK;
+	if (stack)
+		pid = clone_on(args, begin, b);
+	prctl(PR_SET_DUMPABLE, dumpable, 0, 0, 0);
+	free(stack);
+	if (pid >= 0)
+		return (pid_t)pid;
+	errno = (int)-pid;
+	return -1;
+}
+
 /* No handler of the monitor's may run in the child, so all signals wait until it is past that. */
 static pid_t clone_child(const struct plan *p, const int sockets[2], int *ret_pidfd)
 {
+	struct birth b = { p, sockets };
 	/* The mount and cgroup namespaces are the child's to make, later. */
 	uint64_t namespaces = plan_clone_flags(p->namespaces & ~(uint64_t)(NS_MOUNT | NS_CGROUP));
 	struct clone_args args = {
@@ -71,11 +114,10 @@ static pid_t clone_child(const struct plan *p, const int sockets[2], int *ret_pi
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
-	if (pid == 0) {
-		close(sockets[0]); /* or it would outlive us, waiting for what we say to it */
-		child_main(p, sockets[1]);
-	}
+	pid = p->together ? clone_together(&args, &b)
+			  : (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+	if (pid == 0)
+		begin(&b);
 	saved = errno;
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	errno = saved;
@@ -144,7 +186,7 @@ static int guide(const struct plan *p, const struct launch_hook *born, struct la
 		return r;
 	if (p->waits)
 		send(l->socket, "", 1, MSG_NOSIGNAL);
-	if (p->layered)
+	if (p->layered && !p->together)
 		r = root_send(p, l->pid, l->socket, e);
 	return r < 0 ? r : follow(l, e);
 }
@@ -184,7 +226,10 @@ int container_launch(const struct plan *p, const struct launch_hook *born, struc
 	if (r < 0)
 		return r;
 	l.socket = sockets[0];
-	r = leave_home(p, sockets[0], &home, e);
+	if (p->layered && p->together)
+		r = root_send(p, 0, sockets[0], e);
+	if (r == 0)
+		r = leave_home(p, sockets[0], &home, e);
 	if (r == 0)
 		l.pid = clone_child(p, sockets, &l.pidfd);
 	if (l.pid < 0)

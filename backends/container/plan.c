@@ -467,6 +467,7 @@ int plan_init(struct plan *p, struct engine_host *host, struct err *e)
 	r = plan_fill(p, host, p->config->init, e);
 	p->waits = (p->namespaces & NS_USER) || host->config->parts[PART_NIC].n > 0;
 	p->hold = host->hold;
+	p->together = host->own_process && !p->waits && p->join_pids < 0 && !p->hold;
 	if (r == 0)
 		r = find_groups(p, e);
 	if (r == 0)

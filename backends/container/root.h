@@ -21,7 +21,8 @@
 
 #include "backends/container/child.h"
 
-/* The monitor's side, when the child's user namespace has its map. */
+/* The monitor's side, when the child's user namespace has its map; or before it is there, if it has
+ * none. */
 int root_send(const struct plan *p, pid_t child, int socket, struct err *e);
 
 /* The child's: returns the root's mount, placed nowhere. Ends the process when it fails. */

@@ -584,6 +584,7 @@ static int monitor_start(struct monitor *m, struct err *e)
 	m->host.uuid = m->uuid;
 	m->host.uid = w->uid;
 	m->host.gid = w->gid;
+	m->host.own_process = m->hooks->own_process;
 	m->host.hold = (enum engine_hold)w->hold;
 	if (w->hold >= HOLD_END || (w->hold && !m->engine->release))
 		return err_set(e, -EINVAL, "start: hold %u", w->hold);
