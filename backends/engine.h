@@ -225,7 +225,7 @@ struct engine_host {
 	const struct machine_config *config;
 	const char *name;      /* the machine's name when it was started */
 	const char *uuid;      /* and for ever */
-	bool own_process; /* nothing else runs in this one */
+	bool own_process;      /* nothing else runs in this one */
 	bool confined;	       /* its threads narrow themselves: monitor_filter_install() */
 	enum engine_hold hold; /* how far start() goes */
 	uid_t uid;	       /* its owner */

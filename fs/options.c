@@ -58,6 +58,7 @@ static const struct option long_options[] = {
 	{ "opener", no_argument, NULL, OPTION_OPENER },
 	{ "importer", no_argument, NULL, OPTION_IMPORTER },
 	{ "spare", no_argument, NULL, OPTION_SPARE },
+	{ "mould", no_argument, NULL, OPTION_SPARE },
 	{ "poker", no_argument, NULL, OPTION_POKER },
 	{ "share-server", required_argument, NULL, OPTION_SHARE_SERVER },
 	{ "manual", no_argument, NULL, OPTION_MANUAL },

@@ -40,7 +40,7 @@ struct plan {
 	char **paths; /* what to try to execute, in this order */
 	const char *hostname;
 	bool waits;	       /* the child, until the parent has prepared its namespaces */
-	bool together; /* it has the parent's memory, which sleeps until it executes */
+	bool together;	       /* it has the parent's memory, which sleeps until it executes */
 	enum engine_hold hold; /* where it waits on its way */
 	int root;	       /* the host's: a directory, or a file system's file */
 	int layer;	       /* the host's: the directory of what it writes, or -1 */

@@ -27,7 +27,14 @@
 #define SPARE_FD   3
 #define SPENT_MAX  8
 #define SPENT_MS   2
+#define ANSWER_MS  1000
 #define TITLE_ROOM 80
+
+/* A process, or pid 0 and no fd. */
+struct waiting {
+	pid_t pid;
+	int fd;
+};
 
 /*
  * Whoever spawns sleeps until the child executes, for as long as that finds no CPU; the loop must
@@ -39,8 +46,10 @@ struct spare {
 	int program; /* the caller's */
 	bool wanted; /* there is a thread, to be joined */
 	pthread_t thread;
-	int fd;
-	pid_t pid;		/* 0: it could not be executed, and there is no fd */
+	struct waiting spawned; /* by the thread */
+	struct waiting mould;
+	int asked;		/* the daemon's end of the copy that the mould makes, or -1 */
+	struct waiting one;	/* the monitor in waiting */
 	int policy;		/* the scheduler's, that it had before it was made to wait */
 	pid_t spent[SPENT_MAX]; /* told to clone or to end, and still to be reaped */
 	struct event *reaper;
@@ -89,9 +98,9 @@ static void spare_yield(struct spare *s)
 {
 	const struct sched_param none = { 0 };
 
-	s->policy = sched_getscheduler(s->pid);
-	if (geteuid() == 0 && s->walled && s->policy == SCHED_OTHER)
-		sched_setscheduler(s->pid, SCHED_IDLE, &none);
+	s->policy = sched_getscheduler(s->spawned.pid);
+	if (geteuid() == 0 && s->policy == SCHED_OTHER)
+		sched_setscheduler(s->spawned.pid, SCHED_IDLE, &none);
 }
 
 /* False: whoever we are may not take that back, and it is of no use. */
@@ -99,23 +108,68 @@ static bool spare_hurry(struct spare *s)
 {
 	const struct sched_param none = { 0 };
 
-	return s->policy != SCHED_OTHER || sched_getscheduler(s->pid) == SCHED_OTHER ||
-	       sched_setscheduler(s->pid, SCHED_OTHER, &none) == 0;
+	return !s->walled || s->policy != SCHED_OTHER ||
+	       sched_getscheduler(s->one.pid) == SCHED_OTHER ||
+	       sched_setscheduler(s->one.pid, SCHED_OTHER, &none) == 0;
 }
 
 /* With room in its arguments for those that a monitor has. */
 static void *spare_spawn(void *arg)
 {
 	struct spare *s = arg;
-	char name[] = "machinefs-monitor", option[] = "--spare", room[TITLE_ROOM + 1] = "";
-	char *argv[] = { name, option, (char *)s->kind, room, NULL };
+	char name[] = "machinefs-monitor", spare[] = "--spare", mould[] = "--mould";
+	char room[TITLE_ROOM + 1] = "";
+	char *argv[] = { name, s->walled ? spare : mould, (char *)s->kind, room, NULL };
 
 	memset(room, ' ', TITLE_ROOM);
-	if (spawn_self(argv, s->program, SPARE_FD, &s->pid, &s->fd, NULL) < 0)
-		s->pid = 0;
-	else
+	if (spawn_self(argv, s->program, SPARE_FD, &s->spawned.pid, &s->spawned.fd, NULL) < 0)
+		s->spawned.pid = 0;
+	else if (s->walled)
 		spare_yield(s);
 	return NULL;
+}
+
+static void waiting_end(struct waiting *w)
+{
+	if (!w->pid)
+		return;
+	close(w->fd);
+	kill(w->pid, SIGKILL);
+	waitpid(w->pid, NULL, 0);
+	w->pid = 0;
+}
+
+static void mould_ask(struct spare *s)
+{
+	int ends[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+		return;
+	s->asked = ends[0];
+	if (wire_send(s->mould.fd, WIRE_COPY, 0, NULL, 0, NULL, 0, &ends[1], 1) < 0) {
+		close(s->asked);
+		s->asked = -1;
+		waiting_end(&s->mould);
+	}
+	close(ends[1]);
+}
+
+/* It has had since the start before. A mould that does not answer is none. */
+static void mould_answer(struct spare *s)
+{
+	struct pollfd p = { .fd = s->mould.fd, .events = POLLIN };
+	struct wire_message *m = malloc(sizeof(*m));
+
+	if (m && poll(&p, 1, ANSWER_MS) == 1 && wire_recv(s->mould.fd, WIRE_MONITOR, m) == 1 &&
+	    m->header.type == WIRE_COPIED)
+		s->one = (struct waiting){ ((struct wire_copied *)m->body)->pid, s->asked };
+	free(m);
+	if (s->one.pid <= 0) {
+		s->one.pid = 0;
+		close(s->asked);
+		waiting_end(&s->mould);
+	}
+	s->asked = -1;
 }
 
 int spare_new(struct event_base *loop, const char *kind, bool walled, int program,
@@ -128,6 +182,7 @@ int spare_new(struct event_base *loop, const char *kind, bool walled, int progra
 	s->kind = kind;
 	s->walled = walled;
 	s->program = program;
+	s->asked = -1;
 	s->reaper = evtimer_new(loop, on_spent, s);
 	if (!s->reaper) {
 		free(s);
@@ -141,7 +196,11 @@ void spare_want(struct spare *s)
 {
 	sigset_t all, old;
 
-	if (s->wanted || !spare_slot(s))
+	if (s->wanted || s->asked >= 0 || s->one.pid || !spare_slot(s))
+		return;
+	if (s->mould.pid)
+		mould_ask(s);
+	if (s->mould.pid)
 		return;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old); /* signals are the loop's */
@@ -149,21 +208,16 @@ void spare_want(struct spare *s)
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
-/* Whether there is one: from here on fd and pid are the caller's, to be let go of. */
-static bool spare_join(struct spare *s)
+/* Waits for what is wanted. */
+static void spare_join(struct spare *s)
 {
-	if (!s->wanted)
-		return false;
-	pthread_join(s->thread, NULL);
-	s->wanted = false;
-	return s->pid > 0;
-}
-
-static void spare_end(struct spare *s)
-{
-	close(s->fd);
-	kill(s->pid, SIGKILL);
-	waitpid(s->pid, NULL, 0);
+	if (s->wanted) {
+		pthread_join(s->thread, NULL);
+		s->wanted = false;
+		*(s->walled ? &s->one : &s->mould) = s->spawned;
+	}
+	if (s->asked >= 0)
+		mould_answer(s);
 }
 
 int spare_take(struct spare *s, const char *title, int listener, int group, pid_t *ret_pid)
@@ -171,27 +225,32 @@ int spare_take(struct spare *s, const char *title, int listener, int group, pid_
 	struct wire_adopt w = { 0 };
 	int fds[] = { listener, group }, rc;
 
-	spare_want(s);
-	if (!spare_join(s))
+	for (int tries = 0; tries < 2 && !s->one.pid; tries++) { /* a mould, then its copy */
+		spare_want(s);
+		spare_join(s);
+	}
+	if (!s->one.pid)
 		return -ENXIO;
 	if (!spare_hurry(s))
-		return spare_end(s), -ENXIO;
+		return waiting_end(&s->one), -ENXIO;
 	snprintf(w.title, sizeof(w.title), "%s", title);
-	rc = wire_send(s->fd, WIRE_ADOPT, 0, &w, sizeof(w), NULL, 0, fds, group < 0 ? 1 : 2);
-	close(s->fd);
-	*ret_pid = s->pid;
+	rc = wire_send(s->one.fd, WIRE_ADOPT, 0, &w, sizeof(w), NULL, 0, fds, group < 0 ? 1 : 2);
+	close(s->one.fd);
+	*ret_pid = s->one.pid;
 	if (rc < 0 || s->walled) {
-		*spare_slot(s) = s->pid; /* there is one: spare_want() */
+		*spare_slot(s) = s->one.pid; /* there is one: spare_want() */
 		event_add(s->reaper, &moment);
 		*ret_pid = 0;
 	}
+	s->one.pid = 0;
 	return rc < 0 ? -ENXIO : 0;
 }
 
 void spare_drop(struct spare *s)
 {
-	if (spare_join(s))
-		spare_end(s);
+	spare_join(s);
+	waiting_end(&s->one);
+	waiting_end(&s->mould);
 }
 
 void spare_free(struct spare *s)
@@ -247,14 +306,14 @@ static pid_t clone_self(bool own_pids, int group)
 }
 
 /* The listener in the process that is the monitor, which is another where it had to be cloned. */
-static int adopted(const struct wire_message *m, bool walls, char **argv)
+static int adopted(const struct wire_message *m, char **argv, struct monitor_place *place)
 {
 	struct wire_adopt *w = (struct wire_adopt *)m->body;
 	int group = m->nfds == 2 ? m->fds[1] : -1;
 	pid_t pid = 0;
 
 	w->title[sizeof(w->title) - 1] = '\0';
-	if (walls) {
+	if (place->walled) {
 		pid = clone_self(true, group);
 		if (pid < 0) /* an ordinary user may have no namespaces */
 			pid = clone_self(false, group);
@@ -271,31 +330,61 @@ static int adopted(const struct wire_message *m, bool walls, char **argv)
 	return m->fds[0];
 }
 
-int spare_wait(char **argv, const struct engine *engine, struct monitor_place *place, struct err *e)
+/* Returns in both: the copy is a spare, which hears by a socket of its own. */
+static void copy(const struct wire_message *m, char **argv, struct monitor_place *place)
 {
-	bool walls = !engine->keeps_root;
-	struct wire_message *m = malloc(sizeof(*m));
+	struct wire_copied done = { .pid = clone_self(false, -1) };
+
+	if (done.pid != 0) {
+		close(m->fds[0]);
+		wire_send(SPARE_FD, WIRE_COPIED, 0, &done, sizeof(done), NULL, 0, NULL, 0);
+		return;
+	}
+	dup2(m->fds[0], SPARE_FD);
+	close(m->fds[0]);
+	setsid();
+	memcpy(argv[1], "--spare", strlen("--spare"));
+	pty_open(&place->pty);
+}
+
+/* Until it is adopted, the daemon ends, or something is wrong. */
+static int spare_serve(struct wire_message *m, char **argv, struct monitor_place *place)
+{
 	struct pollfd p = { .fd = SPARE_FD, .events = POLLIN };
 	int rc = -EAGAIN;
+
+	while (rc == -EAGAIN) {
+		poll(&p, 1, -1);
+		rc = wire_recv(SPARE_FD, WIRE_ASKER, m);
+		if (rc == 1 && m->nfds > 0 && m->header.type == WIRE_ADOPT)
+			return adopted(m, argv, place);
+		if (rc == 1 && m->nfds > 0 && m->header.type == WIRE_COPY) {
+			copy(m, argv, place);
+			rc = -EAGAIN;
+		}
+	}
+	return rc < 0 ? rc : -EPIPE;
+}
+
+int spare_wait(char **argv, const struct engine *engine, struct monitor_place *place, struct err *e)
+{
+	struct wire_message *m = malloc(sizeof(*m));
+	int rc = 0;
 
 	if (!m)
 		return err_sys(e, ENOMEM, "spare monitor");
 	/* What the daemon was born with and did not open itself. */
 	close_range(SPARE_FD + 1, ~0u, 0);
-	*place = (struct monitor_place){ .walled = walls };
+	*place = (struct monitor_place){ .walled = !engine->keeps_root, .pty = PTY_NONE };
 	if (engine->prepare)
 		place->prepared = engine->prepare();
-	pty_open(&place->pty);
-	if (walls && (walls_limit(e) < 0 || walls_raise(e) < 0))
-		rc = e->code;
-	while (rc == -EAGAIN) {
-		poll(&p, 1, -1);
-		rc = wire_recv(SPARE_FD, WIRE_ASKER, m);
+	if (place->walled) {
+		pty_open(&place->pty);
+		rc = walls_limit(e);
+		rc = rc < 0 ? rc : walls_raise(e);
 	}
-	if (rc == 1 && m->header.type == WIRE_ADOPT && m->nfds > 0)
-		rc = adopted(m, walls, argv);
-	else
-		rc = rc < 0 ? rc : -EPIPE;
+	if (rc == 0)
+		rc = spare_serve(m, argv, place);
 	close(SPARE_FD);
 	free(m);
 	return rc;

@@ -10,6 +10,11 @@
  * One that has raised walls clones itself as the last of them: into a pid namespace, and into the
  * machine's control group, since to move there waits for the whole host. The clone is another
  * child of the daemon, and the monitor; the spare ends.
+ *
+ * Others need not be executed each: they are copies of one process that was, the mould, which does
+ * nothing else. Most of what an execution costs is the loading of the program, on a virtual host
+ * by far. A VM's are no copies, so that what one guest learns of its monitor's memory is nothing
+ * about another's.
  */
 #ifndef BACKENDS_MONITOR_SPARE_H
 #define BACKENDS_MONITOR_SPARE_H
@@ -46,11 +51,11 @@ void spare_want(struct spare *s);
  */
 int spare_take(struct spare *s, const char *title, int listener, int group, pid_t *ret_pid);
 
-/* Ends the one there is. */
+/* Ends the one there is, and the mould. */
 void spare_drop(struct spare *s);
 void spare_free(struct spare *s);
 
-/* ---- the process, `--spare KIND ...` ---- */
+/* ---- the process, `--spare KIND ...` or `--mould KIND ...` ---- */
 
 /*
  * Does what the engine has to do first, waits, behind walls unless the engine keeps root, and

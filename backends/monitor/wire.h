@@ -15,7 +15,7 @@
  * The daemon and its opener (opener.h) speak in the same manner, each OPEN, CHECK_MAP and
  * FIND_USER answered by one OPENED; and with an importer (image/importer.h), whose one IMPORT is
  * answered by IMPORTED. A monitor that waits for a machine is told ADOPT (spare.h), which is not
- * answered.
+ * answered; one that others are copied from, COPY, which COPIED answers.
  */
 #ifndef BACKENDS_MONITOR_WIRE_H
 #define BACKENDS_MONITOR_WIRE_H
@@ -56,6 +56,8 @@ enum wire_type {
 	WIRE_EXEC_STATE,  /* monitor: struct wire_exec_state */
 	WIRE_EXEC_GREW,	  /* monitor: struct wire_exec_grew */
 	WIRE_ADOPT,	  /* asker: struct wire_adopt, descriptors (spare.h) */
+	WIRE_COPY,   /* asker: the socket that a copy of the process is to have in place of this */
+	WIRE_COPIED, /* monitor: struct wire_copied */
 	WIRE_TYPE_END,
 };
 
@@ -221,6 +223,10 @@ struct wire_opened {
 
 struct wire_adopt {
 	char title[96];
+};
+
+struct wire_copied {
+	int32_t pid; /* below 0: it could not be made */
 };
 
 /* What an importer is to do, with these descriptors in this order. */

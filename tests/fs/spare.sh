@@ -8,10 +8,11 @@ machinefs_start
 
 waiting() { pgrep -P "$MACHINEFS_PID" -f "machinefs-monitor --spare $1"; }
 one_waits() { [ "$(waiting "$1" | wc -l)" = 1 ]; }
+mould() { pgrep -P "$MACHINEFS_PID" -f "machinefs-monitor --mould container"; }
 policy() { chrt -p "$1" | sed -n 's/.*policy: //p'; }
 monitor_of() { pgrep -f "^machinefs-monitor --monitor $1 *$"; }
 
-for c in a b c d; do
+for c in a b c d e f; do
 	container_new $c /bin/sleep 1000
 done
 ok "none waits before there was a machine" eval '! waiting container'
@@ -29,6 +30,28 @@ ok "one that has died is no loss" put "$M/container/c/ctl" start
 is "the machine runs" "$(cat "$M/container/c/state")" running
 ok "it has a monitor" monitor_of container/c
 soon "and another waits again" 5 one_waits container
+mould=$(mould)
+ok "they are copies of one process" test -n "$mould"
+is "which is the same from the first to the last" "$(wc -l <<<"$mould")" 1
+kill -STOP "$mould"
+ok "while that stands still, the one that waits is taken" put "$M/container/e/ctl" start
+ok "and then there is none, but a start" put "$M/container/f/ctl" start
+is "that has a monitor" "$(cat "$M/container/f/state")" running
+soon "another mould is made" 5 eval '[ -n "$(mould)" ] && [ "$(mould)" != "$mould" ]'
+for c in e f; do
+	put "$M/container/$c/ctl" kill
+	await "$M/container/$c" stopped
+done
+soon "and one waits" 5 one_waits container
+kill -9 "$(mould)" "$(waiting container)"
+poll 5 eval '[ "$(pgrep -r Z -P "$MACHINEFS_PID" | wc -l)" = 2 ]'
+ok "without any of both a machine starts" put "$M/container/e/ctl" start
+ok "and the next" put "$M/container/f/ctl" start
+soon "and one waits once more" 5 one_waits container
+for c in e f; do
+	put "$M/container/$c/ctl" kill
+	await "$M/container/$c" stopped
+done
 
 for c in a b c; do
 	ok "$c ends" put "$M/container/$c/ctl" kill
@@ -74,6 +97,6 @@ else
 fi
 
 machinefs_kill9
-nobody_waits() { ! pgrep -f "machinefs-monitor --spare"; }
+nobody_waits() { ! pgrep -f "machinefs-monitor --(spare|mould)"; }
 soon "a daemon that is killed leaves none behind" 5 nobody_waits
 done_testing
