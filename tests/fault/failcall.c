@@ -1,8 +1,10 @@
 /*
- * failcall [-o] [-c COUNT] [-r FILE] SYSCALL ERRNO AFTER PROGRAM...: runs a program in which a
- * system call fails: AFTER calls of that name go through, the next COUNT (default 1; 0 means all)
- * fail with ERRNO, a name or a number. Calls of the program and of everything it starts are counted
- * together, in the order they come; with -o only those of the program's own first thread.
+ * failcall [-o] [-p PATH] [-c COUNT] [-r FILE] SYSCALL ERRNO AFTER PROGRAM...: runs a program in
+ * which a system call fails: AFTER calls of that name go through, the next COUNT (default 1; 0
+ * means all) fail with ERRNO, a name or a number; with KILL the caller is killed before it has
+ * happened. Calls of the program and of everything it starts are counted together, in the order
+ * they come; with -o only those of the program's own first thread, with -p only those on that path,
+ * as written.
  *
  * A seccomp filter hands each such call to this process, which answers "go on" or the errno, so
  * nothing is traced and the program runs at its own speed otherwise. It stays until the last
@@ -12,6 +14,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -25,11 +28,13 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <linux/sched.h>
 
 #define USAGE 125
+#define DEATH INT_MAX /* an errno that is none: KILL */
 
 static const struct {
 	const char *name;
@@ -40,7 +45,7 @@ static const struct {
 	{ "EBUSY", EBUSY },   { "EEXIST", EEXIST },   { "ENODEV", ENODEV }, { "EINVAL", EINVAL },
 	{ "ENFILE", ENFILE }, { "EMFILE", EMFILE },   { "ENOSPC", ENOSPC }, { "EROFS", EROFS },
 	{ "EPIPE", EPIPE },   { "ENOSYS", ENOSYS },   { "EDQUOT", EDQUOT }, { "ESRCH", ESRCH },
-	{ "ECHILD", ECHILD }, { "ENOBUFS", ENOBUFS },
+	{ "ECHILD", ECHILD }, { "ENOBUFS", ENOBUFS }, { "KILL", DEATH },
 };
 
 struct failcall {
@@ -52,7 +57,8 @@ struct failcall {
 	long failed; /* of them */
 	int listener;
 	int signals;
-	bool own; /* only the program's first thread */
+	bool own;	  /* only the program's first thread */
+	const char *path; /* NULL: any */
 	pid_t program;
 };
 
@@ -124,6 +130,24 @@ static void program_start(struct failcall *f, char **argv)
 	fcntl(f->listener, F_SETFD, FD_CLOEXEC);
 }
 
+/* Whether a path of the call's, which is its first argument or its second, is the one. */
+static bool call_names(const struct failcall *f, const struct seccomp_notif *call)
+{
+	char path[PATH_MAX] = "";
+
+	for (int i = 0; f->path && i < 2; i++) {
+		size_t len = strlen(f->path) + 1;
+		struct iovec here = { path, len };
+		struct iovec there = { (void *)(uintptr_t)call->data.args[i], len };
+
+		if (len <= sizeof(path) &&
+		    process_vm_readv((pid_t)call->pid, &here, 1, &there, 1, 0) == (ssize_t)len &&
+		    !memcmp(path, f->path, len))
+			return true;
+	}
+	return !f->path;
+}
+
 /* Answers one call. */
 static void call_answer(struct failcall *f, struct seccomp_notif *call,
 			struct seccomp_notif_resp *answer)
@@ -133,7 +157,7 @@ static void call_answer(struct failcall *f, struct seccomp_notif *call,
 	if (seccomp_notify_receive(f->listener, call))
 		return; /* its caller was killed meanwhile */
 	answer->id = call->id;
-	if (f->own && call->pid != (uint32_t)f->program) {
+	if ((f->own && call->pid != (uint32_t)f->program) || !call_names(f, call)) {
 		answer->flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
 		seccomp_notify_respond(f->listener, answer);
 		return;
@@ -141,6 +165,10 @@ static void call_answer(struct failcall *f, struct seccomp_notif *call,
 	f->seen++;
 	if (f->seen <= f->after || (f->count && f->seen > f->after + f->count)) {
 		answer->flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
+	} else if (f->error == DEATH) {
+		f->failed++;
+		kill((pid_t)call->pid, SIGKILL);
+		return;
 	} else {
 		answer->error = -f->error;
 		f->failed++;
@@ -210,19 +238,21 @@ int main(int argc, char **argv)
 	sigset_t signals;
 	int opt, status;
 
-	while ((opt = getopt(argc, argv, "+oc:r:")) != -1) {
+	while ((opt = getopt(argc, argv, "+op:c:r:")) != -1) {
 		if (opt == 'c')
 			f.count = atol(optarg);
 		else if (opt == 'r')
 			report = optarg;
 		else if (opt == 'o')
 			f.own = true;
+		else if (opt == 'p')
+			f.path = optarg;
 		else
 			return USAGE;
 	}
 	if (argc - optind < 4) {
-		fprintf(stderr, "usage: failcall [-o] [-c COUNT] [-r FILE] SYSCALL ERRNO AFTER "
-				"PROGRAM...\n");
+		fprintf(stderr, "usage: failcall [-o] [-p PATH] [-c COUNT] [-r FILE] SYSCALL "
+				"ERRNO AFTER PROGRAM...\n");
 		return USAGE;
 	}
 	f.syscall = seccomp_syscall_resolve_name(argv[optind]);

@@ -24,6 +24,10 @@ is "with -o those of children do not count" "$(printf "%s " h*)$(cat report)" "h
 is "a sweep sees its end" "$(cat report)" "1 0"
 "$failcall" write ENOSPC 0 sh -c 'echo x >out; exit 7' 2>/dev/null
 is "the status is the program's" $? 7
+"$failcall" -p j -r report mkdir EIO 0 mkdir i j k 2>/dev/null
+is "with -p only those on a path count" "$(printf "%s " [ijk])$(cat report)" "i k 1 1"
+"$failcall" -p m mkdir KILL 0 mkdir l m n 2>/dev/null
+is "with KILL the caller is killed before it" "$? $(printf "%s " [lmn])" "137 l "
 "$failcall" mkdir EIO 0 sleep 30 &
 pid=$!
 sleep 0.2
