@@ -369,7 +369,8 @@ static int spare_serve(struct wire_message *m, char **argv, struct monitor_place
 int spare_wait(char **argv, const struct engine *engine, struct monitor_place *place, struct err *e)
 {
 	struct wire_message *m = malloc(sizeof(*m));
-	int rc = 0;
+	bool raised = false;
+	int rc;
 
 	if (!m)
 		return err_sys(e, ENOMEM, "spare monitor");
@@ -380,11 +381,11 @@ int spare_wait(char **argv, const struct engine *engine, struct monitor_place *p
 		place->prepared = engine->prepare();
 	if (place->walled) {
 		pty_open(&place->pty);
-		rc = walls_limit(e);
-		rc = rc < 0 ? rc : walls_raise(e);
+		raised = walls_limit(e) == 0 && walls_raise(e) == 0;
 	}
-	if (rc == 0)
-		rc = spare_serve(m, argv, place);
+	rc = spare_serve(m, argv, place);
+	/* Walls that could not be are tried again for the machine, which is told why. */
+	place->walled = raised;
 	close(SPARE_FD);
 	free(m);
 	return rc;

@@ -68,7 +68,7 @@ end_all
 daemon pivot_root EPERM 0 0
 vm_new a hello wait
 for i in 1 2; do
-	refused "one for which it always fails does not ($i)" EIO '' "$M/vm/a" put "$M/vm/a/ctl" start
+	refused "one for which it always fails does not ($i)" EPERM '' "$M/vm/a" put "$M/vm/a/ctl" start
 	like "and is told why ($i)" "$(cat "$M/vm/a/error")" "start: the monitor's empty root: Operation not permitted"
 done
 end_all
