@@ -18,7 +18,7 @@ static _Noreturn void inside_main(int socket, int init, uint64_t namespaces,
 				  void (*fn)(struct child *c, const void *arg), const void *arg)
 {
 	static const struct plan none = { .names = NULL };
-	struct child c = { &none, socket, -1, -1, -1, -1, -1 };
+	struct child c = CHILD_NEW(&none, socket, -1, HOLD_NONE);
 	int flags = (int)plan_clone_flags(namespaces);
 
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
@@ -37,7 +37,7 @@ static int listen_to(int socket, struct err *e)
 {
 	struct pollfd p = { .fd = socket, .events = POLLIN };
 	struct child_report report;
-	int none[REPORT_FDS] = { -1, -1, -1 }, r;
+	int none[REPORT_FDS] = { -1, -1, -1, -1 }, r;
 
 	do
 		r = poll(&p, 1, PATIENCE_MS);
