@@ -67,6 +67,7 @@ enum engine_fd {
 	ENGINE_FD_IPC_NS,
 	ENGINE_FD_UTS_NS,
 	ENGINE_FD_PID_NS,
+	ENGINE_FD_USER_NS,
 	ENGINE_FD_LANDLOCK,  /* container: its rules, which init makes: not the daemon's to send */
 	ENGINE_FD_CGROUP_V2, /* the group's directory on v2, to be cloned into, or -1 */
 	ENGINE_FD_CGROUP,    /* the first of ENGINE_CGROUP_MAX cgroup.procs files, write only */

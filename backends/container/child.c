@@ -152,8 +152,8 @@ _Noreturn void child_main(const struct plan *plan, int socket)
 	reset_oom(&c);
 	child_set_priorities(&c);
 	set_label(&c);
-	join_namespaces(&c);
 	await_parent(&c);
+	join_namespaces(&c);
 	/* Our binary and memory are nobody's in the container: CVE-2016-9962, CVE-2019-5736. */
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	enter_root(&c);

@@ -24,6 +24,14 @@
 
 #define CHILD_STACK (128u * 1024)
 
+static int join_failed(const char *word, int errnum, struct err *e)
+{
+	if (errnum == EINVAL)
+		return err_set(e, -EINVAL, "namespaces.join: not a %s namespace below this one: %s",
+			       word, word);
+	return err_sys(e, errnum, "namespaces.join: %s", word);
+}
+
 /*
  * Nobody moves to another pid namespace, he can only be born there (setns(2)): for a moment that is
  * where this thread's children are. They are seen there from the beginning, as copies of us.
@@ -35,14 +43,13 @@ static int leave_home(const struct plan *p, int socket, int *ret_home, struct er
 	if (p->join_pids < 0)
 		return 0;
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	if (setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0)
+		return err_sys(e, errno, "namespaces.join: pid");
+	if (p->join_user >= 0) // whose door leads there, too
+		return 0;
 	*ret_home = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
-	if (*ret_home < 0 ||
-	    setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0 ||
-	    setns(p->join_pids, CLONE_NEWPID) < 0)
-		return errno == EINVAL
-			       ? err_set(e, -EINVAL,
-					 "namespaces.join: not a pid namespace below this one: pid")
-			       : err_sys(e, errno, "namespaces.join: pid");
+	if (*ret_home < 0 || setns(p->join_pids, CLONE_NEWPID) < 0)
+		return join_failed("pid", errno, e);
 	return 0;
 }
 
@@ -58,10 +65,14 @@ static int come_home(int home, struct err *e)
 	return r;
 }
 
-/* What the child is born with. */
+/* What the child is born with, and what comes of it. */
 struct birth {
 	const struct plan *plan;
 	const int *sockets;
+	struct clone_args args;
+	pid_t pid; /* -1: errnum says why, and */
+	int pidfd, errnum;
+	const char *failed; /* which namespace could not be joined, if that is it */
 };
 
 static void begin(void *arg)
@@ -77,8 +88,9 @@ static void begin(void *arg)
  * to copy that, and then each page that one of us writes on, takes a tenth of a start. Who may
  * trace us is the memory's, too.
  */
-static pid_t clone_together(struct clone_args *args, struct birth *b)
+static void give_birth_together(struct birth *b)
 {
+	struct clone_args *args = &b->args;
 	int dumpable = prctl(PR_GET_DUMPABLE, 0, 0, 0, 0);
 	void *stack = aligned_alloc(16, CHILD_STACK);
 	long pid = -ENOMEM;
@@ -90,38 +102,79 @@ static pid_t clone_together(struct clone_args *args, struct birth *b)
 		pid = clone_on(args, begin, b);
 	prctl(PR_SET_DUMPABLE, dumpable, 0, 0, 0);
 	free(stack);
-	if (pid >= 0)
-		return (pid_t)pid;
-	errno = (int)-pid;
-	return -1;
+	b->pid = pid < 0 ? -1 : (pid_t)pid;
+	b->errnum = pid < 0 ? (int)-pid : 0;
+}
+
+static void give_birth(struct birth *b)
+{
+	b->pid = (pid_t)syscall(SYS_clone3, &b->args, sizeof(b->args));
+	if (b->pid == 0)
+		begin(b);
+	b->errnum = errno;
+}
+
+/*
+ * Into another's user namespace nobody goes who has threads, and nobody comes back: so one goes who
+ * shares our memory and descriptors, as in enter.c, and the child is ours, not his. Being born
+ * there, its other namespaces are that one's, too.
+ */
+static int door_main(void *arg)
+{
+	struct birth *b = arg;
+	const struct plan *p = b->plan;
+
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	if (setns(p->join_user, CLONE_NEWUSER) < 0)
+		b->failed = "user";
+	else if (p->join_pids >= 0 && setns(p->join_pids, CLONE_NEWPID) < 0)
+		b->failed = "pid";
+	b->errnum = errno;
+	if (!b->failed)
+		give_birth(b);
+	return 0;
+}
+
+static void give_birth_elsewhere(struct birth *b)
+{
+	_Alignas(16) char stack[CHILD_STACK];
+	int door;
+
+	b->args.flags |= CLONE_PARENT;
+	b->args.exit_signal = 0;
+	b->pid = -1;
+	door = clone(door_main, stack + sizeof(stack),
+		     CLONE_VM | CLONE_VFORK | CLONE_FILES | SIGCHLD, b);
+	if (door < 0)
+		b->errnum = errno;
+	while (door > 0 && waitpid(door, NULL, 0) < 0 && errno == EINTR)
+		;
 }
 
 /* No handler of the monitor's may run in the child, so all signals wait until it is past that. */
-static pid_t clone_child(const struct plan *p, const int sockets[2], int *ret_pidfd)
+static void clone_child(struct birth *b)
 {
-	struct birth b = { p, sockets };
+	const struct plan *p = b->plan;
 	/* The mount and cgroup namespaces are the child's to make, later. */
-	uint64_t namespaces = plan_clone_flags(p->namespaces & ~(uint64_t)(NS_MOUNT | NS_CGROUP));
-	struct clone_args args = {
-		.flags = CLONE_PIDFD | namespaces | (p->birth_group >= 0 ? CLONE_INTO_CGROUP : 0),
+	uint64_t others = NS_MOUNT | NS_CGROUP | (p->join_user >= 0 ? NS_USER : 0);
+	sigset_t all, old;
+
+	b->args = (struct clone_args){
+		.flags = CLONE_PIDFD | plan_clone_flags(p->namespaces & ~others) |
+			 (p->birth_group >= 0 ? CLONE_INTO_CGROUP : 0),
 		.cgroup = p->birth_group >= 0 ? (uint64_t)p->birth_group : 0,
-		.pidfd = (uint64_t)(uintptr_t)ret_pidfd,
+		.pidfd = (uint64_t)(uintptr_t)&b->pidfd,
 		.exit_signal = SIGCHLD,
 	};
-	sigset_t all, old;
-	pid_t pid;
-	int saved;
-
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	pid = p->together ? clone_together(&args, &b)
-			  : (pid_t)syscall(SYS_clone3, &args, sizeof(args));
-	if (pid == 0)
-		begin(&b);
-	saved = errno;
+	if (p->join_user >= 0)
+		give_birth_elsewhere(b);
+	else if (p->together)
+		give_birth_together(b);
+	else
+		give_birth(b);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	errno = saved;
-	return pid;
 }
 
 static void close_all(const int fds[REPORT_FDS])
@@ -175,10 +228,16 @@ static int clone_failed(const struct plan *p, int errnum, struct err *e)
 	return err_sys(e, errnum, "starting the container");
 }
 
-static int guide(const struct plan *p, const struct launch_hook *born, struct launched *l,
-		 struct err *e)
+static int write_map(struct plan *p, pid_t pid, struct err *e)
 {
-	int r = p->namespaces & NS_USER ? usermap_write(l->pid, &p->map, e) : 0;
+	if (!(p->namespaces & NS_USER))
+		return 0;
+	return p->join_user >= 0 ? usermap_read(pid, &p->map, e) : usermap_write(pid, &p->map, e);
+}
+
+static int guide(struct plan *p, const struct launch_hook *born, struct launched *l, struct err *e)
+{
+	int r = write_map(p, l->pid, e);
 
 	if (r == 0)
 		r = born->run(born->arg, l->pid, e);
@@ -211,11 +270,12 @@ int container_release(struct launched *l, enum engine_hold hold, struct err *e)
 	return r;
 }
 
-int container_launch(const struct plan *p, const struct launch_hook *born, struct launched *ret,
+int container_launch(struct plan *p, const struct launch_hook *born, struct launched *ret,
 		     struct err *e)
 {
 	struct launched l = { .pidfd = -1, .fds = { -1, -1, -1, -1 }, .nfds = launched_fds(p) };
 	int sockets[2], home = -1, r, back;
+	struct birth b = { .plan = p, .sockets = sockets, .pidfd = -1 };
 	siginfo_t info;
 
 	/* Those of the monitor's are not the owner's; where he may not drop them, init keeps these.
@@ -231,9 +291,11 @@ int container_launch(const struct plan *p, const struct launch_hook *born, struc
 	if (r == 0)
 		r = leave_home(p, sockets[0], &home, e);
 	if (r == 0)
-		l.pid = clone_child(p, sockets, &l.pidfd);
-	if (l.pid < 0)
-		r = clone_failed(p, errno, e);
+		clone_child(&b);
+	l.pid = b.pid;
+	l.pidfd = b.pidfd;
+	if (b.pid < 0)
+		r = b.failed ? join_failed(b.failed, b.errnum, e) : clone_failed(p, b.errnum, e);
 	back = come_home(home, e);
 	r = r < 0 ? r : back;
 	close(sockets[1]);

@@ -35,11 +35,12 @@ struct launch_hook {
 };
 
 /*
- * Returns 0 when execve has succeeded, or when the process is held where the plan says. On failure
- * the process is gone and reaped, and *ret is untouched. The process dies with the calling thread
- * (PR_SET_PDEATHSIG; one that is held, by the end of the socket).
+ * Returns 0 when execve has succeeded (and p->map is that of its user namespace), or when the
+ * process is held where the plan says. On failure the process is gone and reaped, and *ret is
+ * untouched. The process dies with the calling thread (PR_SET_PDEATHSIG; one that is held, by the
+ * end of the socket).
  */
-int container_launch(const struct plan *p, const struct launch_hook *born, struct launched *ret,
+int container_launch(struct plan *p, const struct launch_hook *born, struct launched *ret,
 		     struct err *e);
 
 /*

@@ -343,10 +343,15 @@ static int check(const struct plan *p, struct err *e)
 	if (p->layered && geteuid() != 0)
 		return err_set(e, -ENXIO,
 			       "root: an image or an overlay takes a daemon of root's here");
-	if (p->joined_namespaces && (p->namespaces & NS_USER))
+	if (p->joined_namespaces && (p->namespaces & NS_USER) && p->join_user < 0)
+		return err_set(
+			e, -EINVAL,
+			"namespaces.join: not with a user namespace of its own, whose root "
+			"has no power over another's namespaces: user has to be joined, too");
+	if (p->join_user >= 0 && p->config->delegate)
 		return err_set(e, -EINVAL,
-			       "namespaces.join: not with a user namespace, whose root has no "
-			       "power over another's namespaces");
+			       "cgroup.delegate: not with another's user namespace, whose root "
+			       "would have the group, too");
 	if ((p->joined_namespaces & NS_PID) && !p->cgroup_count)
 		return err_set(e, -ENXIO,
 			       "namespaces.join: pid: without a control group, by which its "
@@ -426,6 +431,10 @@ static void plan_begin(struct plan *p, const struct engine_host *host)
 	if (p->join_pids >= 0)
 		p->joined_namespaces |= NS_PID;
 	p->namespaces &= ~p->joined_namespaces;
+	/* That of another is one, too: what is done in one is done in it. */
+	p->join_user = host->fd[ENGINE_FD_USER_NS];
+	if (p->join_user >= 0)
+		p->namespaces |= NS_USER;
 }
 
 /* What every process needs, whatever it is to execute. */
@@ -448,7 +457,7 @@ static int plan_fill(struct plan *p, const struct engine_host *host, const char 
 		r = make_filter(p, host, e);
 	if (r == 0)
 		r = cred_find(host->uid, host->gid, &p->owner, e);
-	if (r == 0 && (p->namespaces & NS_USER))
+	if (r == 0 && (p->namespaces & NS_USER) && p->join_user < 0)
 		r = usermap_make(&p->config->user_map, &p->owner, &p->map, e);
 	return r;
 }

@@ -71,7 +71,8 @@ struct plan {
 	struct container_rlimit rlimits[RLIMITS_MAX];
 	int nrlimits;
 	int join[3];   /* the host's; net, ipc, uts that the child enters, or -1 */
-	int join_pids; /* the host's; the pid namespace that init is born into, or -1 */
+	int join_pids; /* the host's; the pid namespace that init is born into, or -1; likewise */
+	int join_user; /* the user namespace, of which `map` is then read when init is there */
 	uint64_t joined_namespaces;
 	int ruleset;  /* the host's: of landlock, once init has made them; or -1 */
 	int stdio[3]; /* its 0, 1, 2, or -1: its console's or session's */

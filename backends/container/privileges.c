@@ -16,6 +16,12 @@
 #include "backends/container/landlock.h"
 #include "backends/container/quotacall.h"
 
+/* Another's user namespace may be one whose owner has no groups but his own: struct usermap. */
+static bool may_not_drop(const struct child *c, const struct init_user *user)
+{
+	return errno == EPERM && c->plan->join_user >= 0 && !user->ngroups;
+}
+
 /* Not the C library's set*id(): those would signal threads that this process does not have. */
 void child_become(struct child *c, const struct init_user *user)
 {
@@ -23,7 +29,7 @@ void child_become(struct child *c, const struct init_user *user)
 	gid_t gid = user->gid;
 
 	if ((!c->plan->map.deny_setgroups || user->ngroups) &&
-	    syscall(SYS_setgroups, user->ngroups, user->groups) < 0)
+	    syscall(SYS_setgroups, user->ngroups, user->groups) < 0 && !may_not_drop(c, user))
 		child_fail(c, errno, c->plan->names->user,
 			   user->ngroups ? ": its groups" : ": dropping groups");
 	if (syscall(SYS_setresgid, gid, gid, gid) < 0)

@@ -258,3 +258,23 @@ int usermap_write(pid_t pid, const struct usermap *u, struct err *e)
 		rc = write_proc(pid, "uid_map", text_str(&u->uids), e);
 	return rc;
 }
+
+static int read_proc(pid_t pid, const char *name, struct text *ret, struct err *e)
+{
+	char path[64];
+	int fd, rc;
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	rc = fd < 0 ? -errno : text_read_fd(ret, fd);
+	if (fd >= 0)
+		close(fd);
+	return rc < 0 ? err_sys(e, -rc, "namespaces.join: user: %s", name) : 0;
+}
+
+int usermap_read(pid_t pid, struct usermap *ret, struct err *e)
+{
+	int rc = read_proc(pid, "uid_map", &ret->uids, e);
+
+	return rc < 0 ? rc : read_proc(pid, "gid_map", &ret->gids, e);
+}

@@ -38,6 +38,8 @@ int usermap_check(const struct id_map *map, const struct cred *owner, struct err
 int usermap_make(const struct id_map *map, const struct cred *owner, struct usermap *ret,
 		 struct err *e);
 void usermap_free(struct usermap *u);
+/* Those of a process's user namespace, whatever it is. */
+int usermap_read(pid_t pid, struct usermap *ret, struct err *e);
 
 /* Writes them for the process pid, which waits; parent's side. May wait for newuidmap. */
 int usermap_write(pid_t pid, const struct usermap *u, struct err *e);

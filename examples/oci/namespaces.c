@@ -17,9 +17,9 @@ static const struct {
 	const char *type, *word;
 	bool joins; /* the tree can have it joined */
 } types[] = {
-	{ "pid", "pid", true },	   { "network", "net", true },	{ "uts", "uts", true },
-	{ "ipc", "ipc", true },	   { "mount", "mount", false }, { "cgroup", "cgroup", false },
-	{ "user", "user", false }, { "time", "time", false },
+	{ "pid", "pid", true },	  { "network", "net", true },  { "uts", "uts", true },
+	{ "ipc", "ipc", true },	  { "mount", "mount", false }, { "cgroup", "cgroup", false },
+	{ "user", "user", true }, { "time", "time", false },
 };
 #define TYPES (sizeof(types) / sizeof(types[0]))
 
@@ -42,7 +42,8 @@ int spec_namespaces(void *arg, const char *path, const json_t *v, struct err *e)
 		if (k == TYPES)
 			rc = refuse(which, "no namespace of Linux", e);
 		else if (*of && !types[k].joins)
-			rc = refuse(which, "only net, ipc, uts and pid are joined by a path", e);
+			rc = refuse(which, "only net, ipc, uts, pid and user are joined by a path",
+				    e);
 		else if (*of)
 			json_object_set_new(joins, types[k].word, json_string(of));
 		else

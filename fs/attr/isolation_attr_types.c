@@ -142,15 +142,19 @@ static int parse_rlimit(const struct attr *a, const char *line, void *field, str
 
 static int parse_join(const struct attr *a, const char *line, void *field, struct err *e)
 {
-	static const char *const words[] = { "net ", "ipc ", "uts ", "pid " };
+	static const char *const words[] = { "net ", "ipc ", "uts ", "pid ", "user " };
 	bool known = forgets(line);
 
-	for (size_t i = 0; !known && i < sizeof(words) / sizeof(words[0]); i++)
-		known = !strncmp(line, words[i], 4) &&
-			(object_name_valid(line + 4) || path_valid(line + 4, strlen(line + 4)));
+	for (size_t i = 0; !known && i < sizeof(words) / sizeof(words[0]); i++) {
+		size_t len = strlen(words[i]);
+
+		known = !strncmp(line, words[i], len) &&
+			(object_name_valid(line + len) ||
+			 path_valid(line + len, strlen(line + len)));
+	}
 	if (!known)
 		return err_set(e, -EINVAL,
-			       "not net, ipc, uts or pid and a container's name or a path");
+			       "not net, ipc, uts, pid or user and a container's name or a path");
 	return attr_parse_keyed(a, line, field, e);
 }
 

@@ -280,7 +280,9 @@ static const struct attr rows[] = {
 	  .doc = "Namespaces that are not its own but another container's, of the same owner, "
 		 "which "
 		 "runs: a pod; or, for root's alone, those that a file leads to, as ip-netns(8) "
-		 "makes them, not in /proc. Not for one with a user namespace. With pid its init "
+		 "makes them, not in /proc. One with a user namespace of its own has no power "
+		 "over these: it joins the other's user, too, and has that one's ids, whatever "
+		 "user.map says. With pid its init "
 		 "is not "
 		 "process 1 there: what it leaves behind becomes the other's, is killed when it "
 		 "ends, and it is killed when the other ends.",

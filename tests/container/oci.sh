@@ -269,6 +269,17 @@ is "network, processes and name, by its keeper or its init" "$(head -n 3 <<<"$sa
 like "it sees them" "$said" 'echo up; while'
 oci delete --force web
 like "which has ended" "$(oci create -b "$T/bundle-join" j 2>&1 </dev/null)" 'process [0-9]+ is of no container of the tree'
+maps="c['linux']['uidMappings'] = c['linux']['gidMappings'] = [{'containerID': 0, 'hostID': 100000, 'size': 1000}]"
+sh_bundle mapped 'echo up; while :; do sleep 0.05; done' "c['linux']['namespaces'].append({'type': 'user'}); $maps"
+oci run -d -b "$T/bundle-mapped" web >"$T/out" 2>&1 </dev/null
+soon "one with a user namespace" 5 grep -q up "$T/out"
+init=$(cat "$M/container/web/pid")
+sh_bundle both 'for n in user net; do readlink /proc/self/ns/$n; done; id -u' \
+	"c['linux']['namespaces'] = [{'type': 'mount'}, {'type': 'pid'}, {'type': 'network', 'path': '/proc/$init/ns/net'},
+ {'type': 'user', 'path': '/proc/$init/ns/user'}]"
+is "its user namespace and network are joined" "$(oci run -b "$T/bundle-both" j </dev/null | xargs)" \
+	"$(readlink "/proc/$init/ns/"{user,net} | xargs) 0"
+oci delete --force web
 touch "$T/net" && unshare --net="$T/net" true
 sh_bundle netns 'readlink /proc/self/ns/net' "[n.update(path='$T/net') for n in c['linux']['namespaces'] if n['type'] == 'network']"
 is "one by a file" "$(oci run -b "$T/bundle-netns" j </dev/null)" "net:[$(stat -c %i "$T/net")]"
