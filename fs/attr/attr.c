@@ -146,6 +146,8 @@ bool attr_equal(const struct attr *a, const void *x, const void *y)
 	struct text tx = TEXT_INIT, ty = TEXT_INIT;
 	bool same;
 
+	if (!memcmp(attr_field(a, x), attr_field(a, y), a->type->size))
+		return true;
 	attr_show(a, x, &tx);
 	attr_show(a, y, &ty);
 	same = !strcmp(text_str(&tx), text_str(&ty));

@@ -13,90 +13,171 @@
 
 /* ---- printing ---- */
 
+/*
+ * Each write of a setting prints the whole of it, and maps of maps of one line each are all there
+ * is: libyaml's emitter would take three times as long.
+ */
+/*
+ * Each write of a setting prints them all, and maps of lines are all there is in a document: what
+ * libyaml's emitter takes for that is most of what the write takes. The styles are its own.
+ */
+#define INDENT	       2
+#define SIMPLE_KEY_MAX 128 /* a reader need not take more than 1024 bytes: YAML, 7.4.2 */
+
 struct printer {
-	yaml_emitter_t emitter;
 	struct text *out;
-	bool complete; /* only parts that are there for the engine */
+	struct text value; /* of the setting that is printed */
+	bool complete;	   /* only parts that are there for the engine */
 };
 
-static int printer_write(void *arg, unsigned char *data, size_t len)
+/*
+ * Of printable UTF-8, as which names and values are valid (text_line_valid()): what YAML takes for
+ * a line's end, for a byte order mark, or not at all (5.1, 5.4 of 1.1). U+2028, 2029, FEFF, FFFE,
+ * FFFF.
+ */
+static const char *const specials[][2] = {
+	{ "\xe2\x80\xa8", "\\L" },
+	{ "\xe2\x80\xa9", "\\P" },
+	{ "\xef\xbb\xbf", "\\uFEFF" },
+	{ "\xef\xbf\xbe", "\\uFFFE" },
+	{ "\xef\xbf\xbf", "\\uFFFF" },
+	{ "\"", "\\\"" },
+	{ "\\", "\\\\" },
+};
+
+#define SPECIALS      (sizeof(specials) / sizeof(specials[0]))
+#define SPECIALS_WIDE (SPECIALS - 2) /* those for which there must be double quotes */
+
+static const char *special_at(const char *s, size_t len, size_t n, size_t *ret_len)
 {
-	struct printer *p = arg;
-
-	text_add_bytes(p->out, data, len);
-	return !text_failed(p->out);
-}
-
-static bool emit_scalar(struct printer *p, const char *s, size_t len)
-{
-	yaml_event_t event;
-
-	return yaml_scalar_event_initialize(&event, NULL, NULL, (const yaml_char_t *)s, (int)len, 1,
-					    1, YAML_ANY_SCALAR_STYLE) &&
-	       yaml_emitter_emit(&p->emitter, &event);
-}
-
-static bool emit_map_start(struct printer *p)
-{
-	yaml_event_t event;
-
-	return yaml_mapping_start_event_initialize(&event, NULL, NULL, 1,
-						   YAML_BLOCK_MAPPING_STYLE) &&
-	       yaml_emitter_emit(&p->emitter, &event);
-}
-
-static bool emit_map_end(struct printer *p)
-{
-	yaml_event_t event;
-
-	return yaml_mapping_end_event_initialize(&event) && yaml_emitter_emit(&p->emitter, &event);
-}
-
-/* The lines that an attribute prints, as a map. */
-static bool emit_keyed(struct printer *p, const struct attr *a, const char *lines)
-{
-	if (!emit_map_start(p))
-		return false;
-	while (*lines) {
-		size_t len = strcspn(lines, "\n");
-		const char *split = memchr(lines, a->type->separator, len);
-		size_t key = split ? (size_t)(split - lines) : len;
-
-		if (!emit_scalar(p, lines, key) ||
-		    !emit_scalar(p, lines + key + !!split, len - key - !!split))
-			return false;
-		lines += len + (lines[len] == '\n');
+	for (size_t i = 0; i < n; i++) {
+		*ret_len = strlen(specials[i][0]);
+		if (*ret_len <= len && !memcmp(s, specials[i][0], *ret_len))
+			return specials[i][1];
 	}
-	return emit_map_end(p);
+	*ret_len = 1;
+	return NULL;
 }
 
-static bool emit_attr(struct printer *p, const struct attr *a, const void *base)
+/* 7.3.3, in a block: it does not begin like something else, nor has a comment or a key's end. */
+static bool is_plain(const char *s, size_t len)
 {
-	struct text value = TEXT_INIT;
-	bool good;
-
-	attr_show(a, base, &value);
-	good = !text_failed(&value) && emit_scalar(p, a->name, strlen(a->name));
-	if (good && a->type->separator)
-		good = emit_keyed(p, a, text_str(&value));
-	else if (good)
-		good = emit_scalar(p, text_str(&value), value.len ? value.len - 1 : 0);
-	text_free(&value);
-	return good;
-}
-
-static bool emit_settings(struct printer *p, const struct schema *s, const void *base)
-{
-	const struct attr *a;
-
-	for (size_t i = 0; (a = schema_attr(s, i)); i++)
-		if (!emit_attr(p, a, base))
+	if (!len)
+		return true;
+	if (strchr(" ,[]{}#&*!|>'\"%@`", s[0]) || s[len - 1] == ' ' || s[len - 1] == ':' ||
+	    (strchr("-?:", s[0]) && (len == 1 || s[1] == ' ')) ||
+	    (len >= 3 && (!strncmp(s, "---", 3) || !strncmp(s, "...", 3))))
+		return false;
+	for (size_t i = 0; i + 1 < len; i++)
+		if ((s[i] == ':' && s[i + 1] == ' ') || (s[i] == ' ' && s[i + 1] == '#'))
 			return false;
 	return true;
 }
 
+static bool has_special(const char *s, size_t len)
+{
+	size_t n;
+
+	for (size_t i = 0; i < len; i++)
+		if ((unsigned char)s[i] >= 0xe2 && special_at(s + i, len - i, SPECIALS_WIDE, &n))
+			return true;
+	return false;
+}
+
+static void print_single(struct text *out, const char *s, size_t len)
+{
+	text_add(out, "'");
+	for (size_t i = 0; i < len; i++)
+		text_add(out, s[i] == '\'' ? "''" : (char[]){ s[i], '\0' });
+	text_add(out, "'");
+}
+
+static void print_double(struct text *out, const char *s, size_t len)
+{
+	size_t n;
+
+	text_add(out, "\"");
+	for (size_t i = 0; i < len; i += n) {
+		const char *escaped = special_at(s + i, len - i, SPECIALS, &n);
+
+		text_add(out, escaped ? escaped : (char[]){ s[i], '\0' });
+	}
+	text_add(out, "\"");
+}
+
+static void print_scalar(struct text *out, const char *s, size_t len)
+{
+	if (has_special(s, len))
+		print_double(out, s, len);
+	else if (is_plain(s, len))
+		text_add_bytes(out, s, len);
+	else
+		print_single(out, s, len);
+}
+
+static void print_indent(struct text *out, int depth)
+{
+	text_add_bytes(out, "        ", (size_t)(depth * INDENT));
+}
+
+/* What follows is its value. */
+static void print_key(struct text *out, int depth, const char *key, size_t len)
+{
+	print_indent(out, depth);
+	if (len > SIMPLE_KEY_MAX)
+		text_add(out, "? ");
+	print_scalar(out, key, len);
+	if (len > SIMPLE_KEY_MAX) {
+		text_add(out, "\n");
+		print_indent(out, depth);
+	}
+	text_add(out, ":");
+}
+
+static void print_value(struct text *out, const char *s, size_t len)
+{
+	if (len)
+		text_add(out, " ");
+	print_scalar(out, s, len);
+	text_add(out, "\n");
+}
+
+/* The lines that an attribute prints, as a map. */
+static void print_keyed(struct text *out, int depth, char separator, const char *lines)
+{
+	text_add(out, *lines ? "\n" : " {}\n");
+	while (*lines) {
+		size_t len = strcspn(lines, "\n");
+		const char *split = memchr(lines, separator, len);
+		size_t key = split ? (size_t)(split - lines) : len;
+
+		print_key(out, depth, lines, key);
+		print_value(out, lines + key + !!split, len - key - !!split);
+		lines += len + (lines[len] == '\n');
+	}
+}
+
+static void print_settings(struct printer *p, int depth, const struct schema *s, const void *base)
+{
+	const struct attr *a;
+
+	for (size_t i = 0; (a = schema_attr(s, i)); i++) {
+		const char *value;
+
+		text_clear(&p->value);
+		attr_show(a, base, &p->value);
+		value = text_str(&p->value);
+		print_key(p->out, depth, a->name, strlen(a->name));
+		if (a->type->separator)
+			print_keyed(p->out, depth + 1, a->type->separator, value);
+		else
+			print_value(p->out, value, p->value.len ? p->value.len - 1 : 0);
+		p->out->failed |= text_failed(&p->value);
+	}
+}
+
 /* A map of a map for each; no key at all when there are none. */
-static bool emit_parts(struct printer *p, const struct machine_config *c, enum part_kind kind)
+static void print_parts(struct printer *p, const struct machine_config *c, enum part_kind kind)
 {
 	const struct part_type *type = part_type(kind);
 	const struct parts *parts = &c->parts[kind];
@@ -107,65 +188,39 @@ static bool emit_parts(struct printer *p, const struct machine_config *c, enum p
 
 		if (p->complete && !part_complete(kind, part))
 			continue;
-		if (!any && !(emit_scalar(p, type->dir, strlen(type->dir)) && emit_map_start(p)))
-			return false;
+		if (!any) {
+			print_key(p->out, 0, type->dir, strlen(type->dir));
+			text_add(p->out, "\n");
+		}
 		any = true;
-		if (!emit_scalar(p, part->name, strlen(part->name)) || !emit_map_start(p) ||
-		    !emit_settings(p, &type->schema, part) || !emit_map_end(p))
-			return false;
+		print_key(p->out, 1, part->name, strlen(part->name));
+		text_add(p->out, schema_attr(&type->schema, 0) ? "\n" : " {}\n");
+		print_settings(p, 2, &type->schema, part);
 	}
-	return !any || emit_map_end(p);
-}
-
-static bool emit_document(struct printer *p, const struct machine_config *c)
-{
-	yaml_event_t event;
-
-	if (!yaml_stream_start_event_initialize(&event, YAML_UTF8_ENCODING) ||
-	    !yaml_emitter_emit(&p->emitter, &event) ||
-	    !yaml_document_start_event_initialize(&event, NULL, NULL, NULL, 1) ||
-	    !yaml_emitter_emit(&p->emitter, &event) || !emit_map_start(p) ||
-	    !emit_settings(p, machine_schema(c->kind), c))
-		return false;
-	for (int k = 0; k < PART_KINDS; k++)
-		if (!emit_parts(p, c, (enum part_kind)k))
-			return false;
-	return emit_map_end(p) && yaml_document_end_event_initialize(&event, 1) &&
-	       yaml_emitter_emit(&p->emitter, &event) && yaml_stream_end_event_initialize(&event) &&
-	       yaml_emitter_emit(&p->emitter, &event);
 }
 
 static int print_document(struct printer *p, const struct machine_config *c, struct err *e)
 {
-	struct text *out = p->out;
-	size_t from = out->len;
-	bool good;
-
-	if (!yaml_emitter_initialize(&p->emitter))
-		return err_sys(e, ENOMEM, "config.yaml");
-	yaml_emitter_set_output(&p->emitter, printer_write, p);
-	yaml_emitter_set_width(&p->emitter, -1);
-	yaml_emitter_set_unicode(&p->emitter, 1);
-	good = emit_document(p, c);
-	yaml_emitter_delete(&p->emitter);
-	/* libyaml leaves out the end mark where the next document could do without it. */
-	if (good && (out->len - from < 4 || strcmp(out->data + out->len - 4, "...\n")))
-		text_add(out, "...\n");
-	if (!good || text_failed(out))
+	print_settings(p, 0, machine_schema(c->kind), c);
+	for (int k = 0; k < PART_KINDS; k++)
+		print_parts(p, c, (enum part_kind)k);
+	text_add(p->out, "...\n");
+	text_free(&p->value);
+	if (text_failed(p->out))
 		return err_set(e, -EIO, "config.yaml: the configuration cannot be printed");
 	return 0;
 }
 
 int config_print(const struct machine_config *c, struct text *out, struct err *e)
 {
-	struct printer p = { .out = out };
+	struct printer p = { .out = out, .value = TEXT_INIT };
 
 	return print_document(&p, c, e);
 }
 
 int config_print_complete(const struct machine_config *c, struct text *out, struct err *e)
 {
-	struct printer p = { .out = out, .complete = true };
+	struct printer p = { .out = out, .value = TEXT_INIT, .complete = true };
 
 	return print_document(&p, c, e);
 }

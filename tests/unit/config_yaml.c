@@ -104,6 +104,23 @@ static const char *const odd_values[] = {
 	"a\"b'c",
 };
 
+/* What is longer than 128 bytes is no simple key. */
+static void test_long_keys(void)
+{
+	for (size_t len = 120; len < 140; len++) {
+		struct machine_config c = { 0 };
+		struct err e = { 0 };
+		char line[160];
+
+		memset(line, 'K', len);
+		strcpy(line + len, "=v: 'w'");
+		config_init(KIND_CONTAINER, &c, &e);
+		ok(set(&c, "init.env", line, &e) == 0 && comes_back(&c, &e),
+		   "init.env comes back: a name of %zu bytes: %s", len, e.text);
+		config_free(&c);
+	}
+}
+
 static void test_odd_values(void)
 {
 	for (size_t i = 0; i < sizeof(odd_values) / sizeof(odd_values[0]); i++) {
@@ -435,6 +452,7 @@ int main(void)
 	test_parts();
 	test_places();
 	test_odd_values();
+	test_long_keys();
 	test_long_values();
 	test_refusals();
 	test_several();
