@@ -22,7 +22,7 @@
 /* Where others see init before it has gone on, they can stop it; so long it is waited for. */
 #define HELD_UP_SECONDS 10
 
-#define CHILD_STACK (128u * 1024)
+#define CHILD_STACK (64u * 1024)
 
 static int join_failed(const char *word, int errnum, struct err *e)
 {

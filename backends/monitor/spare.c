@@ -5,6 +5,7 @@
 #include <event2/event.h>
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -28,6 +29,7 @@
 #define SPENT_MAX  8
 #define SPENT_MS   2
 #define ANSWER_MS  1000
+#define HEAP_ROOM  (1 << 20)
 #define TITLE_ROOM 80
 
 /* A process, or pid 0 and no fd. */
@@ -368,10 +370,14 @@ static int spare_serve(struct wire_message *m, char **argv, struct monitor_place
 
 int spare_wait(char **argv, const struct engine *engine, struct monitor_place *place, struct err *e)
 {
-	struct wire_message *m = malloc(sizeof(*m));
+	struct wire_message *m;
 	bool raised = false;
 	int rc;
 
+	/* Messages from the heap, and back to it: to unmap each would be part of every start. */
+	mallopt(M_MMAP_THRESHOLD, HEAP_ROOM);
+	mallopt(M_TRIM_THRESHOLD, HEAP_ROOM);
+	m = malloc(sizeof(*m));
 	if (!m)
 		return err_sys(e, ENOMEM, "spare monitor");
 	/* What the daemon was born with and did not open itself. */
