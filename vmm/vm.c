@@ -24,6 +24,7 @@
 #include "vmm/board/watchdog.h"
 #include "vmm/boot/boot.h"
 #include "vmm/numa.h"
+#include "vmm/pace.h"
 #include "vmm/virtio/virtio_console.h"
 #include "vmm/virtio/virtio_mem.h"
 #include "vmm/vm_parts.h"
@@ -344,6 +345,8 @@ int vm_new(struct engine_host *host, struct vm **ret, struct err *e)
 	pthread_cond_init(&vm->stood, NULL);
 	r = vm->routes ? kvm_check(vm, e) : err_sys(e, ENOMEM, "VM");
 	if (r == 0)
+		r = pace_new(host->loop, &vm->virtio_env.pace, e);
+	if (r == 0)
 		r = vcpu_signal_setup(e);
 	if (r == 0)
 		r = vm_signals_new(vm, e);
@@ -396,6 +399,7 @@ void vm_free(struct vm *vm)
 	for (unsigned i = 0; i < vm->ndevices; i++)
 		device_free(vm->devices[i]);
 	vm_signals_free(vm);
+	pace_free(vm->virtio_env.pace);
 	guestmem_free(&vm->mem);
 	free(vm->routes);
 	free(vm->vcpus);

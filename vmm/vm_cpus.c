@@ -14,6 +14,7 @@
 #include "vmm/board/cpuplug.h"
 #include "vmm/board/pm.h"
 #include "vmm/cpu/cpuid.h"
+#include "vmm/pace.h"
 #include "vmm/vm.h"
 
 #define FILES_BESIDE 1024 /* descriptors that a monitor needs apart from vCPUs, amply */
@@ -170,6 +171,7 @@ static int plug(struct vm *vm, struct vcpu *v, struct cpuid *cpuid, struct err *
 {
 	int r = 0;
 
+	pace_relax(vm->virtio_env.pace);
 	if (v->fd < 0)
 		r = vcpu_create(v, cpuid, NULL, e);
 	if (r == 0)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "backends/base/text.h"
+#include "vmm/pace.h"
 
 int virtio_init(struct virtio_device *d, const struct virtio_ops *ops, const struct virtio_env *env,
 		const char *id, unsigned nqueues, uint16_t queue_size, uint64_t offered,
@@ -167,6 +168,7 @@ int virtio_start(struct virtio_device *d, const struct virtq_setup *setups, stru
 
 	if (d->running || d->failed)
 		return 0;
+	pace_relax(d->env.pace); // it may make threads
 	r = virtio_start_queues(d, setups, e);
 	if (r == 0)
 		r = d->ops->start(d, e);

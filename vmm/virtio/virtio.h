@@ -41,6 +41,7 @@
 #include "vmm/virtio/virtq.h"
 
 struct event_base;
+struct pace;
 struct virtio_device;
 
 /* Feature bits that the transport and virtq.c look after (Virtio 1.2, 6). */
@@ -57,6 +58,7 @@ struct virtio_env {
 	/* A device stopped working; the sentence begins with its id. Loop thread. */
 	void (*failed)(void *arg, const char *why);
 	void *arg;
+	struct pace *pace; /* of the loop; or NULL */
 };
 
 struct virtio_ops {

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "backends/base/ratelimit.h"
+#include "vmm/pace.h"
 
 #define SECTOR		512u
 #define SEGMENTS	254u /* of a request, without header and status */
@@ -35,6 +36,7 @@ struct virtio_blk {
 	struct virtio_blk_config config; /* under the device's lock */
 	_Atomic uint64_t *counters;
 	unsigned in_flight;
+	unsigned ended;	 /* since the pace was told */
 	bool committing; /* inside of a kick: what ends is told at its end */
 	bool *dirty;	 /* queues with something pushed and not told yet */
 	bool *starved;	 /* queues that were left because too much was in flight */
@@ -125,6 +127,7 @@ static void blk_done(struct block_request *io, int result)
 		blk_count(v, BLK_ERRORS, 1);
 	}
 	v->in_flight--;
+	v->ended++;
 	blk_push(v, r, blk_status(result));
 }
 
@@ -136,6 +139,9 @@ static void blk_rounded(void *arg)
 	if (v->committing)
 		return;
 	blk_tell(v);
+	if (v->ended)
+		pace_ended(v->virtio.env.pace, v->ended, ratelimit_clock());
+	v->ended = 0;
 	for (unsigned i = 0; i < v->virtio.nqueues; i++)
 		if (v->starved[i]) {
 			v->starved[i] = false;
