@@ -113,6 +113,18 @@ is "is hers" "$(status "$pid" Uid)" "$me $me $me $me"
 monitor=$(status "$pid" PPid)
 is "so is its monitor" "$(status "$monitor" Uid)" "$me $me $me $me"
 is "which has no capability" "$(status "$monitor" CapEff)" 0000000000000000
+d=$M/container/d
+mkdir "$d" "$d/exec/s"
+put "$d/root" "$T/root"
+put "$d/init" "/bin/sleep 1000"
+put "$d/namespaces.join" $'user c\nnet c\nuts c'
+ok "a second one shares its user namespace, network and name" put "$d/ctl" start || diag "$(cat "$d/error")"
+is "which are the first's" "$(readlink "$d/ns/"{user,net,uts} | xargs)" "$(readlink "$c/ns/"{user,net,uts} | xargs)"
+put "$d/exec/s/argv" /bin/id -u
+put "$d/exec/s/ctl" start && await "$d/exec/s" stopped
+is "where its root is hers, too" "$(cat "$d/exec/s/stdout") $(status "$(cat "$d/pid")" Uid)" "0 $me $me $me $me"
+put "$d/ctl" kill && await "$d" stopped
+rmdir "$d"
 machinefs_kill9
 [ -z "${OWN_GROUP-}" ] || in_own_group
 machinefs_start
