@@ -72,7 +72,7 @@ static inline void put_file(const char *path, const char *text)
 }
 
 /*
- * Before each start of a virtual machine, so that it is one by itself: not while what is left of
+ * Before each start of a machine, so that it is one by itself: not while what is left of
  * the one before is still being cleared away.
  */
 static inline void start_pause(void)

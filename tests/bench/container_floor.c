@@ -105,8 +105,11 @@ int main(int argc, char **argv)
 		f.v2 = access(path, F_OK) == 0;
 	}
 	for (int i = -3; i < runs; i++) {
-		double start = now_us();
+		double start;
 
+		if (getenv("APART"))
+			start_pause();
+		start = now_us();
 		container_once(&f);
 		if (i >= 0)
 			sample_add(&s, now_us() - start);

@@ -2,7 +2,7 @@
  * machine_bench RUNS vm MOUNT ELF MEBIBYTES: from the write of `start` to the first byte of the
  * console file, of a new VM each time.
  * machine_bench RUNS container MOUNT ROOT: a container's whole life: mkdir, root, init, start,
- * wait, rmdir.
+ * wait, rmdir. With APART in the environment each by itself, else one upon the other.
  * machine_bench 1 until MOUNT NAME MARK: from the write of `start` until the console of vm/NAME,
  * which is there and is left running, has MARK behind what it had. System calls on the tree and
  * nothing else: a shell's own cost is not the filesystem's.
@@ -101,8 +101,11 @@ static void until_bench(struct samples *s, const struct machine *m, const char *
 static void container_bench(struct samples *s, int runs, const struct machine *m, char **argv)
 {
 	for (int i = -3; i < runs; i++) {
-		double start = now_us();
+		double start;
 
+		if (getenv("APART"))
+			start_pause();
+		start = now_us();
 		if (mkdir(m->dir, 0755))
 			give_up(m->dir);
 		put(m, "root", "%s\n", argv[4]);
