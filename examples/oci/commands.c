@@ -307,10 +307,12 @@ static int keep(const struct container *c, struct keeper *k, pid_t *ret_pid, str
 	return rc;
 }
 
-/* For those whose failure changes nothing. */
-static void warn_of(const struct oci *o, int rc, const struct err *e)
+/* Those of which there is not even the configuration any more are none. */
+static void run_late(const struct oci *o, const struct hooks *h, int found, struct err *e)
 {
-	if (rc < 0)
+	if (found == 0)
+		hooks_run(o, h, e);
+	else if (found != -ENOENT)
 		tell(o, "warning", e->text);
 }
 
@@ -321,8 +323,8 @@ static int destroy(const struct oci *o, const struct container *c, bool force, s
 	struct hooks h;
 	int found = hooks_find(&h, c, "poststop", &of_hooks), rc = container_remove(o, c, force, e);
 
-	if (rc == 0 && found != -ENOENT) // a bundle may go before what was made of it
-		warn_of(o, found < 0 ? found : hooks_run(&h, &of_hooks), &of_hooks);
+	if (rc == 0)
+		run_late(o, &h, found, &of_hooks);
 	hooks_free(&h);
 	return rc;
 }
@@ -331,7 +333,7 @@ static int destroy(const struct oci *o, const struct container *c, bool force, s
  * All of it but its program, and the hooks on the way: what is made is outside its root as long as
  * a hook of these has business there.
  */
-static int prepare(const struct container *c, struct err *e)
+static int prepare(const struct oci *o, const struct container *c, struct err *e)
 {
 	static const char *const hooks[] = { "prestart", "createRuntime", "createContainer" };
 	bool any = false;
@@ -346,7 +348,7 @@ static int prepare(const struct container *c, struct err *e)
 	if (any)
 		rc = tree_write(c->dir, "ctl", "prepare outside\n", e);
 	for (size_t i = 0; rc == 0 && any && i < sizeof(hooks) / sizeof(hooks[0]); i++)
-		rc = hooks_now(c, hooks[i], e);
+		rc = hooks_now(o, c, hooks[i], e);
 	return rc < 0 ? rc : tree_write(c->dir, "ctl", "prepare\n", e);
 }
 
@@ -361,7 +363,7 @@ static int create(const struct oci *o, const struct options *p, const char *id, 
 		return rc;
 	rc = keep(c, &k, &pid, e);
 	if (rc == 0)
-		rc = prepare(c, e);
+		rc = prepare(o, c, e);
 	if (rc == 0)
 		rc = write_pid(p->pid_file, pid, e);
 	if (rc < 0)
@@ -381,16 +383,19 @@ static int run_create(const struct oci *o, const struct options *p, int argc, ch
 static int start(const struct oci *o, const struct container *c, struct err *e)
 {
 	struct err why = { 0 };
-	int rc = hooks_now(c, "startContainer", e);
+	struct hooks after;
+	int rc = hooks_now(o, c, "startContainer", e);
+	int found = hooks_find(&after, c, "poststart", &why); // its process may be gone then
 
 	if (rc == 0)
 		rc = tree_write(c->dir, "ctl", "start\n", e);
 	if (rc == 0) {
-		warn_of(o, hooks_now(c, "poststart", &why), &why);
+		run_late(o, &after, found, &why);
 	} else {
 		tree_write(c->dir, "ctl", "kill\n", NULL);
 		tree_write(c->dir, "wait", "stopped 10\n", NULL);
 	}
+	hooks_free(&after);
 	return rc;
 }
 
@@ -434,7 +439,7 @@ static int run_run(const struct oci *o, const struct options *p, int argc, char 
 	rc = make(o, p, false, argv[0], &c, &k, e);
 	if (rc < 0)
 		return rc;
-	rc = prepare(&c, e);
+	rc = prepare(o, &c, e);
 	if (rc == 0)
 		rc = write_pid(p->pid_file, getpid(), e);
 	if (rc == 0)

@@ -29,13 +29,14 @@ enum place { PLACE_HOST, PLACE_NAMESPACES, PLACE_INSIDE };
 static const struct moment {
 	const char *name, *status; /* which the state is to tell */
 	enum place place;
+	bool late; /* its failure changes nothing any more */
 } moments[] = {
-	{ "prestart", "creating", PLACE_HOST },
-	{ "createRuntime", "creating", PLACE_HOST },
-	{ "createContainer", "creating", PLACE_NAMESPACES },
-	{ "startContainer", "created", PLACE_INSIDE },
-	{ "poststart", "running", PLACE_HOST },
-	{ "poststop", "stopped", PLACE_HOST },
+	{ "prestart", "creating", PLACE_HOST, false },
+	{ "createRuntime", "creating", PLACE_HOST, false },
+	{ "createContainer", "creating", PLACE_NAMESPACES, false },
+	{ "startContainer", "created", PLACE_INSIDE, false },
+	{ "poststart", "running", PLACE_HOST, true },
+	{ "poststop", "stopped", PLACE_HOST, true },
 };
 #define MOMENTS (sizeof(moments) / sizeof(moments[0]))
 
@@ -373,7 +374,7 @@ int hooks_find(struct hooks *h, const struct container *c, const char *name, str
 	return h->state ? 0 : err_sys(e, ENOMEM, "hooks");
 }
 
-int hooks_run(const struct hooks *h, struct err *e)
+int hooks_run(const struct oci *o, const struct hooks *h, struct err *e)
 {
 	const struct moment *m = &moments[h->moment];
 
@@ -383,9 +384,12 @@ int hooks_run(const struct hooks *h, struct err *e)
 		int rc = m->place == PLACE_INSIDE ? hook_session(h->c, hook, h->state, e)
 						  : hook_process(h, hook, e);
 
-		if (rc < 0)
-			return err_prefix(e, "hooks.%s[%zu]: %s: ", m->name, i,
-					  json_text(hook, "path"));
+		if (rc == 0)
+			continue;
+		err_prefix(e, "hooks.%s[%zu]: %s: ", m->name, i, json_text(hook, "path"));
+		if (!m->late)
+			return rc;
+		tell(o, "warning", e->text);
 	}
 	return 0;
 }
@@ -398,13 +402,13 @@ void hooks_free(struct hooks *h)
 	*h = (struct hooks){ 0 };
 }
 
-int hooks_now(const struct container *c, const char *name, struct err *e)
+int hooks_now(const struct oci *o, const struct container *c, const char *name, struct err *e)
 {
 	struct hooks h;
 	int rc = hooks_find(&h, c, name, e);
 
 	if (rc == 0)
-		rc = hooks_run(&h, e);
+		rc = hooks_run(o, &h, e);
 	hooks_free(&h);
 	return rc;
 }

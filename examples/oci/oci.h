@@ -147,11 +147,14 @@ struct hooks {
 };
 /* To be freed also when it fails. */
 int hooks_find(struct hooks *h, const struct container *c, const char *name, struct err *e);
-/* One after the other, until one fails: its sentence has what it printed. */
-int hooks_run(const struct hooks *h, struct err *e);
+/*
+ * One after the other, until one fails: its sentence has what it printed. Of poststart and poststop
+ * that is a warning.
+ */
+int hooks_run(const struct oci *o, const struct hooks *h, struct err *e);
 void hooks_free(struct hooks *h);
 /* All three. */
-int hooks_now(const struct container *c, const char *name, struct err *e);
+int hooks_now(const struct oci *o, const struct container *c, const char *name, struct err *e);
 /* One that is a program of the container's. */
 int hook_session(const struct container *c, const json_t *hook, const char *state, struct err *e);
 

@@ -346,6 +346,10 @@ is "no session is left" "$(ls "$M/container/h/exec")" ""
 oci delete --force h
 like "poststop" "$(tail -n 1 "$T/h/order") $(cat "$T/h/poststop.state")" '^poststop .*"status":"stopped"'
 rm -rf "${T:?}/h"/*
+sh_bundle hooks 'true' "$hooks"
+oci run -b "$T/bundle-hooks" h </dev/null
+like "poststart reads which process it was" "$(cat "$T/h/poststart.state")" '"status":"running","pid":[1-9]'
+rm -rf "${T:?}/h"/*
 sh_bundle hooks 'cat /mnt/f; ip addr show lo' "$hooks"
 like "run" "$(oci run -b "$T/bundle-hooks" h </dev/null)" 'hooked.*10\.9\.8\.7/24'
 is "runs them all" "$(xargs <"$T/h/order")" "prestart createRuntime createContainer startContainer poststart poststop"
@@ -385,9 +389,10 @@ failing startContainer 'sleep 1000' "h['timeout'] = 1"
 oci create -b "$T/bundle-fails" f </dev/null
 like "or takes too long" "$(oci start f 2>&1)" 'startContainer\[0\]: /bin/sh: it took longer than 1 s'
 oci delete --force f
-failing poststart 'echo too late >&2; exit 5'
+failing poststart 'echo too late >&2; exit 5' "c['hooks']['poststart'].append(c['hooks']['poststop'][0])"
 oci run -d -b "$T/bundle-fails" f >"$T/out" 2>&1 </dev/null
 like "poststart fails: that is only told" "$(cat "$T/out") $(status_of f)" 'hooks\.poststart\[0\]: .*too late.*running'
+is "the next has run" "$(cat "$T/after")" after
 oci delete --force f
 failing poststop 'exit 6'
 oci create -b "$T/bundle-fails" f </dev/null
