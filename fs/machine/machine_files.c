@@ -518,7 +518,8 @@ static const struct machine_file machine_rows[] = {
 		   "start returns when the "
 		   "machine runs, or with the reason why it does not. stop and kill also call off "
 		   "a restart that is due. prepare starts a container up to its program: all of "
-		   "it is there, pid too, sessions can run in it, and it waits for start; who "
+		   "it is there, pid too, sessions can run in it, and it waits for start, or "
+		   "for resume, which starts none anew if it has ended meanwhile; who "
 		   "ends it before that ends it at once. prepare outside goes less far: it has not "
 		   "entered its root, so that in its mount namespace the host's files are seen as "
 		   "well, and the container's where its root is; prepare, or start, goes on." },

@@ -42,7 +42,7 @@ static const struct verb verbs[] = {
 	{ "stop", IN_ACTIVE | IN_HELD, OF_BOTH, ARGUMENT_SECONDS, VERB_STOP },
 	{ "kill", IN_ACTIVE | IN_HELD, OF_BOTH, ARGUMENT_NONE, VERB_KILL },
 	{ "pause", IN(RUNNING), OF_BOTH, ARGUMENT_NONE, VERB_PAUSE },
-	{ "resume", IN(PAUSED), OF_BOTH, ARGUMENT_NONE, VERB_RESUME },
+	{ "resume", IN(PAUSED) | IN_HELD, OF_BOTH, ARGUMENT_NONE, VERB_RESUME },
 	{ "reset", IN_ACTIVE, OF(VM), ARGUMENT_NONE, VERB_RESET },
 	{ "dump", IN_ACTIVE, OF(VM), ARGUMENT_NONE, VERB_DUMP },
 	{ "signal", IN_ACTIVE, OF(CONTAINER), ARGUMENT_SIGNAL, VERB_SIGNAL },
@@ -187,6 +187,8 @@ static int verb_run(struct object *o, struct request *r, const char *line, struc
 		return err_set(e, -ENXIO, "ctl: %s: the monitor is gone", v->name);
 	if (v->code == VERB_DUMP)
 		return verb_dump(m, r, e);
+	if (v->code == VERB_RESUME && machine_held(m)) // as start, but never one anew
+		return link_verb(m->link, r, VERB_RELEASE, HOLD_NONE, e);
 	if (!verb_ends(v))
 		return link_verb(m->link, r, v->code, argument, e);
 	/* Before: whoever sees the end shall know. */

@@ -40,7 +40,7 @@ new /bin/sh -c "'echo up; cat /mnt/f 2>/dev/null; exec sleep 1000'"
 like "prepare is among its verbs" "$(xargs <"$c/ctl")" '^start prepare$'
 ok "prepare" put "$c/ctl" prepare
 is "returns when it is prepared" "$(cat "$c/state")" prepared
-is "its verbs" "$(xargs <"$c/ctl")" "start stop kill"
+is "its verbs" "$(xargs <"$c/ctl")" "start stop kill resume"
 pid=$(cat "$c/pid")
 is "pid is its init's, which is our own program still" "$(tr '\0' ' ' <"/proc/$pid/cmdline" | grep -c monitor)" 1
 for n in pid net mnt uts ipc cgroup; do
@@ -118,7 +118,7 @@ is "and leaves it as it was" "$(cat "$c/state")" stopped
 new /bin/sh -c "'cat /mnt/f; exec sleep 1000'"
 ok "prepare outside" put "$c/ctl" prepare outside
 is "preparing" "$(cat "$c/state")" preparing
-is "its verbs" "$(xargs <"$c/ctl")" "start prepare stop kill"
+is "its verbs" "$(xargs <"$c/ctl")" "start prepare stop kill resume"
 is "its mount namespace has the host's files" "$(inside -m cat "$T/data/f")" data
 is "and at its root the container's" "$(inside -m stat -f -c %T "$root/proc" "$root/dev" "$root/sys" | xargs)" \
 	"proc tmpfs sysfs"
@@ -144,6 +144,16 @@ new /bin/sh -c "'exec sleep 1000'"
 put "$c/ctl" prepare outside
 ok "start from there" put "$c/ctl" start
 is "runs it" "$(cat "$c/state")" running
+for outside in "" " outside"; do
+	new /bin/sh -c "'exec sleep 1000'"
+	put "$c/ctl" "prepare$outside"
+	pid=$(cat "$c/pid")
+	ok "resume$outside" put "$c/ctl" resume
+	is "is a start of this one$outside" "$(cat "$c/state" "$c/pid" | xargs)" "running $pid"
+	put "$c/ctl" kill
+	await "$c" stopped
+	refused "and of no other$outside" EBUSY 'ctl: resume: the machine is stopped' "$c" put "$c/ctl" resume
+done
 for verb in kill stop; do
 	new /bin/sleep 1000
 	put "$c/ctl" prepare outside
