@@ -338,6 +338,7 @@ static int prepare(const struct oci *o, const struct container *c, struct err *e
 	static const char *const hooks[] = { "prestart", "createRuntime", "createContainer" };
 	bool any = false;
 	json_t *config;
+	pid_t init = 0;
 	int rc = container_config(c, &config, e);
 
 	if (rc < 0)
@@ -347,9 +348,16 @@ static int prepare(const struct oci *o, const struct container *c, struct err *e
 	json_decref(config);
 	if (any)
 		rc = tree_write(c->dir, "ctl", "prepare outside\n", e);
+	if (any)
+		init = container_init(c);
 	for (size_t i = 0; rc == 0 && any && i < sizeof(hooks) / sizeof(hooks[0]); i++)
 		rc = hooks_now(o, c, hooks[i], e);
-	return rc < 0 ? rc : tree_write(c->dir, "ctl", "prepare\n", e);
+	if (rc == 0)
+		rc = tree_write(c->dir, "ctl", "prepare\n", e);
+	/* One that has ended meanwhile was made anew, without its hooks. */
+	if (rc == 0 && any && container_init(c) != init)
+		rc = err_set(e, -EIO, "the container has ended while its hooks ran");
+	return rc;
 }
 
 static int create(const struct oci *o, const struct options *p, const char *id, struct container *c,
@@ -388,7 +396,7 @@ static int start(const struct oci *o, const struct container *c, struct err *e)
 	int found = hooks_find(&after, c, "poststart", &why); // its process may be gone then
 
 	if (rc == 0)
-		rc = tree_write(c->dir, "ctl", "start\n", e);
+		rc = tree_write(c->dir, "ctl", "resume\n", e);
 	if (rc == 0) {
 		run_late(o, &after, found, &why);
 	} else {

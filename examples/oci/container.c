@@ -109,6 +109,15 @@ pid_t container_keeper(const struct container *c)
 	return pid;
 }
 
+pid_t container_init(const struct container *c)
+{
+	struct text pid = TEXT_INIT;
+	pid_t ret = tree_read(c->dir, "pid", &pid, NULL) == 0 ? atoi(text_str(&pid)) : 0;
+
+	text_free(&pid);
+	return ret;
+}
+
 int container_status(const struct container *c, enum status *ret, struct err *e)
 {
 	struct text state = TEXT_INIT, ending = TEXT_INIT;
@@ -191,7 +200,7 @@ static void state_created(const struct container *c, json_t *state)
 
 int container_state(const struct container *c, json_t **ret, struct err *e)
 {
-	struct text bundle = TEXT_INIT, pid = TEXT_INIT;
+	struct text bundle = TEXT_INIT;
 	json_t *state = json_object(), *config = NULL, *annotations = NULL;
 	enum status status;
 	int rc = container_status(c, &status, e);
@@ -200,12 +209,11 @@ int container_state(const struct container *c, json_t **ret, struct err *e)
 		rc = container_label(c, "oci.bundle", &bundle, e);
 	if (rc < 0)
 		goto out;
-	if (status != STATUS_STOPPED)
-		tree_read(c->dir, "pid", &pid, NULL);
 	json_object_set_new(state, "ociVersion", json_string(OCI_VERSION));
 	json_object_set_new(state, "id", json_string(c->id));
 	json_object_set_new(state, "status", json_string(status_words[status]));
-	json_object_set_new(state, "pid", json_integer(atoi(text_str(&pid))));
+	json_object_set_new(state, "pid",
+			    json_integer(status == STATUS_STOPPED ? 0 : container_init(c)));
 	json_object_set_new(state, "bundle", json_string(text_str(&bundle)));
 	state_created(c, state);
 	/* A bundle that has gone takes its annotations along. */
@@ -216,7 +224,6 @@ int container_state(const struct container *c, json_t **ret, struct err *e)
 	json_decref(config);
 out:
 	text_free(&bundle);
-	text_free(&pid);
 	if (rc < 0) {
 		json_decref(state);
 		state = NULL;
@@ -269,6 +276,8 @@ int container_remove(const struct oci *o, const struct container *c, bool force,
 		/* It may have ended meanwhile, or come to nothing yet. */
 		runs = tree_write(c->dir, "ctl", "kill\n", NULL) == 0;
 		rc = tree_write(c->dir, "wait", "stopped 10\n", e);
+		if (rc < 0 && container_status(c, &status, NULL) == 0 && status == STATUS_STOPPED)
+			rc = 0; // it has failed, which is an end, too
 	}
 	container_end_keeper(c, status == STATUS_CREATING && !runs);
 	if (rc == 0 && rmdir(c->dir) < 0)

@@ -60,13 +60,7 @@ int spec_namespaces(void *arg, const char *path, const json_t *v, struct err *e)
 
 static bool is_of(const struct container *c, pid_t pid)
 {
-	struct text init = TEXT_INIT;
-	bool its = container_keeper(c) == pid;
-
-	if (!its && tree_read(c->dir, "pid", &init, NULL) == 0)
-		its = atoi(text_str(&init)) == pid;
-	text_free(&init);
-	return its;
+	return container_keeper(c) == pid || container_init(c) == pid;
 }
 
 /* The name in the tree of the container that has pid as its keeper or its init. */

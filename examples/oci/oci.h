@@ -65,6 +65,8 @@ int container_label(const struct container *c, const char *key, struct text *out
 int container_status(const struct container *c, enum status *ret, struct err *e);
 /* Its keeper, or 0. */
 pid_t container_keeper(const struct container *c);
+/* Its init, or 0. */
+pid_t container_init(const struct container *c);
 /* Removes what is kept of it beside the tree. */
 void container_unkeep(const struct container *c);
 /* Kills it, unless it is given a second to end by itself; it has ended on return. */

@@ -380,6 +380,9 @@ like "one that is not there" "$(oci create -b "$T/bundle-fails" f 2>&1 </dev/nul
 failing createRuntime 'kill -9 $(sed "s/.*pid.:\([0-9]*\).*/\1/")'
 not_ok "one that kills the container" oci create -b "$T/bundle-fails" f </dev/null
 is "nothing is left" "$(find "$M/container" "$T/oci" -mindepth 1 -maxdepth 1)" ""
+failing createRuntime 'kill -9 $(sed "s/.*pid.:\([0-9]*\).*/\1/"); sleep 1'
+not_ok "also when that is noticed before" oci create -b "$T/bundle-fails" f </dev/null
+is "nothing is left then, either" "$(find "$M/container" "$T/oci" -mindepth 1 -maxdepth 1)" ""
 failing startContainer 'echo not here >&2; exit 4'
 oci create -b "$T/bundle-fails" f </dev/null
 like "startContainer fails: so does start" "$(oci start f 2>&1)" 'hooks\.startContainer\[0\]: /bin/sh: exited 4: not here'
