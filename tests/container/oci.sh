@@ -123,7 +123,7 @@ ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER, as conmon
 pid_file = sys.argv[1]
 subprocess.run(sys.argv[2:], check=True, stdin=subprocess.DEVNULL)
 pid = int(open(pid_file).read())
-print(pid, flush=True)
+os.write(1, b'%d\n' % pid)  # at once: what it runs prints there, too
 status = os.waitpid(pid, 0)[1]
 print('signaled', os.WTERMSIG(status)) if os.WIFSIGNALED(status) else print('exited', os.WEXITSTATUS(status))
 END
