@@ -101,9 +101,11 @@ static void test_capable(void)
 	ok(try(SYS_chroot, 0, 0, 0) == EFAULT, "chroot with CAP_SYS_CHROOT");
 	ok(try(SYS_keyctl, 0, 0, 0) == EPERM, "keyctl never");
 	use(0, false);
-	ok(try(SYS_quotactl, QCMD((unsigned)Q_SYNC, USRQUOTA), 0, 0) == EPERM, "quotactl not by default");
+	ok(try(SYS_quotactl, QCMD((unsigned)Q_SYNC, USRQUOTA), 0, 0) == EPERM,
+	   "quotactl not by default");
 	use(0, true);
-	ok(try(SYS_quotactl, QCMD((unsigned)Q_SYNC, USRQUOTA), 0, 0) == 0, "but when it is answered");
+	ok(try(SYS_quotactl, QCMD((unsigned)Q_SYNC, USRQUOTA), 0, 0) == 0,
+	   "but when it is answered");
 }
 
 static void test_load(void)
