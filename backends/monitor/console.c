@@ -1,9 +1,9 @@
 /* struct console: a bounded log and a pty; see console.h. */
 #include "backends/monitor/console.h"
 
-#include <errno.h>
 #include <event2/event.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,9 +21,15 @@ struct console {
 	pthread_mutex_t lock; /* guards log: output comes from any thread */
 	struct growlog log;
 	struct pty pty;
-	int wake;     /* eventfd: output has come */
-	bool quiet;   /* within grew_interval of the last `grew`; loop thread */
-	bool pending; /* output came while quiet; loop thread */
+	int wake; /* eventfd: output has come */
+	/*
+	 * A serial line prints byte by byte, and to wake the loop for each would cost more than all
+	 * else about it: so that is done only when the loop does not look by itself, at the end of
+	 * the interval.
+	 */
+	atomic_bool looks;
+	atomic_ullong printed;	 /* bytes */
+	unsigned long long told; /* so many; loop thread */
 	struct event *wake_event, *typed_event, *timer;
 };
 
@@ -37,16 +43,16 @@ void console_output(struct console *c, const void *data, size_t len)
 	growlog_add(&c->log, data, len);
 	pthread_mutex_unlock(&c->lock);
 	/* Non-blocking: when nobody reads the pty, its buffer fills and the rest is dropped. */
-	if (c->pty.master >= 0 && write(c->pty.master, data, len) < 0 && errno == EIO)
-		return;
-	if (write(c->wake, &one, sizeof(one)) < 0)
+	if (c->pty.master >= 0)
+		(void)!write(c->pty.master, data, len);
+	atomic_fetch_add(&c->printed, len);
+	if (!atomic_exchange(&c->looks, true) && write(c->wake, &one, sizeof(one)) < 0)
 		return; /* the counter is full: the loop is awake already */
 }
 
 static void console_tell(struct console *c)
 {
-	c->pending = false;
-	c->quiet = true;
+	c->told = atomic_load(&c->printed);
 	event_add(c->timer, &grew_interval);
 	c->ops->grew(c->arg);
 }
@@ -56,21 +62,20 @@ static void on_wake(int fd, short what, void *arg)
 	struct console *c = arg;
 	uint64_t n;
 
-	if (read(fd, &n, sizeof(n)) < 0)
-		return;
-	if (c->quiet)
-		c->pending = true;
-	else
+	if (read(fd, &n, sizeof(n)) > 0 && !event_pending(c->timer, EV_TIMEOUT, NULL))
 		console_tell(c);
 }
 
+/* Who prints after looks has been cleared wakes; what was printed before is seen. */
 static void on_quiet_over(int fd, short what, void *arg)
 {
 	struct console *c = arg;
 
-	c->quiet = false;
-	if (c->pending)
+	atomic_store(&c->looks, false);
+	if (atomic_load(&c->printed) != c->told) {
+		atomic_store(&c->looks, true);
 		console_tell(c);
+	}
 }
 
 static void on_typed(int fd, short what, void *arg)
@@ -90,7 +95,9 @@ int console_new(struct event_base *loop, int log, int old, struct pty *pty,
 
 	if (!c)
 		return err_sys(e, ENOMEM, "console");
-	*c = (struct console){ .ops = ops, .arg = arg, .log = { -1, -1, 0 } };
+	c->ops = ops;
+	c->arg = arg;
+	c->log = (struct growlog){ -1, -1, 0 };
 	pthread_mutex_init(&c->lock, NULL);
 	c->pty = PTY_NONE;
 	c->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
