@@ -14,10 +14,6 @@
 /* ---- printing ---- */
 
 /*
- * Each write of a setting prints the whole of it, and maps of maps of one line each are all there
- * is: libyaml's emitter would take three times as long.
- */
-/*
  * Each write of a setting prints them all, and maps of lines are all there is in a document: what
  * libyaml's emitter takes for that is most of what the write takes. The styles are its own.
  */
