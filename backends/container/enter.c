@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
-#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
@@ -15,10 +14,9 @@
 #include <unistd.h>
 
 #include "backends/container/child.h"
+#include "backends/container/door.h"
 #include "backends/container/label.h"
 #include "backends/engine.h"
-
-#define DOOR_STACK 32768
 
 /* What the door is told, and tells: it shares our memory. */
 struct door {
@@ -148,22 +146,12 @@ static int door_main(void *arg)
 /* ---- the monitor ---- */
 
 /* Returns when the door has closed behind the process. */
-static int door_open(struct door *d, struct err *e)
+static int go_in(struct door *d, struct err *e)
 {
-	_Alignas(16) char stack[DOOR_STACK];
-	sigset_t all, old;
-	int door, saved;
+	int r = door_open(door_main, d);
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old); /* no handler of ours may run in it */
-	door = clone(door_main, stack + sizeof(stack),
-		     CLONE_VM | CLONE_VFORK | CLONE_FILES | SIGCHLD, d);
-	saved = errno;
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (door < 0)
-		return err_sys(e, saved, "starting a process in the container");
-	while (waitpid(door, NULL, 0) < 0 && errno == EINTR)
-		;
+	if (r < 0)
+		return err_sys(e, -r, "starting a process in the container");
 	if (d->errnum == ESRCH)
 		return err_set(e, -EBUSY, "init has ended");
 	if (d->errnum)
@@ -180,7 +168,7 @@ int container_enter(const struct plan *p, int init, struct entered *ret, struct 
 	if (r < 0)
 		return r;
 	d.socket = sockets[1];
-	r = door_open(&d, e);
+	r = go_in(&d, e);
 	close(sockets[1]);
 	if (r == 0 && fcntl(sockets[0], F_SETFL, O_NONBLOCK) < 0)
 		r = err_sys(e, errno, "starting a process in the container");

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "backends/container/child.h"
+#include "backends/container/door.h"
 #include "backends/container/root.h"
 #include "backends/host/clone_on.h"
 
@@ -114,11 +115,7 @@ static void give_birth(struct birth *b)
 	b->errnum = errno;
 }
 
-/*
- * Into another's user namespace nobody goes who has threads, and nobody comes back: so one goes who
- * shares our memory and descriptors, as in enter.c, and the child is ours, not his. Being born
- * there, its other namespaces are that one's, too.
- */
+/* Being born in that user namespace, the child's other namespaces are that one's, too. */
 static int door_main(void *arg)
 {
 	struct birth *b = arg;
@@ -137,18 +134,14 @@ static int door_main(void *arg)
 
 static void give_birth_elsewhere(struct birth *b)
 {
-	_Alignas(16) char stack[CHILD_STACK];
-	int door;
+	int r;
 
 	b->args.flags |= CLONE_PARENT;
 	b->args.exit_signal = 0;
 	b->pid = -1;
-	door = clone(door_main, stack + sizeof(stack),
-		     CLONE_VM | CLONE_VFORK | CLONE_FILES | SIGCHLD, b);
-	if (door < 0)
-		b->errnum = errno;
-	while (door > 0 && waitpid(door, NULL, 0) < 0 && errno == EINTR)
-		;
+	r = door_open(door_main, b);
+	if (r < 0)
+		b->errnum = -r;
 }
 
 /* No handler of the monitor's may run in the child, so all signals wait until it is past that. */
