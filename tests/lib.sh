@@ -187,6 +187,21 @@ need_command() {
 	done
 }
 
+need_overlay() {
+	grep -qw overlay /proc/filesystems || modprobe overlay 2>/dev/null || skip_all "this kernel has no overlayfs"
+}
+
+need_loop() {
+	[ -e /dev/loop-control ] || modprobe loop 2>/dev/null
+	losetup -f >/dev/null 2>&1 || skip_all "no loop devices here"
+}
+
+# Whether this kernel counts what users have on an ext4 file system (CONFIG_QFMT_V2).
+user_quotas() {
+	truncate -s 16M "$T/try" && mkfs.ext4 -q -O quota -E quotatype=usrquota:grpquota "$T/try" &&
+		mkdir -p "$T/tried" && mount -o loop "$T/try" "$T/tried" 2>/dev/null && umount "$T/tried"
+}
+
 # device_opens PATH: it is a device and can be opened (a shell's <> would make a file where there
 # is none).
 device_opens() {

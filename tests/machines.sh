@@ -19,6 +19,14 @@ vm_new() {
 		put "$v/boot.cmdline" "$*"
 }
 
+# run_all MACHINE...: those are started, in this order, that do not run.
+run_all() {
+	local one
+	for one; do
+		state_is "$one" running || put "$one/ctl" start || return
+	done
+}
+
 can_run_vms() {
 	device_opens /dev/kvm && [ -e "$TINY" ]
 }

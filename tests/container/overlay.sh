@@ -5,7 +5,7 @@
 . tests/lib.sh
 need_root
 need_command python3
-grep -qw overlay /proc/filesystems || modprobe overlay 2>/dev/null || skip_all "this kernel has no overlayfs"
+need_overlay
 machinefs_start
 root=$(busybox_root)
 import() { # NAME SOURCE

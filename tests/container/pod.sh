@@ -18,10 +18,7 @@ session() { # CONTAINER COMMAND...: what it prints
 }
 
 both() {
-	local one
-	for one in "$web" "$c"; do
-		state_is "$one" running || put "$one/ctl" start || return
-	done
+	run_all "$web" "$c"
 }
 
 # All processes of a container, the host's numbers; its control group tells.

@@ -25,10 +25,7 @@ session() { # CONTAINER COMMAND...: what it prints
 		cat "$of/exec/s/stdout" "$of/exec/s/stderr"
 }
 both() {
-	local one
-	for one in "$web" "$c"; do
-		state_is "$one" running || put "$one/ctl" start || return
-	done
+	run_all "$web" "$c"
 }
 end() {
 	local one

@@ -7,7 +7,7 @@ need_root
 for program in /usr/lib/systemd/systemd /sbin/agetty /bin/login; do
 	[ -x "$program" ] || skip_all "needs $program"
 done
-grep -qw overlay /proc/filesystems || modprobe overlay 2>/dev/null || skip_all "this kernel has no overlayfs"
+need_overlay
 grep -q ' cgroup2 ' /proc/self/mountinfo || skip_all "needs control groups of version 2"
 machinefs_start
 c=$M/container/c

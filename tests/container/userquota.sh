@@ -4,13 +4,8 @@
 . tests/lib.sh
 need_root
 need_command mkfs.ext4 losetup setpriv
-grep -qw overlay /proc/filesystems || modprobe overlay 2>/dev/null || skip_all "this kernel has no overlayfs"
-[ -e /dev/loop-control ] || modprobe loop 2>/dev/null
-losetup -f >/dev/null 2>&1 || skip_all "no loop devices here"
-user_quotas() { # whether this kernel has them
-	truncate -s 16M "$T/try" && mkfs.ext4 -q -O quota -E quotatype=usrquota:grpquota "$T/try" &&
-		mkdir -p "$T/tried" && mount -o loop "$T/try" "$T/tried" 2>/dev/null && umount "$T/tried"
-}
+need_overlay
+need_loop
 root=$(busybox_root)
 chmod 1777 "$root/tmp"
 new() { # NAME: a container that does what it is told on its console

@@ -9,9 +9,8 @@ fi
 . tests/lib.sh
 need_root
 need_command ip losetup mkfs.ext4
-grep -qw overlay /proc/filesystems || modprobe overlay 2>/dev/null || skip_all "this kernel has no overlayfs"
-[ -e /dev/loop-control ] || modprobe loop 2>/dev/null
-losetup -f >/dev/null 2>&1 || skip_all "no loop devices here"
+need_overlay
+need_loop
 ip link set lo up
 root=$(busybox_root)
 mkdir "$T/data"

@@ -6,7 +6,6 @@
 #include "backends/cgroup/cgroup_priv.h"
 #include "tests/unit/tap.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
@@ -43,17 +42,6 @@ static const char *figure(struct cgroup *g, enum cgroup_file file)
 	if (cgroup_read(g, file, &t, &e) < 0)
 		text_add(&t, e.text);
 	return text_str(&t);
-}
-
-static int count_fds(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	int n = 0;
-
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
 }
 
 static bool join(const int *fds, int n)
@@ -441,7 +429,7 @@ static void test_devices(struct cgroup_host *h)
 static void test_leaks(struct cgroup_host *h)
 {
 	struct cgroup *g;
-	int before = count_fds(), fds[NEED_COUNT], n;
+	int before = tap_descriptors(), fds[NEED_COUNT], n;
 
 	for (int i = 0; i < 20; i++) {
 		cgroup_new(h, "leak", &g, NULL);
@@ -453,7 +441,7 @@ static void test_leaks(struct cgroup_host *h)
 		cgroup_free(g);
 		cgroup_remove(h, "leak", NULL);
 	}
-	ok(count_fds() == before, "no descriptors leak");
+	ok(tap_descriptors() == before, "no descriptors leak");
 }
 
 static void remove_parents(struct cgroup_host *h)
@@ -529,7 +517,7 @@ int main(void)
 {
 	struct cgroup_host *h = NULL;
 	struct err e = { 0 };
-	int fds = count_fds();
+	int fds = tap_descriptors();
 	bool hybrid;
 
 	if (geteuid() != 0)
@@ -548,6 +536,6 @@ int main(void)
 	if (h)
 		test_host(h, "version 1 alone");
 	text_free(&t);
-	ok(count_fds() == fds, "all is closed");
+	ok(tap_descriptors() == fds, "all is closed");
 	return tap_done();
 }

@@ -5,7 +5,6 @@
 #include "backends/container/quotaserver.h"
 #include "tests/unit/tap.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -551,17 +550,6 @@ static void test_rate(void)
 	ok(took > 0.3, "are held back (%.2f s)", took);
 }
 
-static int descriptors(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	int n = 0;
-
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
-}
-
 static void do_nothing(int out)
 {
 	tell(out, 0);
@@ -571,16 +559,16 @@ static void do_nothing(int out)
 static void test_listeners(void)
 {
 	static struct process p[QUOTASERVER_LISTENERS];
-	int before = descriptors();
+	int before = tap_descriptors();
 
 	for (int i = 0; i < QUOTASERVER_LISTENERS; i++)
 		p[i] = begin(do_nothing);
 	ok(run(do_set) == ENOSYS, "beyond so many listeners there is no answer");
 	for (int i = 0; i < QUOTASERVER_LISTENERS; i++)
 		end(&p[i]);
-	for (int i = 0; i < 5000 && descriptors() > before; i++)
+	for (int i = 0; i < 5000 && tap_descriptors() > before; i++)
 		usleep(1000);
-	ok(descriptors() <= before, "what has no process any more is closed");
+	ok(tap_descriptors() <= before, "what has no process any more is closed");
 	ok(run(do_set) == 0, "and makes room");
 }
 

@@ -2,6 +2,7 @@
 #ifndef TESTS_UNIT_TAP_H
 #define TESTS_UNIT_TAP_H
 
+#include <dirent.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -32,6 +33,18 @@ __attribute__((unused)) static void skip_all(const char *why)
 __attribute__((unused)) static void skip(const char *name, const char *why)
 {
 	printf("ok %d - %s # SKIP %s\n", ++tap_count, name, why);
+}
+
+/* Whether something was left open shows by this before and after. */
+__attribute__((unused)) static int tap_descriptors(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	int n = 0;
+
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n;
 }
 
 static inline int tap_done(void)
