@@ -130,4 +130,18 @@ refused_daemon() {
 }
 ok "no second daemon gets the run directory" refused_daemon
 like "and is told so" "$(cat "$T/second")" 'run: another daemon uses it'
+# --- what is printed right behind something else, and then nothing more
+container_new talk /bin/sh -c "'stty -echo; while read n; do echo first; sleep 0.004; echo last \$n; done'"
+put "$M/container/talk/ctl" start
+python3 "$T/log.py" "$M/container/talk/console" >"$T/polled-talk" &
+talked=$!
+told() { [ "$(tail -n 1 "$T/polled-talk")" = "last $1" ]; }
+lost=
+for n in {1..20}; do
+	put "$M/container/talk/console" "$n"
+	poll 2 told "$n" || lost+=" $n"
+done
+is "poll(2) tells of it, each time" "$lost" ""
+kill $talked
+
 done_testing
