@@ -50,7 +50,7 @@ struct monitor {
 	struct ending ending; /* written once, by ended(), before ended_once is published */
 	atomic_bool ended_once;
 	struct monitor_place place;
-	struct wire_message message;
+	struct wire_message *message; /* the one in hand; most of its room is never touched */
 };
 
 static struct monitor *host_monitor(struct engine_host *host)
@@ -152,7 +152,7 @@ static void exec_grew(struct engine_host *host, uint64_t id, unsigned streams)
 /* Who asks, and his number: a daemon that comes meanwhile uses the same numbers. */
 static uint64_t exec_token(const struct monitor *m)
 {
-	return (uint64_t)m->connections << 32 | m->message.header.seq;
+	return (uint64_t)m->connections << 32 | m->message->header.seq;
 }
 
 static void exec_answer(struct engine_host *host, uint64_t token, int code, const struct err *e)
@@ -188,31 +188,31 @@ static void handle_exec_start(struct monitor *m)
 	int rc = exec_check(m, &e);
 
 	if (rc == 0)
-		rc = wire_exec_unpack(&m->message, &s, &e);
+		rc = wire_exec_unpack(m->message, &s, &e);
 	if (rc == 0) {
 		rc = m->engine->exec->start(m->self, &s, exec_token(m), &e);
 		wire_exec_free(&s);
 	}
 	if (rc < 0)
-		monitor_reply(m, m->message.header.seq, rc, &e);
+		monitor_reply(m, m->message->header.seq, rc, &e);
 }
 
 static void handle_exec_input(struct monitor *m)
 {
-	const struct wire_exec_id *w = (const struct wire_exec_id *)m->message.body;
+	const struct wire_exec_id *w = (const struct wire_exec_id *)m->message->body;
 	struct err e = { 0 };
 	int rc = m->self && m->engine->exec
-			 ? m->engine->exec->input(m->self, w->id, w + 1, m->message.extra,
+			 ? m->engine->exec->input(m->self, w->id, w + 1, m->message->extra,
 						  exec_token(m), &e)
 			 : err_set(&e, -ENXIO, "stdin: this machine has no sessions");
 
 	if (rc < 0)
-		monitor_reply(m, m->message.header.seq, rc, &e);
+		monitor_reply(m, m->message->header.seq, rc, &e);
 }
 
 static void handle_exec_signal(struct monitor *m)
 {
-	const struct wire_exec_signal *w = (const struct wire_exec_signal *)m->message.body;
+	const struct wire_exec_signal *w = (const struct wire_exec_signal *)m->message->body;
 	struct err e = { 0 };
 	int rc;
 
@@ -222,7 +222,7 @@ static void handle_exec_signal(struct monitor *m)
 		rc = err_set(&e, -EINVAL, "ctl: there is no signal %lld", (long long)w->signo);
 	else
 		rc = m->engine->exec->signal(m->self, w->id, (int)w->signo, &e);
-	monitor_reply(m, m->message.header.seq, rc, &e);
+	monitor_reply(m, m->message->header.seq, rc, &e);
 }
 
 /* ---- the machine's end ---- */
@@ -350,9 +350,9 @@ static int verb_dump(struct monitor *m, int64_t arg, struct err *e)
 {
 	if (!m->engine->dump)
 		return err_set(e, -ENXIO, "ctl: a %s has no core file", m->engine->name);
-	if (m->message.nfds != 1)
+	if (m->message->nfds != 1)
 		return err_set(e, -EINVAL, "ctl: dump: no file");
-	return m->engine->dump(m->self, m->message.fds[0], e);
+	return m->engine->dump(m->self, m->message->fds[0], e);
 }
 
 /* What it is when it is held there, or no more. */
@@ -459,8 +459,8 @@ static int *monitor_place(struct monitor *m, const struct machine_config *c,
 static int monitor_take_fds(struct monitor *m, const struct machine_config *c,
 			    const struct wire_fd *roles, uint32_t n, bool parts_only, struct err *e)
 {
-	if (n != (uint32_t)m->message.nfds)
-		return err_set(e, -EINVAL, "start: %d descriptors instead of %u", m->message.nfds,
+	if (n != (uint32_t)m->message->nfds)
+		return err_set(e, -EINVAL, "start: %d descriptors instead of %u", m->message->nfds,
 			       n);
 	m->host.part_fds = calloc(n + 1, sizeof(*m->host.part_fds));
 	if (!m->host.part_fds)
@@ -471,8 +471,8 @@ static int monitor_take_fds(struct monitor *m, const struct machine_config *c,
 
 		if (!place)
 			return err_set(e, -EINVAL, "start: descriptor %u has no role", i);
-		*place = m->message.fds[i];
-		m->message.fds[i] = -1;
+		*place = m->message->fds[i];
+		m->message->fds[i] = -1;
 	}
 	return 0;
 }
@@ -570,7 +570,7 @@ static int monitor_open_console(struct monitor *m, struct err *e)
 
 static int monitor_start(struct monitor *m, struct err *e)
 {
-	struct wire_start *w = (struct wire_start *)m->message.body;
+	struct wire_start *w = (struct wire_start *)m->message->body;
 	int rc;
 
 	w->name[sizeof(w->name) - 1] = '\0';
@@ -588,7 +588,7 @@ static int monitor_start(struct monitor *m, struct err *e)
 	m->host.hold = (enum engine_hold)w->hold;
 	if (w->hold >= HOLD_END || (w->hold && !m->engine->release))
 		return err_set(e, -EINVAL, "start: hold %u", w->hold);
-	rc = m->hooks->config_decode(w->kind, m->message.body + sizeof(*w), m->message.extra,
+	rc = m->hooks->config_decode(w->kind, m->message->body + sizeof(*w), m->message->extra,
 				     &m->config, e);
 	if (rc < 0)
 		return rc;
@@ -617,26 +617,26 @@ static void handle_start(struct monitor *m)
 
 	if (m->run != RUN_NEW) {
 		err_set(&e, -EEXIST, "start: this monitor has a machine");
-		monitor_reply(m, m->message.header.seq, -EEXIST, &e);
+		monitor_reply(m, m->message->header.seq, -EEXIST, &e);
 		return;
 	}
 	event_del(m->timer);
 	rc = monitor_start(m, &e);
 	if (rc < 0) {
-		monitor_reply(m, m->message.header.seq, rc, &e);
+		monitor_reply(m, m->message->header.seq, rc, &e);
 		event_base_loopbreak(m->host.loop);
 		return;
 	}
 	m->run = hold_runs[m->host.hold];
 	monitor_say_hello(m); /* again: now there are a tty and counters */
-	monitor_reply(m, m->message.header.seq, 0, &e);
+	monitor_reply(m, m->message->header.seq, 0, &e);
 }
 
 /* ---- another configuration ---- */
 
 static int monitor_configure(struct monitor *m, struct err *e)
 {
-	const struct wire_configure *w = (const struct wire_configure *)m->message.body;
+	const struct wire_configure *w = (const struct wire_configure *)m->message->body;
 	struct machine_config next;
 	int rc;
 
@@ -647,7 +647,7 @@ static int monitor_configure(struct monitor *m, struct err *e)
 	if (!m->engine->configure)
 		return err_set(e, -ENXIO, "a %s cannot change in this way while it runs",
 			       m->engine->name);
-	rc = m->hooks->config_decode(m->config.kind, m->message.body + sizeof(*w), m->message.extra,
+	rc = m->hooks->config_decode(m->config.kind, m->message->body + sizeof(*w), m->message->extra,
 				     &next, e);
 	if (rc < 0)
 		return rc;
@@ -668,24 +668,24 @@ static void handle_configure(struct monitor *m)
 	struct err e = { 0 };
 	int rc = monitor_configure(m, &e);
 
-	monitor_reply(m, m->message.header.seq, rc, &e);
+	monitor_reply(m, m->message->header.seq, rc, &e);
 }
 
 static void handle_verb(struct monitor *m)
 {
 	struct err e = { 0 };
 	enum wire_run before = m->run;
-	int rc = monitor_verb(m, (struct wire_verb *)m->message.body, &e);
+	int rc = monitor_verb(m, (struct wire_verb *)m->message->body, &e);
 
 	if (m->run != before)
 		monitor_say_state(m);
-	monitor_reply(m, m->message.header.seq, rc, &e);
+	monitor_reply(m, m->message->header.seq, rc, &e);
 }
 
 static void handle_input(struct monitor *m)
 {
 	if (m->self)
-		m->engine->input(m->self, m->message.body, m->message.len);
+		m->engine->input(m->self, m->message->body, m->message->len);
 }
 
 /* ---- the connection ---- */
@@ -704,9 +704,9 @@ static void on_message(int fd, short what, void *arg)
 	struct monitor *m = arg;
 	int rc = 0;
 
-	while (m->daemon >= 0 && (rc = wire_recv(m->daemon, WIRE_DAEMON, &m->message)) == 1) {
-		handlers[m->message.header.type](m);
-		wire_message_close(&m->message);
+	while (m->daemon >= 0 && (rc = wire_recv(m->daemon, WIRE_DAEMON, m->message)) == 1) {
+		handlers[m->message->header.type](m);
+		wire_message_close(m->message);
 	}
 	if (rc == 0 || (rc < 0 && rc != -EAGAIN))
 		monitor_hang_up(m);
@@ -788,6 +788,7 @@ static void monitor_free(struct monitor *m)
 		close(m->ended_fd);
 	if (m->listener >= 0)
 		close(m->listener);
+	free(m->message);
 	free(m);
 }
 
@@ -812,7 +813,8 @@ static struct monitor *monitor_new(int listener, const struct monitor_hooks *hoo
 	m->host.exec = &exec_listener;
 	m->ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	m->host.loop = event_base_new();
-	if (m->ended_fd < 0 || !m->host.loop)
+	m->message = malloc(sizeof(*m->message));
+	if (m->ended_fd < 0 || !m->host.loop || !m->message)
 		goto fail;
 	m->accept_event = event_new(m->host.loop, listener, EV_READ | EV_PERSIST, on_accept, m);
 	m->ended_event = event_new(m->host.loop, m->ended_fd, EV_READ | EV_PERSIST, on_ended, m);
