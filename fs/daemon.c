@@ -352,6 +352,11 @@ static void ids_pass(struct daemon *d, const struct object *parent)
 	}
 }
 
+static void remove_by_and_by(void *arg, int dirfd, const char *name)
+{
+	importer_remove(arg, dirfd, name);
+}
+
 static int load_all(struct daemon *d, struct err *e)
 {
 	struct object *const parents[] = { d->machines[0], d->machines[1], d->images, d->nets };
@@ -359,7 +364,7 @@ static int load_all(struct daemon *d, struct err *e)
 	int rc = 0;
 
 	for (int i = 0; rc == 0 && i < 4; i++) {
-		rc = store_open_kind(d->state_fd, parents[i]->name, fds[i], e);
+		rc = store_open_kind(d->state_fd, parents[i]->name, remove_by_and_by, d, fds[i], e);
 		if (rc == 0)
 			rc = load_kind(d, parents[i], *fds[i], false, e);
 		ids_pass(d, parents[i]);
@@ -410,6 +415,7 @@ int daemon_new(const struct daemon_options *options, struct daemon **ret, struct
 		d->net_fd = -1;
 	d->program = program_open();
 	LIST_INIT(&d->retired);
+	STAILQ_INIT(&d->removals);
 	TAILQ_INIT(&d->opened);
 	d->message = malloc(sizeof(*d->message));
 	d->loop = event_base_new();

@@ -78,8 +78,10 @@ struct daemon {
 	unsigned nopened;
 	LIST_HEAD(, waiter) waiters; /* of all objects */
 	LIST_HEAD(, importer) importers;
-	unsigned running;	      /* machines with a monitor */
-	LIST_HEAD(, link) retired;    /* monitors that are still to be reaped */
+	STAILQ_HEAD(, removal)
+	removals;		   /* directories that are still to go, see fs/image/importer.c */
+	unsigned running;	   /* machines with a monitor */
+	LIST_HEAD(, link) retired; /* monitors that are still to be reaped */
 	struct wire_message *message; /* the one being received, see fs/machine/link.c */
 	bool shutting_down;
 	bool same_boot; /* another daemon was here since the host's boot, or the last shutdown */

@@ -227,7 +227,7 @@ int image_rmdir(struct object *o, struct caller who, struct err *e)
 		return rc;
 	if (i->importer)
 		return err_set(e, -EBUSY, "the image is at work; cancel it first");
-	snprintf(hidden, sizeof(hidden), ".%s", i->identity.uuid);
+	snprintf(hidden, sizeof(hidden), STORE_REMOVED "%s", i->identity.uuid);
 	rc = store_hide(d->image_fd, o->name, hidden, e);
 	if (rc < 0)
 		return rc;

@@ -14,6 +14,7 @@
 #include "fs/image/image.h"
 #include "fs/image/importer.h"
 #include "fs/store/kept.h"
+#include "fs/store/store.h"
 
 /* A string that nobody has set is NULL. */
 static const char *said(const char *s)
@@ -241,8 +242,8 @@ static int verb_clear(struct image *i, struct request *r, struct err *e)
 	int dir = image_dir(i), rc = 0;
 	char hidden[64];
 
-	/* Out of the way at once, and removed by and by; see store.h for names with a dot. */
-	snprintf(hidden, sizeof(hidden), ".data-%" PRIu64, daemon_new_id(d, e));
+	/* Out of the way at once, and removed by and by. */
+	snprintf(hidden, sizeof(hidden), STORE_REMOVED "data-%" PRIu64, daemon_new_id(d, e));
 	if (dir < 0 ||
 	    (renameat2(dir, "data", d->image_fd, hidden, RENAME_NOREPLACE) < 0 && errno != ENOENT))
 		rc = err_sys(e, dir < 0 ? -dir : errno, "clear");

@@ -11,7 +11,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "backends/base/rmtree.h"
 #include "backends/host/spawn.h"
 #include "backends/image/importer.h"
 #include "fs/daemon.h"
@@ -23,8 +22,15 @@ struct importer {
 	pid_t pid;
 	int pidfd, fd;
 	struct event *ended;
-	importer_done *done; /* NULL: nobody wants to know */
+	bool removes; /* a directory, and nobody waits for that */
+	importer_done *done;
 	void *arg;
+};
+
+struct removal {
+	STAILQ_ENTRY(removal) link;
+	int dirfd; /* the daemon's */
+	char name[64];
 };
 
 static void importer_free(struct importer *i)
@@ -76,8 +82,7 @@ static void on_ended(evutil_socket_t fd, short what, void *arg)
 
 	waitpid(i->pid, &status, 0);
 	LIST_REMOVE(i, link);
-	if (i->done)
-		importer_tell(i, status);
+	importer_tell(i, status);
 	importer_free(i);
 }
 
@@ -104,21 +109,20 @@ static int importer_admit(const struct daemon *d, struct err *e)
 	int n = 0;
 
 	LIST_FOREACH(i, &d->importers, link)
-	n++;
+	n += !i->removes;
 	return n < IMPORTERS_MAX ? 0 : err_set(e, -EBUSY, "import: %d are under way already", n);
 }
 
-int importer_start(struct daemon *d, const struct wire_import *task, const int *fds, int nfds,
-		   importer_done *done, void *arg, struct importer **ret, struct err *e)
+static int importer_run(struct daemon *d, const struct wire_import *task, const int *fds, int nfds,
+			importer_done *done, void *arg, struct importer **ret, struct err *e)
 {
 	struct importer *i = calloc(1, sizeof(*i));
-	int rc = i ? importer_admit(d, e) : err_sys(e, ENOMEM, "import");
+	int rc;
 
-	if (rc < 0) {
-		free(i);
-		return rc;
-	}
+	if (!i)
+		return err_sys(e, ENOMEM, "import");
 	*i = (struct importer){ .pidfd = -1, .fd = -1, .done = done, .arg = arg };
+	i->removes = task->task == IMPORT_REMOVE;
 	rc = importer_spawn(i, e);
 	if (rc == 0)
 		rc = importer_watch(i, d, e);
@@ -134,9 +138,16 @@ int importer_start(struct daemon *d, const struct wire_import *task, const int *
 		return rc;
 	}
 	LIST_INSERT_HEAD(&d->importers, i, link);
-	if (ret)
-		*ret = i;
+	*ret = i;
 	return 0;
+}
+
+int importer_start(struct daemon *d, const struct wire_import *task, const int *fds, int nfds,
+		   importer_done *done, void *arg, struct importer **ret, struct err *e)
+{
+	int rc = importer_admit(d, e);
+
+	return rc < 0 ? rc : importer_run(d, task, fds, nfds, done, arg, ret, e);
 }
 
 void importer_kill(struct importer *i)
@@ -144,20 +155,62 @@ void importer_kill(struct importer *i)
 	kill(i->pid, SIGKILL);
 }
 
-void importer_remove(struct daemon *d, int dirfd, const char *name)
+/* ---- directories that nobody sees any more ---- */
+
+static void removals_go(struct daemon *d);
+
+static bool removing(const struct daemon *d)
+{
+	const struct importer *i = LIST_FIRST(&d->importers);
+
+	while (i && !i->removes)
+		i = LIST_NEXT(i, link);
+	return i;
+}
+
+static void on_removed(void *arg, const struct wire_imported *answer, const char *run,
+		       const struct err *why)
+{
+	removals_go(arg);
+}
+
+/* Where no process can be had, the next removal tries again. */
+static void removals_go(struct daemon *d)
 {
 	struct wire_import task = { .task = IMPORT_REMOVE };
+	struct removal *first = STAILQ_FIRST(&d->removals);
+	struct importer *i;
 
-	snprintf(task.name, sizeof(task.name), "%s", name);
-	/* Else by ourselves; and what is left is swept at the next start. */
-	if (importer_start(d, &task, &dirfd, 1, NULL, NULL, NULL, NULL) < 0)
-		rmtree(dirfd, name);
+	if (!first || removing(d))
+		return;
+	snprintf(task.name, sizeof(task.name), "%s", first->name);
+	if (importer_run(d, &task, &first->dirfd, 1, on_removed, d, &i, NULL) < 0)
+		return;
+	STAILQ_REMOVE_HEAD(&d->removals, link);
+	free(first);
+}
+
+void importer_remove(struct daemon *d, int dirfd, const char *name)
+{
+	struct removal *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return;
+	r->dirfd = dirfd;
+	snprintf(r->name, sizeof(r->name), "%s", name);
+	STAILQ_INSERT_TAIL(&d->removals, r, link);
+	removals_go(d);
 }
 
 void importers_free(struct daemon *d)
 {
 	struct importer *i;
+	struct removal *r;
 
+	while ((r = STAILQ_FIRST(&d->removals))) {
+		STAILQ_REMOVE_HEAD(&d->removals, link);
+		free(r);
+	}
 	while ((i = LIST_FIRST(&d->importers))) {
 		LIST_REMOVE(i, link);
 		kill(i->pid, SIGKILL);

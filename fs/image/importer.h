@@ -18,16 +18,22 @@ struct importer;
 typedef void importer_done(void *arg, const struct wire_imported *answer, const char *run,
 			   const struct err *e);
 
-/* The descriptors stay the caller's. *ret is good until done is called. */
+/*
+ * The descriptors stay the caller's. *ret is good until done is called. -EBUSY: there are too many,
+ * not counting removals.
+ */
 int importer_start(struct daemon *d, const struct wire_import *task, const int *fds, int nfds,
 		   importer_done *done, void *arg, struct importer **ret, struct err *e);
 /* Ends it; done comes. */
 void importer_kill(struct importer *i);
 
-/* Removes a directory's name, in a process of its own, and nobody is told. */
+/*
+ * Removes a name of a directory that the daemon has open all its life, in a process of its own, one
+ * after the other, and nobody is told. What a daemon leaves, the next one sweeps: see store.h.
+ */
 void importer_remove(struct daemon *d, int dirfd, const char *name);
 
-/* Kills them all, and waits for it. done is not called. */
+/* Kills them all, and waits for it. done is not called; what is to be removed stays. */
 void importers_free(struct daemon *d);
 
 #endif

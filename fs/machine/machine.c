@@ -267,7 +267,7 @@ int machine_rmdir(struct object *o, struct caller who, struct err *e)
 	if (machine_active(m))
 		return err_set(e, -EBUSY, "the machine is %s; stop it first",
 			       state_words[m->state]);
-	snprintf(hidden, sizeof(hidden), ".%s", m->identity.uuid);
+	snprintf(hidden, sizeof(hidden), STORE_REMOVED "%s", m->identity.uuid);
 	rc = store_hide(machine_kind_fd(m), o->name, hidden, e);
 	if (rc < 0)
 		return rc;

@@ -215,7 +215,7 @@ static int state_remove(const struct net *n, struct err *e)
 	int net_fd = n->object.daemon->net_fd, rc;
 	char hidden[40], path[60];
 
-	snprintf(hidden, sizeof(hidden), ".%s", n->identity.uuid);
+	snprintf(hidden, sizeof(hidden), STORE_REMOVED "%s", n->identity.uuid);
 	rc = store_hide(net_fd, n->object.name, hidden, e);
 	if (rc < 0)
 		return rc;

@@ -65,7 +65,7 @@ int store_open(const char *dir, int *ret_fd, struct err *e)
 	return 0;
 }
 
-static void store_sweep(int kind_fd)
+static void store_sweep(int kind_fd, store_remove *remove, void *arg)
 {
 	int copy = openat(kind_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = copy < 0 ? NULL : fdopendir(copy);
@@ -77,13 +77,16 @@ static void store_sweep(int kind_fd)
 		return;
 	}
 	while ((entry = readdir(dir)))
-		if (entry->d_name[0] == '.' && strcmp(entry->d_name, ".") &&
-		    strcmp(entry->d_name, ".."))
+		if (!strncmp(entry->d_name, STORE_REMOVED, strlen(STORE_REMOVED)))
+			remove(arg, kind_fd, entry->d_name);
+		else if (entry->d_name[0] == '.' && strcmp(entry->d_name, ".") &&
+			 strcmp(entry->d_name, ".."))
 			rmtree(kind_fd, entry->d_name);
 	closedir(dir);
 }
 
-int store_open_kind(int state_fd, const char *kind, int *ret_fd, struct err *e)
+int store_open_kind(int state_fd, const char *kind, store_remove *remove, void *arg, int *ret_fd,
+		    struct err *e)
 {
 	int fd;
 
@@ -92,7 +95,7 @@ int store_open_kind(int state_fd, const char *kind, int *ret_fd, struct err *e)
 	fd = openat(state_fd, kind, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
 		return err_sys(e, errno, "state directory: %s", kind);
-	store_sweep(fd);
+	store_sweep(fd, remove, arg);
 	*ret_fd = fd;
 	return 0;
 }

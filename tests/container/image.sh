@@ -191,4 +191,27 @@ ok "the next daemon goes on with it" put "$M/image/again/wait" ready 30
 is "to the same end" "$(cat "$M/image/again/digest.tree")" "$(cat "$M/image/three/digest.tree")"
 is "what was ready still is" "$(cat "$M/image/oci-config/state" "$M/image/oci-config/entrypoint" | xargs)" "ready /bin/sh -c"
 is "what has failed still has" "$(cat "$M/image/dotdot/state")" failed
+
+# --- many are removed, and what removes them is held up
+removed() { find "$STATE_DIR/image" -maxdepth 1 -name '.*' | grep -c /; }
+none_left() { [ "$(removed)" = 0 ]; }
+soon "nothing that was removed is left" 10 none_left
+python3 -c 'import fcntl, os, sys
+d = os.open(sys.argv[1], os.O_RDONLY)
+fcntl.flock(d, fcntl.LOCK_EX)
+print("held", flush=True)
+os.read(0, 1)' "$STATE_DIR/image" < <(exec sleep 1000) >"$T/held" &
+holder=$!
+poll 10 test -s "$T/held"
+for n in {1..40}; do
+	mkdir "$M/image/gone-$n" && rmdir "$M/image/gone-$n"
+done
+is "they are out of sight, and still there" "$(ls -d "$M"/image/gone-* 2>/dev/null; removed)" 40
+make beside "$(hostile oci-three)"
+ok "an import has its turn all the same" import
+machinefs_kill9
+machinefs_start
+is "the next daemon does not wait for it, either" "$(removed)" 40
+kill "$holder"
+soon "in the end they are gone" 20 none_left
 done_testing
