@@ -257,10 +257,12 @@ struct engine {
 
 	/*
 	 * What can be learnt of the host before there is a machine and would take time of its
-	 * start. For a monitor in waiting (spare.h), which then has the daemon's authority. Memory
-	 * that the monitor frees, or NULL: start() finds it out itself. NULL where there is none.
+	 * start, or made for it. For a monitor in waiting (spare.h), which then has the daemon's
+	 * authority. What it returns is host->prepared, until the monitor gives it to forget();
+	 * NULL: start() sees to it itself. NULL where there is none.
 	 */
 	void *(*prepare)(void);
+	void (*forget)(void *prepared);
 
 	/*
 	 * Builds the machine and lets it run. On return 0 its code runs (a container's init has

@@ -163,6 +163,7 @@ static void *engine_prepare(void)
 const struct engine vm_engine = {
 	.name = "vm",
 	.prepare = engine_prepare,
+	.forget = free,
 	.start = engine_start,
 	.pid = engine_pid,
 	.stop = engine_stop,

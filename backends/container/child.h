@@ -65,6 +65,8 @@ void child_close_descriptors(struct child *c);
  * is printed goes to a log that people read with cat and grep, and every line would end in \r\n.
  */
 void child_open_console(struct child *c, int dir, const char *ptmx);
+/* The slave belongs to whom the process will be. */
+void child_own_console(struct child *c);
 /* What is to be 0, 1, 2 and not the console's is that from here on. */
 void child_take_streams(struct child *c);
 /*

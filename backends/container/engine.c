@@ -255,6 +255,32 @@ static int compile_profile(struct engine_host *host, struct err *e)
 	return 0;
 }
 
+static void *container_prepare(void)
+{
+	struct devfs *d = malloc(sizeof(*d));
+
+	if (d)
+		devfs_make(d);
+	if (d && d->dev < 0) {
+		free(d);
+		d = NULL;
+	}
+	return d;
+}
+
+static void container_forget(void *prepared)
+{
+	devfs_close(prepared);
+	free(prepared);
+}
+
+/* What was made beforehand is root's, and serves who has no user namespace of his own. */
+static void take_prepared(const struct engine_host *host, struct plan *p)
+{
+	if (host->prepared && (p->namespaces & NS_MOUNT) && !(p->namespaces & NS_USER))
+		p->dev = *(const struct devfs *)host->prepared;
+}
+
 static int container_start(struct engine_host *host, void **ret_self, struct err *e)
 {
 	struct container *c = calloc(1, sizeof(*c));
@@ -279,6 +305,7 @@ static int container_start(struct engine_host *host, void **ret_self, struct err
 		goto fail;
 	plan.kept = &c->layer;
 	plan.devices = c->devices;
+	take_prepared(host, &plan);
 	c->own_pids = plan.namespaces & NS_PID;
 	c->own_net = plan.namespaces & NS_NET;
 	c->namespaces = plan.namespaces;
@@ -290,6 +317,8 @@ static int container_start(struct engine_host *host, void **ret_self, struct err
 		served = serve_quotas(c, &plan, init.pid, e);
 	devices_close(c->devices);
 	plan_free(&plan);
+	if (host->prepared)
+		devfs_close(host->prepared);
 	if (r == 0)
 		r = watch(c, &init, e);
 	r = r < 0 ? r : served;
@@ -431,6 +460,8 @@ static const struct exec_ops exec_ops = {
 const struct engine container_engine = {
 	.keeps_root = true,
 	.name = "container",
+	.prepare = container_prepare,
+	.forget = container_forget,
 	.start = container_start,
 	.release = container_release_init,
 	.pid = container_pid,

@@ -35,6 +35,11 @@ void lxcfs_show(const struct child *c, int proc, int sys)
 	lxcfs = open(LXCFS_PATH, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (lxcfs < 0)
 		return;
+	/* It is installed and does not run. */
+	if (faccessat(lxcfs, "proc", F_OK, 0) < 0) {
+		close(lxcfs);
+		return;
+	}
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
 		bool of_proc = files[i][0] == 'p';
 

@@ -1,6 +1,6 @@
 /*
  * The container's mounts: see mounts.h; the OCI runtime specification, Linux, "Default
- * Filesystems", "Default Devices", "Dev symbolic links", masked and read-only paths.
+ * Filesystems", masked and read-only paths.
  *
  * The root directory is hostile: its /proc may be a link to anywhere. So a mount is made without
  * a place (fsopen, fsmount), its place is opened without following links, and it is moved from
@@ -14,10 +14,10 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "backends/container/device_part.h"
+#include "backends/container/devfs.h"
 #include "backends/container/lxcfs.h"
 #include "backends/container/mount_part.h"
 #include "backends/container/mountfd.h"
@@ -92,50 +92,27 @@ static int system_filesystem(const char *type, const char *host_path, unsigned i
 	return mnt;
 }
 
-static void make_node(struct child *c, const char *name, unsigned int major, unsigned int minor)
+/* The host's own, where no nodes can be made. */
+static void show_node(struct child *c, const char *name)
 {
 	char host[32] = "/dev/";
 	int fd;
 
-	if (mknodat(c->dev, name, S_IFCHR | 0666, makedev(major, minor)) == 0) {
-		if (fchmodat(c->dev, name, 0666, 0) < 0)
-			child_fail(c, errno, "making /dev/", name);
-		return;
-	}
-	if (errno != EPERM)
-		child_fail(c, errno, "making /dev/", name);
-	/* No nodes in a user namespace: the host's own, then. */
 	strcpy(host + 5, name);
-	fd = openat(c->dev, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
-	if (fd >= 0)
-		close(fd);
 	fd = mountfd_copy(AT_FDCWD, host, false);
 	put(c, fd, place_open(c->dev, name), host + 1);
 	close(fd);
 }
 
-static void make_nodes(struct child *c)
+static void make_nodes(struct child *c, const struct devfs *d)
 {
-	static const struct {
-		const char *name;
-		unsigned int major, minor;
-	} nodes[] = {
-		{ "null", 1, 3 },   { "zero", 1, 5 },	 { "full", 1, 7 },
-		{ "random", 1, 8 }, { "urandom", 1, 9 }, { "tty", 5, 0 },
-	};
-	static const struct {
-		const char *name, *to;
-	} links[] = {
-		{ "fd", "/proc/self/fd" },	 { "stdin", "/proc/self/fd/0" },
-		{ "stdout", "/proc/self/fd/1" }, { "stderr", "/proc/self/fd/2" },
-		{ "ptmx", "pts/ptmx" },
-	};
+	const char *what;
+	bool real;
 
-	for (size_t i = 0; i < sizeof(nodes) / sizeof(nodes[0]); i++)
-		make_node(c, nodes[i].name, nodes[i].major, nodes[i].minor);
-	for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++)
-		if (symlinkat(links[i].to, c->dev, links[i].name) < 0)
-			child_fail(c, errno, "making /dev/", links[i].name);
+	if (devfs_fill(d, &real, &what) < 0)
+		child_fail(c, errno, "making /dev/", what);
+	for (int i = 0; !real && devfs_node(i); i++)
+		show_node(c, devfs_node(i));
 }
 
 /* A directory in /dev to mount on. */
@@ -146,30 +123,20 @@ static int dev_place(struct child *c, const char *name)
 	return place_open(c->dev, name);
 }
 
-static void mount_console(struct child *c)
+static void mount_console(struct child *c, const struct devfs *d)
 {
-	int fd = openat(c->dev, "console", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	int fd;
 
-	if (fd >= 0)
-		close(fd);
+	if (d->slave >= 0) {
+		c->master = d->master;
+		c->slave = d->slave;
+		child_own_console(c);
+	} else {
+		child_open_console(c, d->pts, "ptmx");
+	}
 	fd = mountfd_copy(c->slave, "", false);
 	put(c, fd, place_open(c->dev, "console"), "dev/console");
 	close(fd);
-}
-
-static void mount_pts(struct child *c)
-{
-	/* 5 is the group tty everywhere; a user namespace may not know it. */
-	static const struct mount_option options[] = { { "ptmxmode", "0666" },
-						       { "mode", "0620" },
-						       { "gid", "5" } };
-	int count = c->plan->namespaces & NS_USER ? 2 : 3;
-	int pts = filesystem_new("devpts", options, count, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
-
-	put(c, pts, dev_place(c, "pts"), "dev/pts");
-	child_open_console(c, pts, "ptmx");
-	mount_console(c);
-	close(pts);
 }
 
 /*
@@ -195,23 +162,11 @@ static void show_quota(struct child *c)
 	close(fd);
 }
 
-static void mount_dev(struct child *c)
+/* Its queues are the ipc namespace's: without one of its own they would be the host's. */
+static void mount_queues(struct child *c)
 {
-	static const struct mount_option dev[] = { { "mode", "0755" }, { "size", "65536k" } };
-	static const struct mount_option shm[] = { { "mode", "1777" }, { "size", "65536k" } };
 	int mnt;
 
-	c->dev = filesystem_new("tmpfs", dev, 2, MOUNT_ATTR_NOSUID);
-	put(c, c->dev, root_place(c, "dev"), "dev");
-	make_nodes(c);
-	show_quota(c);
-	for (size_t i = 0; c->plan->devices && i < c->plan->devices->n; i++)
-		device_spec_put(c, &c->plan->devices->list[i], c->dev);
-	mount_pts(c);
-	mnt = mountfd_new("tmpfs", "shm", shm, 2, ATTR_SYSTEM);
-	put(c, mnt, dev_place(c, "shm"), "dev/shm");
-	close(mnt);
-	/* The queues are the ipc namespace's: without one of its own they would be the host's. */
 	if (!(c->plan->namespaces & NS_IPC))
 		return;
 	mnt = filesystem_new("mqueue", NULL, 0, ATTR_SYSTEM);
@@ -221,16 +176,41 @@ static void mount_dev(struct child *c)
 	close(mnt);
 }
 
+static void mount_dev(struct child *c)
+{
+	struct devfs d = c->plan->dev;
+	const bool made = d.dev >= 0;
+
+	if (!made)
+		devfs_new(&d);
+	c->dev = d.dev;
+	put(c, d.dev, root_place(c, "dev"), "dev");
+	if (!made)
+		make_nodes(c, &d);
+	show_quota(c);
+	for (size_t i = 0; c->plan->devices && i < c->plan->devices->n; i++)
+		device_spec_put(c, &c->plan->devices->list[i], c->dev);
+	if (!made)
+		devfs_new_pts(&d, !(c->plan->namespaces & NS_USER));
+	put(c, d.pts, place_open(c->dev, "pts"), "dev/pts");
+	mount_console(c, &d);
+	close(d.pts);
+	if (!made)
+		devfs_new_shm(&d);
+	put(c, d.shm, place_open(c->dev, "shm"), "dev/shm");
+	close(d.shm);
+	mount_queues(c);
+}
+
 /*
  * Shows one group: the host's mount of it, from that group on. A mount of its own would be a
  * superblock for each namespace and hierarchy, which costs four times as much.
  */
-static void show_group(struct child *c, int place, const char *directory, bool writable)
+static void show_group(struct child *c, int place, const char *directory, unsigned int attributes)
 {
 	int mnt = mountfd_copy(AT_FDCWD, directory, false);
 
-	if (mnt >= 0 &&
-	    mountfd_restrict(mnt, ATTR_SYSTEM | (writable ? 0 : MOUNT_ATTR_RDONLY), false) < 0)
+	if (mnt >= 0 && attributes && mountfd_restrict(mnt, attributes, false) < 0)
 		child_fail(c, errno, "restricting ", directory);
 	put(c, mnt, place, "sys/fs/cgroup");
 	close(mnt);
@@ -262,14 +242,15 @@ static void mount_cgroups(struct child *c, int sys)
 		return;
 	place = place_open(sys, "fs/cgroup");
 	if (c->plan->cgroup_v2) {
-		show_group(c, place, group[1], c->plan->config->delegate);
+		show_group(c, place, group[1],
+			   ATTR_SYSTEM | (c->plan->config->delegate ? 0 : MOUNT_ATTR_RDONLY));
 		return;
 	}
 	mnt = filesystem_new("tmpfs", options, 2, ATTR_SYSTEM);
 	put(c, mnt, place, "sys/fs/cgroup");
 	for (; *group; group += 2)
-		show_group(c, group_place(c, mnt, group[0]), group[1], false);
-	if (mountfd_restrict(mnt, ATTR_SYSTEM | MOUNT_ATTR_RDONLY, false) < 0)
+		show_group(c, group_place(c, mnt, group[0]), group[1], 0);
+	if (mountfd_restrict(mnt, ATTR_SYSTEM | MOUNT_ATTR_RDONLY, true) < 0)
 		child_fail(c, errno, "sys/fs/cgroup", NULL);
 	close(mnt);
 }

@@ -406,6 +406,7 @@ static int make_stdio(struct plan *p, const int fds[3], struct err *e)
 static void plan_begin(struct plan *p, const struct engine_host *host)
 {
 	*p = (struct plan){ .config = &host->config->container,
+			    .dev = DEVFS_NONE,
 			    .stdio = { -1, -1, -1 },
 			    .leaf = -1 };
 	p->namespaces = p->config->namespaces;

@@ -14,6 +14,7 @@
 
 #include "backends/base/err.h"
 #include "backends/base/text.h"
+#include "backends/container/devfs.h"
 #include "backends/container/rlimit.h"
 #include "backends/container/usermap.h"
 #include "backends/engine.h"
@@ -65,6 +66,7 @@ struct plan {
 	struct mount_spec *mounts;
 	size_t nmounts;
 	const struct devices *devices; /* the engine's; NULL: none */
+	struct devfs dev;	       /* the engine's; what is not there init makes itself */
 	char **sysctls;		       /* pairs of path, below the host's /proc, and value */
 	char **masked;		       /* paths without their first slash, as are: */
 	char **readonly;

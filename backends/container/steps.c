@@ -13,11 +13,11 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/sysmacros.h>
 #include <termios.h>
 #include <unistd.h>
 
 #include "backends/container/device_part.h"
+#include "backends/container/devfs.h"
 #include "backends/container/mount_part.h"
 
 void child_append(char *out, size_t size, const char *s)
@@ -63,27 +63,26 @@ void child_join_cgroups(struct child *c)
 			child_write(c, c->plan->cgroups[i], "0", "joining the control group");
 }
 
+/* The lower of best and fd, unless that is below from, or none. */
+static unsigned int lower(unsigned int best, unsigned int from, int fd)
+{
+	return fd >= 0 && (unsigned int)fd >= from && (unsigned int)fd < best ? (unsigned int)fd
+									      : best;
+}
+
 /* The lowest that is to stay and is not below from; ~0u: there is none. */
 static unsigned int next_kept(const struct child *c, unsigned int from)
 {
+	const struct devfs *d = &c->plan->dev;
+	const int fds[] = { c->socket, c->ruleset, d->dev, d->pts, d->shm, d->master, d->slave };
 	unsigned int best = ~0u;
 
-	if ((unsigned int)c->socket >= from)
-		best = (unsigned int)c->socket;
-	if (c->ruleset >= 0 && (unsigned int)c->ruleset >= from && (unsigned int)c->ruleset < best)
-		best = (unsigned int)c->ruleset;
-	for (size_t i = 0; i < c->plan->nmounts; i++) {
-		unsigned int fd = (unsigned int)c->plan->mounts[i].mnt;
-
-		if (c->plan->mounts[i].mnt >= 0 && fd >= from && fd < best)
-			best = fd;
-	}
-	for (size_t i = 0; c->plan->devices && i < c->plan->devices->n; i++) {
-		unsigned int fd = (unsigned int)c->plan->devices->list[i].mnt;
-
-		if (c->plan->devices->list[i].mnt >= 0 && fd >= from && fd < best)
-			best = fd;
-	}
+	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
+		best = lower(best, from, fds[i]);
+	for (size_t i = 0; i < c->plan->nmounts; i++)
+		best = lower(best, from, c->plan->mounts[i].mnt);
+	for (size_t i = 0; c->plan->devices && i < c->plan->devices->n; i++)
+		best = lower(best, from, c->plan->devices->list[i].mnt);
 	return best;
 }
 
@@ -102,23 +101,17 @@ void child_close_descriptors(struct child *c)
 
 void child_open_console(struct child *c, int dir, const char *ptmx)
 {
-	struct termios t;
-	struct stat st;
-	int unlock = 0;
+	int r = devfs_open_console(dir, ptmx, &c->master, &c->slave);
 
-	c->master = openat(dir, ptmx, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
-	if (c->master < 0)
-		child_fail(c, errno, "console: no pty", NULL);
-	/* The container may have put there what would keep the monitor waiting. */
-	if (fstat(c->master, &st) < 0 || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(5, 2) ||
-	    ioctl(c->master, TIOCSPTLCK, &unlock) < 0)
+	if (r < 0 && errno == EINVAL)
 		child_refuse(c, EINVAL, "console: no pty multiplexer: ", ptmx);
-	c->slave = ioctl(c->master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
-	if (c->slave < 0 || tcgetattr(c->slave, &t) < 0)
+	if (r < 0)
 		child_fail(c, errno, "console: no pty", NULL);
-	t.c_oflag &= ~(tcflag_t)ONLCR;
-	if (tcsetattr(c->slave, TCSANOW, &t) < 0)
-		child_fail(c, errno, "console: terminal settings", NULL);
+	child_own_console(c);
+}
+
+void child_own_console(struct child *c)
+{
 	if (fchown(c->slave, c->plan->user.uid, (gid_t)-1) < 0)
 		child_fail(c, errno, c->plan->names->user, ": console");
 }

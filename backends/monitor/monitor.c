@@ -647,8 +647,8 @@ static int monitor_configure(struct monitor *m, struct err *e)
 	if (!m->engine->configure)
 		return err_set(e, -ENXIO, "a %s cannot change in this way while it runs",
 			       m->engine->name);
-	rc = m->hooks->config_decode(m->config.kind, m->message->body + sizeof(*w), m->message->extra,
-				     &next, e);
+	rc = m->hooks->config_decode(m->config.kind, m->message->body + sizeof(*w),
+				     m->message->extra, &next, e);
 	if (rc < 0)
 		return rc;
 	rc = monitor_take_fds(m, &next, w->roles, w->nfds, true, e);
@@ -760,6 +760,37 @@ static void on_lonely(int fd, short what, void *arg)
 
 /* ---- life ---- */
 
+static struct event_base *loop_new(void)
+{
+	struct event_config *c = event_config_new();
+	struct event_base *loop;
+
+	if (!c)
+		return NULL;
+	event_config_set_flag(c,
+			      EVENT_BASE_FLAG_IGNORE_ENV); /* it asks twice who we are for each */
+	loop = event_base_new_with_config(c);
+	event_config_free(c);
+	return loop;
+}
+
+void monitor_prepare(const struct engine *engine, struct monitor_place *place)
+{
+	*place = (struct monitor_place){ .engine = engine, .loop = loop_new() };
+	pty_open(&place->pty);
+	if (engine->prepare)
+		place->prepared = engine->prepare();
+}
+
+void monitor_place_free(struct monitor_place *place)
+{
+	pty_close(&place->pty);
+	if (place->prepared)
+		place->engine->forget(place->prepared);
+	if (place->loop)
+		event_base_free(place->loop);
+}
+
 static void monitor_free(struct monitor *m)
 {
 	if (!m)
@@ -768,14 +799,11 @@ static void monitor_free(struct monitor *m)
 		m->engine->free(m->self);
 	monitor_hang_up(m);
 	console_free(m->host.console);
-	pty_close(&m->place.pty);
-	free(m->place.prepared);
 	struct event *events[] = { m->accept_event, m->ended_event, m->timer };
 	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
 		if (events[i])
 			event_free(events[i]);
-	if (m->host.loop)
-		event_base_free(m->host.loop);
+	monitor_place_free(&m->place);
 	for (int i = 0; i < WIRE_ROLE_PART; i++)
 		if (*monitor_slot(m, (unsigned)i) >= 0)
 			close(*monitor_slot(m, (unsigned)i));
@@ -812,7 +840,9 @@ static struct monitor *monitor_new(int listener, const struct monitor_hooks *hoo
 	m->host.notice = monitor_notice;
 	m->host.exec = &exec_listener;
 	m->ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	m->host.loop = event_base_new();
+	if (!m->place.loop)
+		m->place.loop = loop_new();
+	m->host.loop = m->place.loop;
 	m->message = malloc(sizeof(*m->message));
 	if (m->ended_fd < 0 || !m->host.loop || !m->message)
 		goto fail;

@@ -17,6 +17,8 @@
 #include "backends/engine.h"
 #include "backends/monitor/pty.h"
 
+struct event_base;
+
 /* What the monitor needs from the room above it. */
 struct monitor_hooks {
 	const struct engine *(*engine)(enum machine_kind kind);
@@ -31,8 +33,15 @@ struct monitor_hooks {
 struct monitor_place {
 	bool walled; /* it is behind its walls, where there are no files */
 	struct pty pty;
-	void *prepared; /* by its engine */
+	struct event_base *loop;
+	const struct engine *engine;
+	void *prepared; /* by it */
 };
+
+/* Does what needs no machine, but of such a kind. *place is all that there was to do. */
+void monitor_prepare(const struct engine *engine, struct monitor_place *place);
+/* Of one that monitor_main() has not taken over. */
+void monitor_place_free(struct monitor_place *place);
 
 /*
  * Takes over listener (a listening SOCK_SEQPACKET socket) and returns when the machine has

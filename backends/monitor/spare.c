@@ -333,7 +333,8 @@ static int adopted(const struct wire_message *m, char **argv, struct monitor_pla
 }
 
 /* Returns in both: the copy is a spare, which hears by a socket of its own. */
-static void copy(const struct wire_message *m, char **argv, struct monitor_place *place)
+static void copy(const struct wire_message *m, char **argv, const struct engine *engine,
+		 struct monitor_place *place)
 {
 	struct wire_copied done = { .pid = clone_self(false, -1) };
 
@@ -346,11 +347,12 @@ static void copy(const struct wire_message *m, char **argv, struct monitor_place
 	close(m->fds[0]);
 	setsid();
 	memcpy(argv[1], "--spare", strlen("--spare"));
-	pty_open(&place->pty);
+	monitor_prepare(engine, place);
 }
 
 /* Until it is adopted, the daemon ends, or something is wrong. */
-static int spare_serve(struct wire_message *m, char **argv, struct monitor_place *place)
+static int spare_serve(struct wire_message *m, char **argv, const struct engine *engine,
+		       struct monitor_place *place)
 {
 	struct pollfd p = { .fd = SPARE_FD, .events = POLLIN };
 	int rc = -EAGAIN;
@@ -361,7 +363,7 @@ static int spare_serve(struct wire_message *m, char **argv, struct monitor_place
 		if (rc == 1 && m->nfds > 0 && m->header.type == WIRE_ADOPT)
 			return adopted(m, argv, place);
 		if (rc == 1 && m->nfds > 0 && m->header.type == WIRE_COPY) {
-			copy(m, argv, place);
+			copy(m, argv, engine, place);
 			rc = -EAGAIN;
 		}
 	}
@@ -382,17 +384,18 @@ int spare_wait(char **argv, const struct engine *engine, struct monitor_place *p
 		return err_sys(e, ENOMEM, "spare monitor");
 	/* What the daemon was born with and did not open itself. */
 	close_range(SPARE_FD + 1, ~0u, 0);
-	*place = (struct monitor_place){ .walled = !engine->keeps_root, .pty = PTY_NONE };
-	if (engine->prepare)
-		place->prepared = engine->prepare();
-	if (place->walled) {
-		pty_open(&place->pty);
+	*place = (struct monitor_place){ .pty = PTY_NONE };
+	if (!engine->keeps_root) {
+		monitor_prepare(engine, place);
+		place->walled = true;
 		raised = walls_limit(e) == 0 && walls_raise(e) == 0;
 	}
-	rc = spare_serve(m, argv, place);
+	rc = spare_serve(m, argv, engine, place);
 	/* Walls that could not be are tried again for the machine, which is told why. */
 	place->walled = raised;
 	close(SPARE_FD);
 	free(m);
+	if (rc < 0)
+		monitor_place_free(place);
 	return rc;
 }

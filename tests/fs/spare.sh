@@ -30,6 +30,13 @@ ok "one that has died is no loss" put "$M/container/c/ctl" start
 is "the machine runs" "$(cat "$M/container/c/state")" running
 ok "it has a monitor" monitor_of container/c
 soon "and another waits again" 5 one_waits container
+inside() { echo "/proc/$(cat "$M/container/$1/pid")/root/dev"; }
+is "each has a /dev of its own, with terminals and shared memory" \
+	"$(for c in a b c; do stat -c %d "$(inside $c)"{,/pts,/shm}; done | sort -u | wc -l)" 9
+ok "what is in one is not in another" eval 'touch "$(inside a)/shm/x" "$(inside a)/x" &&
+	[ ! -e "$(inside b)/shm/x" ] && [ ! -e "$(inside b)/x" ]'
+ok "nothing of that stays with the monitor" \
+	eval '[ "$(ls -l "/proc/$(monitor_of container/b)/fd" | grep -c "ptmx")" = 2 ]'
 mould=$(mould)
 ok "they are copies of one process" test -n "$mould"
 is "which is the same from the first to the last" "$(wc -l <<<"$mould")" 1
@@ -61,6 +68,16 @@ no_zombies() { ! pgrep -r Z -P "$MACHINEFS_PID"; }
 put "$M/container/d/ctl" start
 soon "what has ended is reaped" 5 no_zombies
 
+machinefs_stop
+umask 077
+machinefs_start
+umask 022
+for c in e f; do
+	put "$M/container/$c/ctl" start
+	poll 5 one_waits container
+	is "a daemon's umask is nothing to container $c" \
+		"$(stat -c %a "$(inside $c)"{,/null,/tty,/pts,/pts/ptmx,/shm} | xargs)" "755 666 666 755 666 1777"
+done
 if [ -w /dev/kvm ]; then
 	vm_new v hello halt
 	vm_new w hello halt
