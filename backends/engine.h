@@ -226,7 +226,7 @@ struct engine_host {
 	const struct machine_config *config;
 	const char *name;      /* the machine's name when it was started */
 	const char *uuid;      /* and for ever */
-	bool own_process;      /* nothing else runs in this one */
+	bool own_process;      /* nothing else runs in this one, which ignores but SIGPIPE */
 	bool confined;	       /* its threads narrow themselves: monitor_filter_install() */
 	enum engine_hold hold; /* how far start() goes */
 	uid_t uid;	       /* its owner */
@@ -258,10 +258,11 @@ struct engine {
 	/*
 	 * What can be learnt of the host before there is a machine and would take time of its
 	 * start, or made for it. For a monitor in waiting (spare.h), which then has the daemon's
-	 * authority. What it returns is host->prepared, until the monitor gives it to forget();
-	 * NULL: start() sees to it itself. NULL where there is none.
+	 * authority. *ret_prepared is host->prepared, until the monitor gives it to forget();
+	 * NULL: start() sees to it itself. -errno: this process is of no use any more. NULL where
+	 * there is nothing to prepare.
 	 */
-	void *(*prepare)(void);
+	int (*prepare)(void **ret_prepared);
 	void (*forget)(void *prepared);
 
 	/*

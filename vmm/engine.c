@@ -145,7 +145,7 @@ static void engine_free(void *self)
 }
 
 /* To ask a virtual host's CPU what it is may take as long as to make a machine. */
-static void *engine_prepare(void)
+static int engine_prepare(void **ret_prepared)
 {
 	struct cpuid *c = malloc(sizeof(*c));
 	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
@@ -157,7 +157,8 @@ static void *engine_prepare(void)
 	}
 	if (kvm >= 0)
 		close(kvm);
-	return c;
+	*ret_prepared = c;
+	return 0;
 }
 
 const struct engine vm_engine = {

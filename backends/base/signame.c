@@ -1,4 +1,4 @@
-/* Signals by number or name: see signame.h. */
+/* Signals: see signame.h. */
 #include "backends/base/signame.h"
 
 #include <ctype.h>
@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 int signal_number(const char *text)
 {
@@ -29,4 +31,17 @@ int signal_number(const char *text)
 			return i;
 	}
 	return -1;
+}
+
+/* libc's sigaction() will not touch 32 and 33, which its posix_spawn() leaves ignored. */
+void signals_unignore(void)
+{
+	/* The kernel's struct: handler, flags, restorer, mask. */
+	unsigned long was[4];
+	const unsigned long defaults[4] = { (unsigned long)SIG_DFL };
+
+	for (int n = 1; n < NSIG; n++)
+		if (syscall(SYS_rt_sigaction, n, NULL, was, sizeof(was[3])) == 0 &&
+		    was[0] == (unsigned long)SIG_IGN)
+			syscall(SYS_rt_sigaction, n, defaults, NULL, sizeof(was[3]));
 }

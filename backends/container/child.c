@@ -9,11 +9,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <net/if.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -66,6 +64,8 @@ static void join_namespaces(struct child *c)
 		int flag;
 	} kinds[] = { { "net", CLONE_NEWNET }, { "ipc", CLONE_NEWIPC }, { "uts", CLONE_NEWUTS } };
 
+	if (c->plan->stock.net >= 0 && setns(c->plan->stock.net, CLONE_NEWNET) < 0)
+		child_fail(c, errno, "namespaces: net", NULL);
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
 		if (c->plan->join[i] < 0 || setns(c->plan->join[i], kinds[i].flag) == 0)
 			continue;
@@ -107,26 +107,14 @@ static void enter_root(struct child *c)
 		child_fail(c, errno, "namespaces: mount, cgroup", NULL);
 }
 
-static void bring_up_loopback(struct child *c)
-{
-	struct ifreq request = { .ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING };
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-	if (fd < 0 && errno == EAFNOSUPPORT)
-		return;
-	if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &request) < 0)
-		child_fail(c, errno, "bringing up the loopback interface", NULL);
-	close(fd);
-}
-
 static void set_up_namespaces(struct child *c)
 {
 	const char *name = c->plan->hostname;
 
 	if ((c->plan->namespaces & NS_UTS) && sethostname(name, strlen(name)) < 0)
 		child_fail(c, errno, "hostname", NULL);
-	if (c->plan->namespaces & NS_NET)
-		bring_up_loopback(c);
+	if ((c->plan->namespaces & NS_NET) && c->plan->stock.net < 0 && loopback_raise() < 0)
+		child_fail(c, errno, "bringing up the loopback interface", NULL);
 	write_sysctls(c);
 }
 

@@ -6,6 +6,7 @@
 #include <linux/magic.h>
 #include <linux/openat2.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -159,6 +160,15 @@ static int check(const struct engine_host *host, uint64_t namespaces, const stru
 			       "that restricts them",
 			       parts->list[0].name);
 	return 0;
+}
+
+struct devices *devices_new(void)
+{
+	struct devices *d = malloc(sizeof(*d));
+
+	if (d)
+		d->n = 0;
+	return d;
 }
 
 int devices_init(struct devices *d, struct engine_host *host, uint64_t namespaces, struct err *e)

@@ -34,6 +34,8 @@ struct devices {
 	size_t n;
 };
 
+/* None yet; NULL: no memory. It is free()'s; most of its room is never touched. */
+struct devices *devices_new(void);
 /*
  * Takes the descriptors of the configuration's devices, finds out what they are, and has the
  * control group allow them. namespaces: the container's own. Sentences begin with

@@ -255,30 +255,31 @@ static int compile_profile(struct engine_host *host, struct err *e)
 	return 0;
 }
 
-static void *container_prepare(void)
+static int container_prepare(void **ret_prepared)
 {
-	struct devfs *d = malloc(sizeof(*d));
+	struct stock *s = malloc(sizeof(*s));
 
-	if (d)
-		devfs_make(d);
-	if (d && d->dev < 0) {
-		free(d);
-		d = NULL;
-	}
-	return d;
+	*ret_prepared = s;
+	return s ? stock_make(s) : 0;
 }
 
 static void container_forget(void *prepared)
 {
-	devfs_close(prepared);
+	stock_close(prepared);
 	free(prepared);
 }
 
-/* What was made beforehand is root's, and serves who has no user namespace of his own. */
-static void take_prepared(const struct engine_host *host, struct plan *p)
+/* Where the child waits for its interfaces, they are given to the namespace that it is born in. */
+static void take_from_stock(const struct engine_host *host, struct plan *p)
 {
-	if (host->prepared && (p->namespaces & NS_MOUNT) && !(p->namespaces & NS_USER))
-		p->dev = *(const struct devfs *)host->prepared;
+	const struct stock *s = host->prepared;
+
+	if (!s || (p->namespaces & NS_USER))
+		return;
+	if (p->namespaces & NS_MOUNT)
+		p->stock.dev = s->dev;
+	if ((p->namespaces & NS_NET) && !p->waits)
+		p->stock.net = s->net;
 }
 
 static int container_start(struct engine_host *host, void **ret_self, struct err *e)
@@ -294,7 +295,7 @@ static int container_start(struct engine_host *host, void **ret_self, struct err
 	c->host = host;
 	c->pidfd = c->held.socket = -1;
 	c->layer = LAYER_NONE;
-	c->devices = calloc(1, sizeof(*c->devices));
+	c->devices = devices_new();
 	r = c->devices ? sessions_new(host, &c->sessions, e)
 		       : err_sys(e, ENOMEM, "starting the container");
 	if (r == 0)
@@ -305,7 +306,7 @@ static int container_start(struct engine_host *host, void **ret_self, struct err
 		goto fail;
 	plan.kept = &c->layer;
 	plan.devices = c->devices;
-	take_prepared(host, &plan);
+	take_from_stock(host, &plan);
 	c->own_pids = plan.namespaces & NS_PID;
 	c->own_net = plan.namespaces & NS_NET;
 	c->namespaces = plan.namespaces;
@@ -318,7 +319,7 @@ static int container_start(struct engine_host *host, void **ret_self, struct err
 	devices_close(c->devices);
 	plan_free(&plan);
 	if (host->prepared)
-		devfs_close(host->prepared);
+		stock_close(host->prepared);
 	if (r == 0)
 		r = watch(c, &init, e);
 	r = r < 0 ? r : served;

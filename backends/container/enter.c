@@ -120,7 +120,8 @@ static int door_main(void *arg)
 	struct door *d = arg;
 	const struct plan *p = d->plan;
 	struct clone_args args = {
-		.flags = CLONE_PARENT | CLONE_PIDFD | (p->birth_group >= 0 ? CLONE_INTO_CGROUP : 0),
+		.flags = CLONE_PARENT | CLONE_PIDFD | CLONE_CLEAR_SIGHAND |
+			 (p->birth_group >= 0 ? CLONE_INTO_CGROUP : 0),
 		.cgroup = p->birth_group >= 0 ? (uint64_t)p->birth_group : 0,
 		.pidfd = (uint64_t)(uintptr_t)&d->pidfd,
 	};

@@ -149,11 +149,13 @@ static void clone_child(struct birth *b)
 {
 	const struct plan *p = b->plan;
 	/* The mount and cgroup namespaces are the child's to make, later. */
-	uint64_t others = NS_MOUNT | NS_CGROUP | (p->join_user >= 0 ? NS_USER : 0);
+	uint64_t others = NS_MOUNT | NS_CGROUP | (p->join_user >= 0 ? NS_USER : 0) |
+			  (p->stock.net >= 0 ? NS_NET : 0);
 	sigset_t all, old;
 
 	b->args = (struct clone_args){
-		.flags = CLONE_PIDFD | plan_clone_flags(p->namespaces & ~others) |
+		.flags = CLONE_PIDFD | CLONE_CLEAR_SIGHAND |
+			 plan_clone_flags(p->namespaces & ~others) |
 			 (p->birth_group >= 0 ? CLONE_INTO_CGROUP : 0),
 		.cgroup = p->birth_group >= 0 ? (uint64_t)p->birth_group : 0,
 		.pidfd = (uint64_t)(uintptr_t)&b->pidfd,

@@ -178,7 +178,7 @@ static void mount_queues(struct child *c)
 
 static void mount_dev(struct child *c)
 {
-	struct devfs d = c->plan->dev;
+	struct devfs d = c->plan->stock.dev;
 	const bool made = d.dev >= 0;
 
 	if (!made)

@@ -406,7 +406,8 @@ static int make_stdio(struct plan *p, const int fds[3], struct err *e)
 static void plan_begin(struct plan *p, const struct engine_host *host)
 {
 	*p = (struct plan){ .config = &host->config->container,
-			    .dev = DEVFS_NONE,
+			    .own_process = host->own_process,
+			    .stock = STOCK_NONE,
 			    .stdio = { -1, -1, -1 },
 			    .leaf = -1 };
 	p->namespaces = p->config->namespaces;
@@ -477,7 +478,7 @@ int plan_init(struct plan *p, struct engine_host *host, struct err *e)
 	r = plan_fill(p, host, p->config->init, e);
 	p->waits = (p->namespaces & NS_USER) || host->config->parts[PART_NIC].n > 0;
 	p->hold = host->hold;
-	p->together = host->own_process && !p->waits && p->join_pids < 0 && !p->hold;
+	p->together = p->own_process && !p->waits && p->join_pids < 0 && !p->hold;
 	if (r == 0)
 		r = find_groups(p, e);
 	if (r == 0)

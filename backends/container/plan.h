@@ -14,8 +14,8 @@
 
 #include "backends/base/err.h"
 #include "backends/base/text.h"
-#include "backends/container/devfs.h"
 #include "backends/container/rlimit.h"
+#include "backends/container/stock.h"
 #include "backends/container/usermap.h"
 #include "backends/engine.h"
 #include "backends/host/cred.h"
@@ -40,6 +40,7 @@ struct plan {
 	char **env;   /* NULL-terminated, as are: */
 	char **paths; /* what to try to execute, in this order */
 	const char *hostname;
+	bool own_process;      /* the monitor is one, and ignores no signal but SIGPIPE */
 	bool waits;	       /* the child, until the parent has prepared its namespaces */
 	bool together;	       /* it has the parent's memory, which sleeps until it executes */
 	enum engine_hold hold; /* where it waits on its way */
@@ -66,7 +67,7 @@ struct plan {
 	struct mount_spec *mounts;
 	size_t nmounts;
 	const struct devices *devices; /* the engine's; NULL: none */
-	struct devfs dev;	       /* the engine's; what is not there init makes itself */
+	struct stock stock;	       /* the engine's; what is not in it init makes itself */
 	char **sysctls;		       /* pairs of path, below the host's /proc, and value */
 	char **masked;		       /* paths without their first slash, as are: */
 	char **readonly;

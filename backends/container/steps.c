@@ -16,6 +16,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "backends/base/signame.h"
 #include "backends/container/device_part.h"
 #include "backends/container/devfs.h"
 #include "backends/container/mount_part.h"
@@ -73,7 +74,7 @@ static unsigned int lower(unsigned int best, unsigned int from, int fd)
 /* The lowest that is to stay and is not below from; ~0u: there is none. */
 static unsigned int next_kept(const struct child *c, unsigned int from)
 {
-	const struct devfs *d = &c->plan->dev;
+	const struct devfs *d = &c->plan->stock.dev;
 	const int fds[] = { c->socket, c->ruleset, d->dev, d->pts, d->shm, d->master, d->slave };
 	unsigned int best = ~0u;
 
@@ -143,15 +144,11 @@ void child_take_console(struct child *c)
 
 void child_forget_monitor(struct child *c)
 {
-	/* The kernel's struct, all zero: SIG_DFL, no flags, no restorer, no mask. */
-	const unsigned long defaults[4] = { 0 };
-
-	/*
-	 * libc's sigaction() will not touch 32 and 33, which its posix_spawn() leaves ignored.
-	 * SIGKILL and SIGSTOP refuse, and are right.
-	 */
-	for (int signo = 1; signo < NSIG; signo++)
-		syscall(SYS_rt_sigaction, signo, defaults, NULL, sizeof(unsigned long));
+	/* Handlers have been left behind by CLONE_CLEAR_SIGHAND; what was ignored was not. */
+	if (c->plan->own_process)
+		signal(SIGPIPE, SIG_DFL);
+	else
+		signals_unignore();
 	umask((mode_t)c->plan->config->umask);
 	/* ENOSYS: a kernel without keys has none to inherit. */
 	if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS)

@@ -774,12 +774,26 @@ static struct event_base *loop_new(void)
 	return loop;
 }
 
-void monitor_prepare(const struct engine *engine, struct monitor_place *place)
+/* A copy of another process has no page of its own yet: so what START runs is run for nothing. */
+static void rehearse(const struct monitor_hooks *hooks, enum machine_kind kind)
 {
-	*place = (struct monitor_place){ .engine = engine, .loop = loop_new() };
+	struct machine_config nothing;
+
+	if (hooks->config_decode(kind, "", 0, &nothing, NULL) == 0)
+		hooks->config_free(&nothing);
+}
+
+int monitor_prepare(const struct monitor_hooks *hooks, enum machine_kind kind,
+		    struct monitor_place *place)
+{
+	int rc = 0;
+
+	*place = (struct monitor_place){ .engine = hooks->engine(kind), .loop = loop_new() };
 	pty_open(&place->pty);
-	if (engine->prepare)
-		place->prepared = engine->prepare();
+	if (place->engine->prepare)
+		rc = place->engine->prepare(&place->prepared);
+	rehearse(hooks, kind);
+	return rc;
 }
 
 void monitor_place_free(struct monitor_place *place)

@@ -26,7 +26,8 @@ struct monitor_hooks {
 	int (*config_decode)(enum machine_kind kind, const char *text, size_t len,
 			     struct machine_config *ret, struct err *e);
 	void (*config_free)(struct machine_config *config);
-	bool own_process; /* may change the credentials and the name of the process */
+	/* It may change the credentials and the name of the process, which ignores but SIGPIPE. */
+	bool own_process;
 };
 
 /* What a process that has waited for its machine (spare.h) has done already. */
@@ -38,8 +39,9 @@ struct monitor_place {
 	void *prepared; /* by it */
 };
 
-/* Does what needs no machine, but of such a kind. *place is all that there was to do. */
-void monitor_prepare(const struct engine *engine, struct monitor_place *place);
+/* Does what needs no machine, but for one of this kind. -errno: it can be no monitor any more. */
+int monitor_prepare(const struct monitor_hooks *hooks, enum machine_kind kind,
+		    struct monitor_place *place);
 /* Of one that monitor_main() has not taken over. */
 void monitor_place_free(struct monitor_place *place);
 

@@ -333,26 +333,26 @@ static int adopted(const struct wire_message *m, char **argv, struct monitor_pla
 }
 
 /* Returns in both: the copy is a spare, which hears by a socket of its own. */
-static void copy(const struct wire_message *m, char **argv, const struct engine *engine,
-		 struct monitor_place *place)
+static int copy(const struct wire_message *m, char **argv, const struct monitor_hooks *hooks,
+		enum machine_kind kind, struct monitor_place *place)
 {
 	struct wire_copied done = { .pid = clone_self(false, -1) };
 
 	if (done.pid != 0) {
 		close(m->fds[0]);
 		wire_send(SPARE_FD, WIRE_COPIED, 0, &done, sizeof(done), NULL, 0, NULL, 0);
-		return;
+		return 0;
 	}
 	dup2(m->fds[0], SPARE_FD);
 	close(m->fds[0]);
 	setsid();
 	memcpy(argv[1], "--spare", strlen("--spare"));
-	monitor_prepare(engine, place);
+	return monitor_prepare(hooks, kind, place);
 }
 
 /* Until it is adopted, the daemon ends, or something is wrong. */
-static int spare_serve(struct wire_message *m, char **argv, const struct engine *engine,
-		       struct monitor_place *place)
+static int spare_serve(struct wire_message *m, char **argv, const struct monitor_hooks *hooks,
+		       enum machine_kind kind, struct monitor_place *place)
 {
 	struct pollfd p = { .fd = SPARE_FD, .events = POLLIN };
 	int rc = -EAGAIN;
@@ -363,18 +363,19 @@ static int spare_serve(struct wire_message *m, char **argv, const struct engine 
 		if (rc == 1 && m->nfds > 0 && m->header.type == WIRE_ADOPT)
 			return adopted(m, argv, place);
 		if (rc == 1 && m->nfds > 0 && m->header.type == WIRE_COPY) {
-			copy(m, argv, engine, place);
-			rc = -EAGAIN;
+			rc = copy(m, argv, hooks, kind, place);
+			rc = rc < 0 ? rc : -EAGAIN;
 		}
 	}
 	return rc < 0 ? rc : -EPIPE;
 }
 
-int spare_wait(char **argv, const struct engine *engine, struct monitor_place *place, struct err *e)
+int spare_wait(char **argv, const struct monitor_hooks *hooks, enum machine_kind kind,
+	       struct monitor_place *place, struct err *e)
 {
 	struct wire_message *m;
 	bool raised = false;
-	int rc;
+	int rc = 0;
 
 	/* Messages from the heap, and back to it: to unmap each would be part of every start. */
 	mallopt(M_MMAP_THRESHOLD, HEAP_ROOM);
@@ -385,12 +386,13 @@ int spare_wait(char **argv, const struct engine *engine, struct monitor_place *p
 	/* What the daemon was born with and did not open itself. */
 	close_range(SPARE_FD + 1, ~0u, 0);
 	*place = (struct monitor_place){ .pty = PTY_NONE };
-	if (!engine->keeps_root) {
-		monitor_prepare(engine, place);
+	if (!hooks->engine(kind)->keeps_root) {
+		rc = monitor_prepare(hooks, kind, place);
 		place->walled = true;
 		raised = walls_limit(e) == 0 && walls_raise(e) == 0;
 	}
-	rc = spare_serve(m, argv, engine, place);
+	if (rc == 0)
+		rc = spare_serve(m, argv, hooks, kind, place);
 	/* Walls that could not be are tried again for the machine, which is told why. */
 	place->walled = raised;
 	close(SPARE_FD);

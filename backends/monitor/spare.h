@@ -25,7 +25,6 @@
 #include "backends/base/err.h"
 #include "backends/monitor/monitor.h"
 
-struct engine;
 struct event_base;
 struct spare;
 
@@ -63,7 +62,7 @@ void spare_free(struct spare *s);
  * monitor's; place tells what was done. -EPIPE: nobody wants it any more. argv must be the
  * process's own.
  */
-int spare_wait(char **argv, const struct engine *engine, struct monitor_place *place,
-	       struct err *e);
+int spare_wait(char **argv, const struct monitor_hooks *hooks, enum machine_kind kind,
+	       struct monitor_place *place, struct err *e);
 
 #endif

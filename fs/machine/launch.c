@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "backends/base/signame.h"
 #include "backends/cgroup/cgroup.h"
 #include "backends/container/seccomp.h"
 #include "backends/host/hostnodes.h"
@@ -385,9 +386,10 @@ static void signals_begin(void)
 {
 	sigset_t none;
 
+	signals_unignore(); /* the daemon's starter may have had some ignored */
+	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL); /* spawn_process() leaves all blocked */
-	signal(SIGPIPE, SIG_IGN);
 }
 
 int launch_monitor(void)
@@ -417,7 +419,7 @@ int launch_spare(char **argv)
 	int listener;
 
 	signals_begin();
-	listener = spare_wait(argv, engine_of(vm ? KIND_VM : KIND_CONTAINER), &place, &e);
+	listener = spare_wait(argv, &process_hooks, vm ? KIND_VM : KIND_CONTAINER, &place, &e);
 	return listener < 0 || monitor_main(listener, &process_hooks, &place) < 0 ? 1 : 0;
 }
 

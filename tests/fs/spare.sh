@@ -35,8 +35,15 @@ is "each has a /dev of its own, with terminals and shared memory" \
 	"$(for c in a b c; do stat -c %d "$(inside $c)"{,/pts,/shm}; done | sort -u | wc -l)" 9
 ok "what is in one is not in another" eval 'touch "$(inside a)/shm/x" "$(inside a)/x" &&
 	[ ! -e "$(inside b)/shm/x" ] && [ ! -e "$(inside b)/x" ]'
+net() { readlink "/proc/$1/ns/net"; }
+is "each has a network of its own" \
+	"$(for c in a b c; do net "$(cat "$M/container/$c/pid")"; done | sort -u | grep -vcxF "$(net self)")" 3
+is "in which it has itself" "$(nsenter -n -t "$(cat "$M/container/b/pid")" ip -br link | awk '{ print $1, $3 }')" \
+	"lo 00:00:00:00:00:00"
+ok "and is up" eval 'nsenter -n -t "$(cat "$M/container/b/pid")" ip -br addr | grep -q 127.0.0.1'
+is "its monitor is in the host's" "$(net "$(monitor_of container/b)")" "$(net self)"
 ok "nothing of that stays with the monitor" \
-	eval '[ "$(ls -l "/proc/$(monitor_of container/b)/fd" | grep -c "ptmx")" = 2 ]'
+	eval '[ "$(ls -l "/proc/$(monitor_of container/b)/fd" | grep -cE "ptmx|net:")" = 2 ]'
 mould=$(mould)
 ok "they are copies of one process" test -n "$mould"
 is "which is the same from the first to the last" "$(wc -l <<<"$mould")" 1
@@ -70,13 +77,16 @@ soon "what has ended is reaped" 5 no_zombies
 
 machinefs_stop
 umask 077
+trap '' HUP USR2
 machinefs_start
+trap - HUP USR2
 umask 022
 for c in e f; do
 	put "$M/container/$c/ctl" start
 	poll 5 one_waits container
 	is "a daemon's umask is nothing to container $c" \
 		"$(stat -c %a "$(inside $c)"{,/null,/tty,/pts,/pts/ptmx,/shm} | xargs)" "755 666 666 755 666 1777"
+	is "nor is what it ignores" "$(grep SigIgn "/proc/$(cat "$M/container/$c/pid")/status")" $'SigIgn:\t0000000000000000'
 done
 if [ -w /dev/kvm ]; then
 	vm_new v hello halt
