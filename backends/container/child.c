@@ -31,17 +31,13 @@ static void set_label(struct child *c)
 		child_fail(c, -r, what, NULL);
 }
 
-static void reset_oom(struct child *c)
+/* One that was born by a door has it from there. */
+static void set_oom_score(struct child *c)
 {
-	int fd;
+	int r = c->plan->join_user >= 0 ? 0 : oom_score_set(c->plan);
 
-	if (!c->plan->reset_oom)
-		return;
-	fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		child_fail(c, errno, "oom.score", NULL);
-	child_write(c, fd, c->plan->oom_score, "oom.score");
-	close(fd);
+	if (r < 0)
+		child_fail(c, -r, "oom.score", NULL);
 }
 
 /* The host's /proc still: each entry is that of the namespace we are in. */
@@ -137,7 +133,7 @@ _Noreturn void child_main(const struct plan *plan, int socket)
 	int fds[REPORT_FDS], nfds = 0;
 
 	child_join_cgroups(&c);
-	reset_oom(&c);
+	set_oom_score(&c);
 	child_set_priorities(&c);
 	set_label(&c);
 	await_parent(&c);

@@ -47,6 +47,12 @@ _Noreturn void child_refuse(struct child *c, int errnum, const char *what, const
 /* Appends to a string of at most size - 1 bytes; what does not fit is cut. */
 void child_append(char *out, size_t size, const char *s);
 
+/*
+ * oom.score, of the calling process and of those that it has afterwards: while /proc is the host's,
+ * and as long as its user may trace it, whose the file is then. 0 or -errno.
+ */
+int oom_score_set(const struct plan *p);
+
 /* ---- steps; each ends the process when it fails ---- */
 
 void child_write(struct child *c, int fd, const char *text, const char *what);

@@ -5,11 +5,13 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 int door_open(int (*through)(void *arg), void *arg)
 {
 	_Alignas(16) char stack[DOOR_STACK];
+	int dumpable = prctl(PR_GET_DUMPABLE, 0, 0, 0, 0);
 	sigset_t all, old;
 	int door, saved;
 
@@ -23,5 +25,6 @@ int door_open(int (*through)(void *arg), void *arg)
 		return -saved;
 	while (waitpid(door, NULL, 0) < 0 && errno == EINTR)
 		;
+	prctl(PR_SET_DUMPABLE, dumpable, 0, 0, 0);
 	return 0;
 }

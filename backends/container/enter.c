@@ -104,17 +104,6 @@ static int door_fail(struct door *d, int errnum, const char *what)
 	return 1;
 }
 
-/* Inherited by the process, and set here, where /proc is the host's. */
-static void reset_oom(const struct plan *p)
-{
-	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return;
-	(void)!write(fd, p->oom_score, strlen(p->oom_score));
-	close(fd);
-}
-
 static int door_main(void *arg)
 {
 	struct door *d = arg;
@@ -129,13 +118,14 @@ static int door_main(void *arg)
 	int flags = (int)plan_clone_flags(namespaces), r;
 	const char *what;
 
-	/* The process's memory will be a copy of this, and the container sees it from its birth. */
-	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	if (p->reset_oom)
-		reset_oom(p);
+	r = oom_score_set(p);
+	if (r < 0)
+		return door_fail(d, -r, "oom.score");
 	r = label_set(p->config, &what);
 	if (r < 0)
 		return door_fail(d, -r, what);
+	/* The process's memory will be a copy of this, and the container sees it from its birth. */
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	if (flags && setns(d->init, flags) < 0)
 		return door_fail(d, errno, "entering the container");
 	d->pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));

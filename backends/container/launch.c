@@ -35,7 +35,7 @@ static int join_failed(const char *word, int errnum, struct err *e)
 
 /*
  * Nobody moves to another pid namespace, he can only be born there (setns(2)): for a moment that is
- * where this thread's children are. They are seen there from the beginning, as copies of us.
+ * where this thread's children are.
  */
 static int leave_home(const struct plan *p, int socket, int *ret_home, struct err *e)
 {
@@ -43,7 +43,6 @@ static int leave_home(const struct plan *p, int socket, int *ret_home, struct er
 
 	if (p->join_pids < 0)
 		return 0;
-	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	if (setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0)
 		return err_sys(e, errno, "namespaces.join: pid");
 	if (p->join_user >= 0) // whose door leads there, too
@@ -71,10 +70,21 @@ struct birth {
 	const struct plan *plan;
 	const int *sockets;
 	struct clone_args args;
-	pid_t pid; /* -1: errnum says why, and */
-	int pidfd, errnum;
-	const char *failed; /* which namespace could not be joined, if that is it */
+	struct err *e;
+	pid_t pid; /* not greater than 0: there is none, and r and *e say why */
+	int pidfd, r;
 };
+
+static int clone_failed(struct birth *b, int errnum)
+{
+	if (errnum == EPERM && !(b->plan->namespaces & NS_USER))
+		return err_set(b->e, -EPERM, "namespaces: only root can do without user");
+	if (errnum == EINVAL)
+		return err_set(b->e, -ENXIO, "namespaces: this kernel does not have all of them");
+	if (errnum == ENOSPC || errnum == EUSERS)
+		return err_set(b->e, -ENOSPC, "namespaces: the limit in /proc/sys/user is reached");
+	return err_sys(b->e, errnum, "starting the container");
+}
 
 static void begin(void *arg)
 {
@@ -86,13 +96,11 @@ static void begin(void *arg)
 
 /*
  * Where we have nothing to do until it executes init, it has our memory until then, and we sleep:
- * to copy that, and then each page that one of us writes on, takes a tenth of a start. Who may
- * trace us is the memory's, too.
+ * to copy that, and then each page that one of us writes on, takes a tenth of a start.
  */
 static void give_birth_together(struct birth *b)
 {
 	struct clone_args *args = &b->args;
-	int dumpable = prctl(PR_GET_DUMPABLE, 0, 0, 0, 0);
 	void *stack = aligned_alloc(16, CHILD_STACK);
 	long pid = -ENOMEM;
 
@@ -101,10 +109,10 @@ static void give_birth_together(struct birth *b)
 	args->stack_size = CHILD_STACK;
 	if (stack)
 		pid = clone_on(args, begin, b);
-	prctl(PR_SET_DUMPABLE, dumpable, 0, 0, 0);
 	free(stack);
-	b->pid = pid < 0 ? -1 : (pid_t)pid;
-	b->errnum = pid < 0 ? (int)-pid : 0;
+	b->pid = (pid_t)pid;
+	if (pid < 0)
+		b->r = clone_failed(b, (int)-pid);
 }
 
 static void give_birth(struct birth *b)
@@ -112,7 +120,8 @@ static void give_birth(struct birth *b)
 	b->pid = (pid_t)syscall(SYS_clone3, &b->args, sizeof(b->args));
 	if (b->pid == 0)
 		begin(b);
-	b->errnum = errno;
+	if (b->pid < 0)
+		b->r = clone_failed(b, errno);
 }
 
 /* Being born in that user namespace, the child's other namespaces are that one's, too. */
@@ -121,13 +130,17 @@ static int door_main(void *arg)
 	struct birth *b = arg;
 	const struct plan *p = b->plan;
 
+	b->r = oom_score_set(p);
+	if (b->r < 0) {
+		err_sys(b->e, -b->r, "oom.score");
+		return 1;
+	}
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	if (setns(p->join_user, CLONE_NEWUSER) < 0)
-		b->failed = "user";
+		b->r = join_failed("user", errno, b->e);
 	else if (p->join_pids >= 0 && setns(p->join_pids, CLONE_NEWPID) < 0)
-		b->failed = "pid";
-	b->errnum = errno;
-	if (!b->failed)
+		b->r = join_failed("pid", errno, b->e);
+	else
 		give_birth(b);
 	return 0;
 }
@@ -138,16 +151,22 @@ static void give_birth_elsewhere(struct birth *b)
 
 	b->args.flags |= CLONE_PARENT;
 	b->args.exit_signal = 0;
-	b->pid = -1;
 	r = door_open(door_main, b);
 	if (r < 0)
-		b->errnum = -r;
+		b->r = clone_failed(b, -r);
+	else if (b->r == 0 && b->pid <= 0)
+		b->r = err_set(b->e, -EIO, "starting the container: killed on the way");
 }
 
-/* No handler of the monitor's may run in the child, so all signals wait until it is past that. */
+/*
+ * No handler of the monitor's may run in the child, so all signals wait until it is past that. Who
+ * may trace a process is its memory's: where others see the child from its birth, a copy of us,
+ * nobody may trace us for that moment, and a child that has our memory itself changes it.
+ */
 static void clone_child(struct birth *b)
 {
 	const struct plan *p = b->plan;
+	int dumpable = prctl(PR_GET_DUMPABLE, 0, 0, 0, 0);
 	/* The mount and cgroup namespaces are the child's to make, later. */
 	uint64_t others = NS_MOUNT | NS_CGROUP | (p->join_user >= 0 ? NS_USER : 0) |
 			  (p->stock.net >= 0 ? NS_NET : 0);
@@ -163,12 +182,15 @@ static void clone_child(struct birth *b)
 	};
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
+	if (p->join_pids >= 0)
+		prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	if (p->join_user >= 0)
 		give_birth_elsewhere(b);
 	else if (p->together)
 		give_birth_together(b);
 	else
 		give_birth(b);
+	prctl(PR_SET_DUMPABLE, dumpable, 0, 0, 0);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
@@ -210,17 +232,6 @@ static int follow(struct launched *l, struct err *e)
 			return err_set(e, -EIO, "starting the container: a broken report");
 		l->ready = true;
 	}
-}
-
-static int clone_failed(const struct plan *p, int errnum, struct err *e)
-{
-	if (errnum == EPERM && !(p->namespaces & NS_USER))
-		return err_set(e, -EPERM, "namespaces: only root can do without user");
-	if (errnum == EINVAL)
-		return err_set(e, -ENXIO, "namespaces: this kernel does not have all of them");
-	if (errnum == ENOSPC || errnum == EUSERS)
-		return err_set(e, -ENOSPC, "namespaces: the limit in /proc/sys/user is reached");
-	return err_sys(e, errnum, "starting the container");
 }
 
 static int write_map(struct plan *p, pid_t pid, struct err *e)
@@ -270,7 +281,7 @@ int container_launch(struct plan *p, const struct launch_hook *born, struct laun
 {
 	struct launched l = { .pidfd = -1, .fds = { -1, -1, -1, -1 }, .nfds = launched_fds(p) };
 	int sockets[2], home = -1, r, back;
-	struct birth b = { .plan = p, .sockets = sockets, .pidfd = -1 };
+	struct birth b = { .plan = p, .sockets = sockets, .e = e, .pidfd = -1 };
 	siginfo_t info;
 
 	/* Those of the monitor's are not the owner's; where he may not drop them, init keeps these.
@@ -285,12 +296,12 @@ int container_launch(struct plan *p, const struct launch_hook *born, struct laun
 		r = root_send(p, 0, sockets[0], e);
 	if (r == 0)
 		r = leave_home(p, sockets[0], &home, e);
-	if (r == 0)
+	if (r == 0) {
 		clone_child(&b);
+		r = b.r;
+	}
 	l.pid = b.pid;
 	l.pidfd = b.pidfd;
-	if (b.pid < 0)
-		r = b.failed ? join_failed(b.failed, b.errnum, e) : clone_failed(p, b.errnum, e);
 	back = come_home(home, e);
 	r = r < 0 ? r : back;
 	close(sockets[1]);

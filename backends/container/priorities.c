@@ -2,11 +2,28 @@
 #include "backends/container/child.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/ioprio.h>
 #include <sched.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+int oom_score_set(const struct plan *p)
+{
+	int fd, r = 0;
+
+	if (!p->reset_oom)
+		return 0;
+	fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (write(fd, p->oom_score, strlen(p->oom_score)) < 0)
+		r = -errno;
+	close(fd);
+	return r;
+}
 
 void child_set_priorities(struct child *c)
 {

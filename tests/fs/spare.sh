@@ -4,6 +4,9 @@
 . tests/lib.sh
 . tests/machines.sh
 need_root
+need_command setpriv
+# By a group of its own: what /proc has of a process that nobody may trace is root's group's.
+MACHINEFS_UNDER=(setpriv --regid 1234 --clear-groups)
 machinefs_start
 
 waiting() { pgrep -P "$MACHINEFS_PID" -f "machinefs-monitor --spare $1"; }
@@ -11,6 +14,7 @@ one_waits() { [ "$(waiting "$1" | wc -l)" = 1 ]; }
 mould() { pgrep -P "$MACHINEFS_PID" -f "machinefs-monitor --mould container"; }
 policy() { chrt -p "$1" | sed -n 's/.*policy: //p'; }
 monitor_of() { pgrep -f "^machinefs-monitor --monitor $1 *$"; }
+group_of() { stat -c %g "/proc/$(monitor_of "$1")/fd"; }
 
 for c in a b c d e f; do
 	container_new $c /bin/sleep 1000
@@ -21,6 +25,16 @@ soon "then one waits" 5 one_waits container
 spare=$(waiting container)
 ok "a second machine starts" put "$M/container/b/ctl" start
 is "with the one that waited" "$(monitor_of container/b)" "$spare"
+is "who may trace the daemon may trace that" "$(group_of container/b)" 1234
+mkdir "$M/container/b/exec/s" && put "$M/container/b/exec/s/argv" /bin/true
+put "$M/container/b/exec/s/ctl" start
+is "after a session, too" "$(group_of container/b)" 1234
+put "$M/container/e/namespaces.join" pid b
+put "$M/container/e/ctl" start
+is "and where init was born among another's processes" "$(group_of container/e)" 1234
+put "$M/container/e/ctl" kill
+await "$M/container/e" stopped
+put "$M/container/e/namespaces.join" pid default
 soon "and another waits" 5 one_waits container
 ok "which is not it" test "$(waiting container)" != "$spare"
 spare=$(waiting container)

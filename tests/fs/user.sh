@@ -117,12 +117,14 @@ d=$M/container/d
 mkdir "$d" "$d/exec/s"
 put "$d/root" "$T/root"
 put "$d/init" "/bin/sleep 1000"
+put "$d/oom.score" 500
 put "$d/namespaces.join" $'user c\nnet c\nuts c'
 ok "a second one shares its user namespace, network and name" put "$d/ctl" start || diag "$(cat "$d/error")"
 is "which are the first's" "$(readlink "$d/ns/"{user,net,uts} | xargs)" "$(readlink "$c/ns/"{user,net,uts} | xargs)"
-put "$d/exec/s/argv" /bin/id -u
+put "$d/exec/s/argv" /bin/sh -c "'id -u; cat /proc/self/oom_score_adj'"
 put "$d/exec/s/ctl" start && await "$d/exec/s" stopped
-is "where its root is hers, too" "$(cat "$d/exec/s/stdout") $(status "$(cat "$d/pid")" Uid)" "0 $me $me $me $me"
+is "where its root is hers, too" "$(head -n 1 "$d/exec/s/stdout") $(status "$(cat "$d/pid")" Uid)" "0 $me $me $me $me"
+is "what is to be killed first is a session's, too" "$(tail -n 1 "$d/exec/s/stdout") $(cat "/proc/$(cat "$d/pid")/oom_score_adj")" "500 500"
 put "$d/ctl" kill && await "$d" stopped
 rmdir "$d"
 machinefs_kill9

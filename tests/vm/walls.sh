@@ -54,6 +54,7 @@ chown -R alice:alice "$v"
 put_as alice "$v/ctl" start
 soon "another's runs" 20 grep -q '^tiny: hello' "$v/console"
 walls "hers" 2001
+is "which she may not look into" "$(stat -c %U "/proc/$(cat "$v/pid")/"{fd,mem} | xargs)" "root root"
 put "$v/ctl" kill
 await "$v" stopped
 chown -R root:root "$v"
