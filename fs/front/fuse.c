@@ -594,7 +594,9 @@ static void on_grace_over(int fd, short what, void *arg)
 /*
  * A signal for the client. Also called at once for a late comer. The kernel does not say which
  * signal: a shell whose child has ended gets one, and its `echo start` had better not fail for
- * that. So what is answered soon is given a fifth of a second.
+ * that. So what is answered soon is given a fifth of a second. What takes longer ends with EINTR,
+ * also by ^Z: until it is answered the client neither stops nor is asked about again, when ^C
+ * follows, and there is no answer by which the kernel would begin the call anew after it.
  */
 static void on_interrupt(fuse_req_t req, void *arg)
 {

@@ -522,7 +522,9 @@ static const struct machine_file machine_rows[] = {
 		   "for resume, which starts none anew if it has ended meanwhile; who "
 		   "ends it before that ends it at once. prepare outside goes less far: it has not "
 		   "entered its root, so that in its mount namespace the host's files are seen as "
-		   "well, and the container's where its root is; prepare, or start, goes on." },
+		   "well, and the container's where its root is; prepare, or start, goes on. A "
+		   "signal, ^Z's too, ends a write that is not answered in a moment with EINTR: "
+		   "what its line asks for goes on, lines behind that are not done." },
 	  OF_BOTH },
 	{ { COMMON_STATE,
 	    .doc = "One word: stopped, starting, running, paused, stopping or failed; of a "
@@ -533,7 +535,8 @@ static const struct machine_file machine_rows[] = {
 	{ { COMMON_WAIT,
 	    .doc = "Writing STATE [SECONDS] returns when the machine is in that state: EIO when it "
 		   "comes to rest in another one and is not to be started again, EBUSY when the "
-		   "time is over, EINTR by a signal. Reading says the state and never blocks. A "
+		   "time is over, EINTR by a signal, ^Z's too. Reading says the state and never "
+		   "blocks. A "
 		   "shell gets a signal when one of its jobs ends: with jobs, let a process of its "
 		   "own wait, as in (echo stopped > wait). A user other than root may have 1024 "
 		   "writes waiting; all together have 4096." },

@@ -242,6 +242,26 @@ is "a signal that has nothing to do with it does not fail a verb" \
 	"$(python3 "$T/brief.py" "$M/container/i/ctl" "$monitor" 2>&1)" 6
 put "$M/container/i/ctl" kill
 await "$M/container/i" stopped 5
+
+# --- a write that is stopped, as by ^Z, and continued
+put "$M/container/i/ctl" start
+monitor=$(awk '{ print $4 }' "/proc/$(cat "$M/container/i/pid")/stat")
+kill -STOP "$monitor"
+env printf 'pause\nresume\n' >"$M/container/i/ctl" 2>"$T/said" &
+writer=$!
+poll 10 grep -q '^1 ' "/proc/$writer/syscall" && cat "$M/container/i/state" >/dev/null
+kill -STOP $writer
+soon "a verb that takes its time does not keep its writer from it" 10 \
+	grep -q '^State:[[:space:]]*T' "/proc/$writer/status"
+kill -CONT $writer
+wait $writer
+like "whose write was interrupted" "$(cat "$T/said")" 'Interrupted system call'
+kill -CONT "$monitor"
+ok "the verb is done all the same" await "$M/container/i" paused 5
+put "$M/container/i/ctl" signal CHLD
+is "its next line is not" "$(cat "$M/container/i/state")" paused
+put "$M/container/i/ctl" kill
+await "$M/container/i" stopped 5
 for _ in {1..20}; do
 	timeout -s INT 0.00$((RANDOM % 9 + 1)) bash -c "echo start >'$M/container/i/ctl'" 2>/dev/null
 	put "$M/container/i/ctl" kill 2>/dev/null && await "$M/container/i" stopped 5
