@@ -7,7 +7,6 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -18,12 +17,10 @@
 #include "backends/container/child.h"
 #include "backends/container/door.h"
 #include "backends/container/root.h"
-#include "backends/host/clone_on.h"
+#include "backends/host/clone_vfork.h"
 
 /* Where others see init before it has gone on, they can stop it; so long it is waited for. */
 #define HELD_UP_SECONDS 10
-
-#define CHILD_STACK (64u * 1024)
 
 static int join_failed(const char *word, int errnum, struct err *e)
 {
@@ -100,16 +97,8 @@ static void begin(void *arg)
  */
 static void give_birth_together(struct birth *b)
 {
-	struct clone_args *args = &b->args;
-	void *stack = aligned_alloc(16, CHILD_STACK);
-	long pid = -ENOMEM;
+	long pid = clone_vfork(&b->args, begin, b);
 
-	args->flags |= CLONE_VM | CLONE_VFORK;
-	args->stack = (uint64_t)(uintptr_t)stack;
-	args->stack_size = CHILD_STACK;
-	if (stack)
-		pid = clone_on(args, begin, b);
-	free(stack);
 	b->pid = (pid_t)pid;
 	if (pid < 0)
 		b->r = clone_failed(b, (int)-pid);

@@ -12,22 +12,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "backends/host/clone_vfork.h"
+
 /* What the child is told, and tells. */
 struct child {
 	const struct spawn *s;
-	pid_t parent;	     /* 0: its table of descriptors is a copy of ours */
-	volatile int failed; /* errno */
-	volatile bool apart; /* the table is no copy, and it came to nothing */
+	pid_t parent; /* 0: its table of descriptors is a copy of ours */
+	int failed;   /* errno */
+	bool apart;   /* the table is no copy, and it came to nothing */
 };
 
-/*
- * The child does not come back from its functions, so the marks that a sanitizer puts around their
- * variables, on the stack that is ours, would stay: they get none.
- */
-#define IN_CHILD __attribute__((no_sanitize("address")))
-
 /* Above those that are to be handed over. */
-static IN_CHILD int fetch(const struct child *c, int parent, int fd)
+static int fetch(const struct child *c, int parent, int fd)
 {
 	int mine = (int)syscall(SYS_pidfd_getfd, parent, fd, 0), high = -1;
 
@@ -43,7 +39,7 @@ static IN_CHILD int fetch(const struct child *c, int parent, int fd)
  * execve() to close them, takes longer than all else here. So the child shares the table, leaves it
  * with the first three, and fetches from us what it is to have.
  */
-static IN_CHILD bool leave_table(const struct child *c, int *fd, int *also, int *program)
+static bool leave_table(const struct child *c, int *fd, int *also, int *program)
 {
 	int parent;
 
@@ -60,7 +56,7 @@ static IN_CHILD bool leave_table(const struct child *c, int *fd, int *also, int 
 	return *fd >= 0 && *also >= 0 && *program >= 0;
 }
 
-static IN_CHILD void execute(const struct spawn *s, int program)
+static void execute(const struct spawn *s, int program)
 {
 	if (program > 0)
 		syscall(SYS_execveat, program, "", s->argv, s->env, AT_EMPTY_PATH);
@@ -68,9 +64,10 @@ static IN_CHILD void execute(const struct spawn *s, int program)
 		execve(s->exe, s->argv, s->env);
 }
 
-/* In the child, which shares our memory and stack while we sleep: it must not return. */
-static IN_CHILD __attribute__((noreturn, noinline)) void child_exec(struct child *c)
+/* The child, which has our memory while we sleep. */
+static _Noreturn void child_main(void *arg)
 {
+	struct child *c = arg;
 	const struct spawn *s = c->s;
 	int fd = s->fd, also = s->also, program = s->program, null;
 
@@ -89,25 +86,10 @@ static IN_CHILD __attribute__((noreturn, noinline)) void child_exec(struct child
 	_exit(127);
 }
 
-/*
- * As vfork(), but with clone3's arguments. Inline, since a child that returned from a function
- * would let its callees overwrite the address that we are to return to.
- */
-static inline __attribute__((always_inline)) long clone3_here(struct clone_args *args)
-{
-	long ret = SYS_clone3;
-
-	__asm__ volatile("syscall"
-			 : "+a"(ret)
-			 : "D"(args), "S"(sizeof(*args))
-			 : "rcx", "r11", "memory");
-	return ret;
-}
-
 /* The pid, or -errno. */
 static long spawn_child(const struct spawn *s, struct child *c)
 {
-	struct clone_args args = { .flags = CLONE_VM | CLONE_VFORK, .exit_signal = SIGCHLD };
+	struct clone_args args = { .exit_signal = SIGCHLD };
 	sigset_t all, old;
 	long pid;
 
@@ -121,9 +103,7 @@ static long spawn_child(const struct spawn *s, struct child *c)
 		args.flags |= CLONE_NEWPID;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old); /* no handler of ours may run in the child */
-	pid = clone3_here(&args);
-	if (pid == 0)
-		child_exec(c);
+	pid = clone_vfork(&args, child_main, c);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (pid > 0 && (c->failed || c->apart))
 		waitpid((pid_t)pid, NULL, 0);
