@@ -71,7 +71,7 @@ __attribute__((unused)) static struct peer *peer_find(const char *name)
 /* Stands in for backends/host/spawn.c: no process, but the descriptor that it would be given. */
 int spawn_process(const struct spawn *s, pid_t *ret_pid, struct err *e)
 {
-	if (!strcmp(s->argv[1], "--spare"))
+	if (strcmp(s->argv[1], "--monitor") != 0)
 		return err_set(e, -ENOSYS, "there are no monitors in waiting here");
 	for (int i = 0; i < PEERS_MAX; i++) {
 		struct peer *p = &fuzz_peers[i];

@@ -89,6 +89,11 @@ static bool active(const struct model *m)
 	return m->state != STATE_STOPPED && m->state != STATE_FAILED;
 }
 
+static bool held(const struct model *m)
+{
+	return m->state == STATE_PREPARING || m->state == STATE_PREPARED;
+}
+
 static struct model *pick(void)
 {
 	struct model *m = &models[next(MACHINES)];
@@ -121,12 +126,15 @@ static unsigned model_parked(void)
 	return n;
 }
 
+/* 0: what was written is done. */
 static void model_answer(struct model *m, enum asked asked, int result)
 {
-	for (int i = 0; i < REQUESTS; i++)
-		if (pendings[i].used && pendings[i].model == m && pendings[i].asked == asked &&
-		    pendings[i].expected == PENDING)
-			pendings[i].expected = result;
+	for (int i = 0; i < REQUESTS; i++) {
+		struct pending *p = &pendings[i];
+
+		if (p->used && p->model == m && p->asked == asked && p->expected == PENDING)
+			p->expected = result ? result : (int)p->f.request.len;
+	}
 }
 
 /* A state that was reached; a client of `wait` learns of each. */
@@ -834,47 +842,79 @@ static bool can_start(const struct model *m)
 	       !c->container.join.n;
 }
 
-static void op_start(void)
+/* What is at rest is started, all the way or until it is to wait. */
+static void begin(struct model *m, const char *verb)
 {
-	struct model *m = pick();
 	struct pending *p;
 
-	if (!m || !can_start(m) || peer_of(m))
-		return;
-	if (!active(m)) {
-		p = put(m, "root", "/", ASKED_NOTHING);
-		if (!p->used)
-			return;
-		p->expected = 1;
-		fuzz_check(attr_store(attr_find(m->kind, "root"), &m->config, "/", 1, NULL) == 0);
-		p = put(m, "seccomp", "none", ASKED_NOTHING);
-		if (!p->used)
-			return;
-		p->expected = 4;
-		fuzz_check(attr_store(attr_find(m->kind, "seccomp"), &m->config, "none", 4, NULL) ==
-			   0);
-	}
-	p = put(m, "ctl", "start\n", ASKED_START);
+	p = put(m, "root", "/", ASKED_NOTHING);
 	if (!p->used)
 		return;
-	if (active(m)) {
-		p->expected = -EEXIST;
+	p->expected = 1;
+	fuzz_check(attr_store(attr_find(m->kind, "root"), &m->config, "/", 1, NULL) == 0);
+	p = put(m, "seccomp", "none", ASKED_NOTHING);
+	if (!p->used)
 		return;
-	}
+	p->expected = 4;
+	fuzz_check(attr_store(attr_find(m->kind, "seccomp"), &m->config, "none", 4, NULL) == 0);
+	p = put(m, "ctl", verb, ASKED_START);
+	if (!p->used)
+		return;
 	starts++;
 	m->before_start = m->state;
 	model_state(m, STATE_STARTING);
 }
+
+/* One of those verbs to what is on its way already: its monitor is asked only where it waits. */
+static void go_on(struct model *m, const char *verb, unsigned states)
+{
+	struct pending *p = put(m, "ctl", verb, ASKED_VERB);
+
+	if (p->used && !(states & 1u << m->state))
+		p->expected = -EEXIST;
+}
+
+static void op_start(void)
+{
+	struct model *m = pick();
+
+	if (!m || !can_start(m))
+		return;
+	if (active(m))
+		go_on(m, "start\n", 1 << STATE_PREPARING | 1 << STATE_PREPARED);
+	else if (!peer_of(m))
+		begin(m, "start\n");
+}
+
+static void op_prepare(void)
+{
+	struct model *m = pick();
+	const char *verb = next(2) ? "prepare outside\n" : "prepare\n";
+	struct pending *p;
+
+	if (m && m->kind == KIND_VM) {
+		p = put(m, "ctl", verb, ASKED_NOTHING);
+		if (p->used)
+			p->expected = -EINVAL;
+	} else if (m && active(m)) {
+		go_on(m, verb, 1 << STATE_PREPARING);
+	} else if (m && can_start(m) && !peer_of(m)) {
+		begin(m, verb);
+	}
+}
+
+#define VERB_HELD   (1 << STATE_PREPARING | 1 << STATE_PREPARED)
+#define VERB_ACTIVE (1 << STATE_RUNNING | 1 << STATE_PAUSED | 1 << STATE_STOPPING)
 
 static void op_verb(void)
 {
 	static const struct {
 		const char *text;
 		unsigned states;
-	} verbs[] = { { "stop 3\n", 1 << STATE_RUNNING | 1 << STATE_PAUSED | 1 << STATE_STOPPING },
-		      { "kill\n", 1 << STATE_RUNNING | 1 << STATE_PAUSED | 1 << STATE_STOPPING },
+	} verbs[] = { { "stop 3\n", VERB_ACTIVE | VERB_HELD },
+		      { "kill\n", VERB_ACTIVE | VERB_HELD },
 		      { "pause\n", 1 << STATE_RUNNING },
-		      { "resume\n", 1 << STATE_PAUSED } };
+		      { "resume\n", 1 << STATE_PAUSED | VERB_HELD } };
 	struct model *m = pick();
 	unsigned v = next(4);
 	struct pending *p;
@@ -887,6 +927,29 @@ static void op_verb(void)
 	p->expected = (v == 2 && m->state == STATE_PAUSED) || (v == 3 && m->state == STATE_RUNNING)
 			      ? -EEXIST
 			      : -EBUSY;
+}
+
+/* Those of one kind alone. */
+static void op_own_verb(void)
+{
+	static const struct {
+		const char *text;
+		enum machine_kind kind;
+	} verbs[] = { { "reset\n", KIND_VM },
+		      { "dump\n", KIND_VM },
+		      { "signal HUP\n", KIND_CONTAINER },
+		      { "signal\n", KIND_CONTAINER } };
+	struct model *m = pick();
+	unsigned v = next(4);
+	struct pending *p;
+
+	if (!m)
+		return;
+	p = put(m, "ctl", verbs[v].text, ASKED_VERB);
+	if (p->used && (m->kind != verbs[v].kind || v == 3))
+		p->expected = -EINVAL;
+	else if (p->used && !(VERB_ACTIVE & 1u << m->state))
+		p->expected = -EBUSY;
 }
 
 /* ---- the monitors ---- */
@@ -908,6 +971,18 @@ static void peer_end(struct model *m, struct peer *p, const struct ending *endin
 	model_answer(m, ASKED_START, -ENXIO);
 }
 
+/* As a monitor says it, and as the tree does. */
+struct phase {
+	enum wire_run run;
+	enum machine_state state;
+};
+
+static const struct phase holds[HOLD_END] = {
+	[HOLD_NONE] = { RUN_RUNNING, STATE_RUNNING },
+	[HOLD_OUTSIDE] = { RUN_OUTSIDE, STATE_PREPARING },
+	[HOLD_INSIDE] = { RUN_INSIDE, STATE_PREPARED },
+};
+
 static void serve_start(struct model *m, struct peer *p, struct wire_message *w, bool refuse)
 {
 	struct wire_start *start = (struct wire_start *)w->body;
@@ -918,11 +993,12 @@ static void serve_start(struct model *m, struct peer *p, struct wire_message *w,
 			w->fds[i] = -1;
 		}
 	if (!refuse) {
-		p->tag = ((const struct wire_start *)w->body)->tag;
-		peer_say_hello(p, RUN_RUNNING);
+		p->tag = start->tag;
+		fuzz_check(start->hold < HOLD_END);
+		peer_say_hello(p, holds[start->hold].run);
 		peer_reply(p, w->header.seq, 0);
-		model_state(m, STATE_RUNNING);
-		model_answer(m, ASKED_START, 6);
+		model_state(m, holds[start->hold].state);
+		model_answer(m, ASKED_START, 0);
 		return;
 	}
 	peer_reply(p, w->header.seq, -ENOENT);
@@ -932,24 +1008,42 @@ static void serve_start(struct model *m, struct peer *p, struct wire_message *w,
 	model_answer(m, ASKED_START, -ENOENT);
 }
 
+/* What a monitor makes of a verb: 0, and what its machine is then, or why it does nothing. */
+static int verb_effect(const struct model *m, const struct wire_verb *verb, struct phase *ret)
+{
+	static const struct phase phases[VERB_END] = {
+		[VERB_STOP] = { RUN_STOPPING, STATE_STOPPING },
+		[VERB_KILL] = { RUN_STOPPING, STATE_STOPPING },
+		[VERB_PAUSE] = { RUN_PAUSED, STATE_PAUSED },
+		[VERB_RESUME] = { RUN_RUNNING, STATE_RUNNING },
+	};
+
+	if (verb->verb == VERB_RELEASE) {
+		if (!held(m))
+			return -EBUSY;
+		if (verb->arg == HOLD_OUTSIDE ||
+		    (verb->arg == HOLD_INSIDE && m->state == STATE_PREPARED))
+			return -EEXIST;
+		*ret = holds[verb->arg];
+	} else if (phases[verb->verb].run) {
+		*ret = phases[verb->verb];
+	}
+	return 0;
+}
+
 static void serve_verb(struct model *m, struct peer *p, struct wire_message *w, bool refuse)
 {
-	static const enum wire_run runs[VERB_END] = { [VERB_STOP] = RUN_STOPPING,
-						      [VERB_KILL] = RUN_STOPPING,
-						      [VERB_PAUSE] = RUN_PAUSED,
-						      [VERB_RESUME] = RUN_RUNNING };
-	static const enum machine_state states[VERB_END] = { [VERB_STOP] = STATE_STOPPING,
-							     [VERB_KILL] = STATE_STOPPING,
-							     [VERB_PAUSE] = STATE_PAUSED,
-							     [VERB_RESUME] = STATE_RUNNING };
-	struct wire_verb *verb = (struct wire_verb *)w->body;
+	struct phase after = { RUN_NEW, m->state };
+	int rc = verb_effect(m, (struct wire_verb *)w->body, &after);
 
-	if (!refuse) {
-		peer_say_state(p, runs[verb->verb], NULL);
+	if (refuse)
+		rc = -EBUSY;
+	if (rc == 0 && after.run != RUN_NEW) {
+		peer_say_state(p, after.run, NULL);
 		fuzz_daemon_turn();
-		model_state(m, states[verb->verb]);
+		model_state(m, after.state);
 	}
-	peer_reply(p, w->header.seq, refuse ? -EBUSY : 0);
+	peer_reply(p, w->header.seq, rc);
 	/* Its request, if the client is still there: they are told apart by their numbers. */
 	for (int i = 0; i < REQUESTS; i++) {
 		struct pending *q = &pendings[i];
@@ -957,7 +1051,7 @@ static void serve_verb(struct model *m, struct peer *p, struct wire_message *w, 
 		if (q->used && q->model == m && q->asked == ASKED_VERB && q->expected == PENDING) {
 			fuzz_daemon_turn();
 			if (q->f.answers)
-				q->expected = refuse ? -EBUSY : (int)q->f.request.len;
+				q->expected = rc < 0 ? rc : (int)q->f.request.len;
 		}
 	}
 }
@@ -1060,12 +1154,12 @@ static void op_restart(void)
 
 static void one(const char *data, size_t len)
 {
-	static void (*const ops[])(void) = {
-		op_mkdir,     op_mkdir,	  op_rmdir,    op_rename,  op_chown,  op_forbid, op_open,
-		op_read,      op_setting, op_document, op_flush,   op_close,  op_poll,	 op_wait,
-		op_interrupt, op_start,	  op_verb,     op_serve,   op_end,    op_die,	 op_turn,
-		op_restart,   op_open,	  op_serve,    op_getattr, op_getattr
-	};
+	static void (*const ops[])(
+		void) = { op_mkdir,   op_mkdir,	  op_rmdir,	op_rename,   op_chown, op_forbid,
+			  op_open,    op_read,	  op_setting,	op_document, op_flush, op_close,
+			  op_poll,    op_wait,	  op_interrupt, op_start,    op_verb,  op_serve,
+			  op_end,     op_die,	  op_turn,	op_restart,  op_open,  op_serve,
+			  op_getattr, op_getattr, op_prepare,	op_own_verb };
 	const bool trace = getenv("FUZZ_TRACE");
 	struct err e = { 0 };
 
