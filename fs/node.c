@@ -787,6 +787,16 @@ static struct object *node_unborn(struct node dir, const char *name, struct call
 	return o;
 }
 
+static int name_check(struct node dir, const char *name, struct err *e)
+{
+	if (object_name_valid(name))
+		return 0;
+	return err_set(e, -EINVAL,
+		       "%s: \"%.80s\" is not a name: 1 to 63 of letters, digits, '.', '_' and '-', "
+		       "beginning with a letter or digit",
+		       node_name(dir), name);
+}
+
 static int node_make(struct node dir, const char *name, struct caller who, mode_t mode,
 		     struct object **ret, struct err *e)
 {
@@ -798,11 +808,8 @@ static int node_make(struct node dir, const char *name, struct caller who, mode_
 			       "mkdir %.64s: nothing can be made here; machines are made in vm/ "
 			       "and in container/",
 			       name);
-	if (!object_name_valid(name))
-		return err_set(e, -EINVAL,
-			       "%s: \"%.80s\" is not a name: 1 to 63 of letters, digits, '.', '_' "
-			       "and '-', beginning with a letter or digit",
-			       node_name(dir), name);
+	if (name_check(dir, name, e) < 0)
+		return e->code;
 	if (object_child_in(o, dir.file, name))
 		return err_set(e, -EEXIST, "%s/%s exists", node_name(dir), name);
 	return dir.file ? dir.file->mkdir(o, dir.file, name, who, mode, ret, e)
@@ -913,8 +920,8 @@ int node_rename(struct node from, const char *name, struct node to, const char *
 			     name);
 	else if (!strcmp(name, new_name))
 		return 0;
-	else if (!object_name_valid(new_name))
-		rc = err_set(&e, -EINVAL, "%s: \"%.80s\" is not a name", node_name(to), new_name);
+	else if (name_check(to, new_name, &e) < 0)
+		rc = e.code;
 	else if (object_child_in(to.object, to.file, new_name))
 		rc = err_set(&e, -EEXIST, "%s/%s exists", node_name(to), new_name);
 	else

@@ -80,7 +80,8 @@ static int limit_parse(const struct attr *a, const char *line, bool units, uint6
 	rc = attr_parse_number(line, units, &n);
 	if (rc == -EINVAL)
 		return err_set(e, -EINVAL, "\"%.64s\" is not a %s%s", line,
-			       units ? "size" : "number", a->max == LIMIT_MAX ? " or max" : "");
+			       units ? "size like 64M" : "number",
+			       a->max == LIMIT_MAX ? " or max" : "");
 	if (rc < 0 || n < a->min || n > a->max || n == LIMIT_MAX)
 		return number_out_of_bounds(a, line, units, e);
 	*ret = n;
@@ -245,7 +246,8 @@ static int parse_capabilities(const struct attr *a, const char *line, void *fiel
 		}
 		cap = len < sizeof(word) ? capability_number(word) : -1;
 		if (cap < 0)
-			return err_set(e, -EINVAL, "\"%s\" is not a capability", word);
+			return err_set(e, -EINVAL, "\"%s\" is not a capability like net_admin",
+				       word);
 		bits |= CAPABILITY_BIT(cap);
 	}
 	*(uint64_t *)field = bits;

@@ -51,7 +51,7 @@ like "events tells" "$(tail -n 1 "$M/events")" 'vm/b renamed vm/a$'
 is "its own events too" "$(tail -n 1 "$M/vm/b/events" | cut -d ' ' -f 2-)" "$(tail -n 1 "$M/events" | cut -d ' ' -f 2-)"
 for name in 'a b' .x "${long}n" $'a\nb' 'ä'; do
 	# mv(1) has a sentence of its own for EINVAL.
-	refused "mv to $(printf %q "$name")" EINVAL 'is not a name' "$M" rename "$M/vm/b" "$M/vm/$name"
+	refused "mv to $(printf %q "$name")" EINVAL 'is not a name: 1 to 63 of ' "$M" rename "$M/vm/b" "$M/vm/$name"
 done
 mkdir "$M/vm/c"
 not_ok "mv -T to a name that is taken" mv -T "$M/vm/b" "$M/vm/c"

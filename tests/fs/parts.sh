@@ -44,7 +44,7 @@ refused "a path that leads elsewhere" EINVAL 'disk/root/path: /etc is a director
 refused "one that is not there" ENOENT 'disk/root/path: /nowhere' "$v" put "$v/disk/root/path" /nowhere
 exec 3<>"$v/disk/root/size"
 echo nothing >&3 2>/dev/null
-is "a handle reads back its own refusal" "$(cat <&3)" 'EINVAL disk/root/size: "nothing" is not a size'
+is "a handle reads back its own refusal" "$(cat <&3)" 'EINVAL disk/root/size: "nothing" is not a size like 64M'
 exec 3<&-
 truncate -s 1M "$T/disk"
 put "$v/disk/root/path" "$T/disk"
