@@ -64,8 +64,11 @@ static void execute(const struct spawn *s, int program)
 		execve(s->exe, s->argv, s->env);
 }
 
-/* The child, which has our memory while we sleep. */
-static _Noreturn void child_main(void *arg)
+/*
+ * The child, which has our memory while we sleep. A sanitizer would look for the end of its stack
+ * where our thread's is, before each function that does not return.
+ */
+static _Noreturn __attribute__((no_sanitize("address"))) void child_main(void *arg)
 {
 	struct child *c = arg;
 	const struct spawn *s = c->s;
