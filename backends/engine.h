@@ -257,10 +257,10 @@ struct engine {
 
 	/*
 	 * What can be learnt of the host before there is a machine and would take time of its
-	 * start, or made for it. For a monitor in waiting (spare.h), which then has the daemon's
-	 * authority. *ret_prepared is host->prepared, until the monitor gives it to forget();
-	 * NULL: start() sees to it itself. -errno: this process is of no use any more. NULL where
-	 * there is nothing to prepare.
+	 * start, or made for it. For a monitor in waiting (spare_wait.h), which then has the
+	 * daemon's authority. *ret_prepared is host->prepared, until the monitor gives it to
+	 * forget(); NULL: start() sees to it itself. -errno: this process is of no use any more.
+	 * NULL where there is nothing to prepare.
 	 */
 	int (*prepare)(void **ret_prepared);
 	void (*forget)(void *prepared);

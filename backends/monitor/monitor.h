@@ -30,7 +30,7 @@ struct monitor_hooks {
 	bool own_process;
 };
 
-/* What a process that has waited for its machine (spare.h) has done already. */
+/* What a process that has waited for its machine (spare_wait.h) has done already. */
 struct monitor_place {
 	bool walled; /* it is behind its walls, where there are no files */
 	struct pty pty;

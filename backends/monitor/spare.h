@@ -1,5 +1,5 @@
 /*
- * struct spare: a monitor in waiting, both its ends.
+ * struct spare: a monitor in waiting, as the daemon has it; spare_wait.h is the process itself.
  *
  * To execute a program, load its libraries and raise walls around it takes longer than most of what
  * follows. A spare has done that before there is a machine, and is told of it by ADOPT, with the
@@ -23,12 +23,11 @@
 #include <sys/types.h>
 
 #include "backends/base/err.h"
-#include "backends/monitor/monitor.h"
 
 struct event_base;
 struct spare;
 
-/* ---- the daemon's end; loop thread ---- */
+/* All by the loop's thread. */
 
 /*
  * None is made yet. kind: the word by which the process knows what it is for; walled: whether that
@@ -53,16 +52,5 @@ int spare_take(struct spare *s, const char *title, int listener, int group, pid_
 /* Ends the one there is, and the mould. */
 void spare_drop(struct spare *s);
 void spare_free(struct spare *s);
-
-/* ---- the process, `--spare KIND ...` or `--mould KIND ...` ---- */
-
-/*
- * Does what the engine has to do first, waits, behind walls unless the engine keeps root, and
- * returns the listener in the process that is to be the monitor, whose arguments then are a
- * monitor's; place tells what was done. -EPIPE: nobody wants it any more. argv must be the
- * process's own.
- */
-int spare_wait(char **argv, const struct monitor_hooks *hooks, enum machine_kind kind,
-	       struct monitor_place *place, struct err *e);
 
 #endif

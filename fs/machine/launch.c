@@ -21,6 +21,7 @@
 #include "backends/host/spawn.h"
 #include "backends/monitor/monitor.h"
 #include "backends/monitor/spare.h"
+#include "backends/monitor/spare_wait.h"
 #include "fs/attr/attr.h"
 #include "fs/daemon.h"
 #include "fs/image/image.h"

@@ -26,7 +26,7 @@ int launch_spare_new(struct event_base *loop, enum machine_kind kind, int progra
 
 /* What main() runs in a monitor's process: the listening socket is descriptor 3. */
 int launch_monitor(void);
-/* Likewise in that of one which waits for a machine, see backends/monitor/spare.h. */
+/* Likewise in that of one which waits for a machine, see backends/monitor/spare_wait.h. */
 int launch_spare(char **argv);
 
 #endif
