@@ -20,9 +20,11 @@
 #define IMAGE (64u << 10)
 
 /* Of the first byte: these bits choose among what came later. */
-enum { MEM = 0x08, BALLOON = 0x10, LATER = 0x18 };
+enum { MEM = 0x08, BALLOON = 0x10, HOT_NET = 0x18, LATER = 0x18 };
 
 static unsigned queues; // that the driver starts
+static uint64_t hot;	// where memory comes and goes; 0: nowhere
+static int wire = -1;	// a tap's other end that stays
 
 static void on_output(void *arg, const void *data, size_t len)
 {
@@ -43,6 +45,8 @@ static uint64_t address(struct script *s)
 	};
 	unsigned i = take(s);
 
+	if (hot && i & 0x20) // about the end of a block
+		return hot + (i % 8 << 21) + take_n(s, 2) - 64;
 	return near[i % 10] + take_n(s, 2) * (i & 0x80 ? 16 : 1) - (i & 0x40 ? 32 : 0);
 }
 
@@ -65,8 +69,8 @@ static struct virtio_device *make_disk(const struct virtio_env *env, bool readon
 	return d;
 }
 
-/* Its tap has some frames, and then is gone. */
-static struct virtio_device *make_net(const struct virtio_env *env)
+/* Its tap has some frames, and then is gone; or gets them when it is said. */
+static struct virtio_device *make_net(const struct virtio_env *env, bool stays)
 {
 	static const unsigned char frames[4000];
 	struct virtio_net_spec spec = { .mac = { { 0x52, 1 } },
@@ -79,9 +83,12 @@ static struct virtio_device *make_net(const struct virtio_env *env)
 	int fds[2];
 
 	fuzz_check(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) == 0);
-	for (size_t len = 10; len < sizeof(frames); len *= 3)
+	for (size_t len = 10; !stays && len < sizeof(frames); len *= 3)
 		fuzz_check(write(fds[1], frames, len) == (ssize_t)len);
-	close(fds[1]);
+	if (stays)
+		wire = fds[1];
+	else
+		close(fds[1]);
 	spec.taps = fds;
 	fuzz_check(virtio_net_new(env, "nic/f", &spec, &d, NULL) == 0);
 	return d;
@@ -94,6 +101,7 @@ static void hot_memory(struct rig *r)
 
 	guestmem_free(&r->mem);
 	fuzz_check(guestmem_make(&r->mem, &want, NULL) == 0);
+	hot = r->mem.hot.gpa;
 }
 
 static struct virtio_device *make(struct rig *r, unsigned kind, unsigned *sum)
@@ -105,6 +113,8 @@ static struct virtio_device *make(struct rig *r, unsigned kind, unsigned *sum)
 		fuzz_check(virtio_mem_new(env, &r->mem, NULL, &d, NULL) == 0);
 	else if ((kind & LATER) == BALLOON)
 		fuzz_check(virtio_balloon_new(env, &r->mem, NULL, &d, NULL) == 0);
+	else if ((kind & LATER) == HOT_NET)
+		d = make_net(env, true);
 	if (d)
 		return d;
 
@@ -116,7 +126,7 @@ static struct virtio_device *make(struct rig *r, unsigned kind, unsigned *sum)
 		fuzz_check(virtio_console_new(env, on_output, sum, &d, NULL) == 0);
 		break;
 	case 4:
-		d = make_net(env);
+		d = make_net(env, false);
 		break;
 	default:
 		d = make_disk(env, (kind & 7) % 5 == 3);
@@ -197,28 +207,43 @@ static void reload(struct pci_function *f, struct script *s)
 	f->device.ops->resume(&f->device);
 }
 
-/* A request to virtio-mem. */
-static void plug_memory(struct driver *d, struct script *s)
+/* Of a machine with another device, as virtio-mem does it. */
+static void plug_block(struct guestmem *m, unsigned type, unsigned which)
 {
-	struct virtio_mem_req q = { .type = (uint16_t)(take(s) % 5) };
-	unsigned how = take(s);
+	if (type == 0 && !m->blocks[which % 8])
+		guestmem_plug(m, which % 8, 1);
+	else if (type == 1)
+		guestmem_unplug(m, which % 8, 1);
+}
 
-	if (!d->q[0].size)
+/* A request to virtio-mem; its answer goes anywhere, if it is of a later kind. */
+static void plug_memory(struct rig *r, struct driver *d, struct virtio_device *vd, struct script *s)
+{
+	unsigned type = take(s), how = take(s);
+	struct virtio_mem_req q = { .type = (uint16_t)(type % 5) };
+
+	if (hot && vd->ops->type != 24)
+		plug_block(&r->mem, type % 5, how);
+	if (!d->q[0].size || vd->ops->type != 24)
 		return;
 	q.u.plug.addr = d->rig->mem.hot.gpa + (how % 16 << 21) - (how & 0x80 ? 1u << 21 : 0) +
 			(how & 0x40 ? take_n(s, 2) : 0);
 	q.u.plug.nb_blocks = (uint16_t)(how & 0x20 ? take_n(s, 2) : how & 3);
 	guestmem_write(&d->rig->mem, RIG_DATA, &q, sizeof(q));
 	put_desc(d, 0, 0, RIG_DATA, sizeof(q), VRING_DESC_F_NEXT, 1);
-	put_desc(d, 0, 1, RIG_DATA + 0x800, 10, VRING_DESC_F_WRITE, 0);
+	put_desc(d, 0, 1, type & 0x80 ? address(s) : RIG_DATA + 0x800, 10, VRING_DESC_F_WRITE, 0);
 	driver_offer(d, 0, 0);
 	driver_put(d, d->notify, 2, 0);
 }
 
-/* Its machine is to have more or less memory. */
+/* Its machine is to have more or less memory; or a frame comes. */
 static void want(struct virtio_device *d, struct script *s)
 {
+	static const unsigned char frame[2000];
 	uint64_t bytes = take_n(s, 2) << 12;
+
+	if (wire >= 0)
+		(void)!send(wire, frame, (bytes >> 12) % sizeof(frame), MSG_DONTWAIT);
 
 	if (d->ops->type == 24)
 		virtio_mem_want(d, bytes << 2);
@@ -278,7 +303,7 @@ static void run(struct rig *r, struct driver *d, struct pci_function *f, struct 
 			driver_set_status(d, (uint8_t)take(s));
 			break;
 		case 12:
-			plug_memory(d, s);
+			plug_memory(r, d, vd, s);
 			break;
 		case 13:
 			want(vd, s);
@@ -297,7 +322,8 @@ static void one(const char *data, size_t len)
 	struct rig r;
 
 	rig_new(&r);
-	if ((kind & LATER) == MEM)
+	hot = 0;
+	if ((kind & LATER) == MEM || (kind & LATER) == HOT_NET)
 		hot_memory(&r);
 	vd = make(&r, kind, &sum);
 	queues = kind & LATER ? vd->nqueues : 2;
@@ -314,6 +340,9 @@ static void one(const char *data, size_t len)
 	fuzz_check(driver_start(&d, &r, 1, 1, 0));
 	rig_unplug(&r, f);
 	rig_free(&r);
+	if (wire >= 0)
+		close(wire);
+	wire = -1;
 }
 
 int main(int argc, char **argv)

@@ -103,6 +103,37 @@ static void test_mem(void)
 	rig_free(&r);
 }
 
+/* Where the answer is to be written there may be no memory any more when it is known. */
+static void test_mem_answer_gone(unsigned type)
+{
+	struct virtio_mem_req q = { .type = (uint16_t)type };
+	struct rig r;
+	struct virtio_device *vd;
+	struct pci_function *f;
+	struct driver d;
+	uint32_t head, len;
+
+	hot_rig(&r);
+	if (virtio_mem_new(&r.env, &r.mem, NULL, &vd, NULL) < 0)
+		abort();
+	f = rig_plug(&r, vd, 1);
+	virtio_mem_want(vd, 4 * MIB);
+	driver_start(&d, &r, 1, 1, 0);
+	ok(ask(&d, VIRTIO_MEM_REQ_PLUG, r.mem.hot.gpa, 2, NULL) == VIRTIO_MEM_RESP_ACK,
+	   "mem: plugged");
+	q.u.unplug.addr = r.mem.hot.gpa;
+	q.u.unplug.nb_blocks = 1;
+	guestmem_write(&r.mem, RIG_DATA, &q, sizeof(q));
+	put_desc(&d, 0, 0, RIG_DATA, sizeof(q), VRING_DESC_F_NEXT, 1);
+	put_desc(&d, 0, 1, r.mem.hot.gpa + 2 * MIB - 5, 10, VRING_DESC_F_WRITE, 0);
+	driver_offer(&d, 0, 0);
+	driver_kick(&d, 0);
+	ok(!r.mem.blocks[0] && r.failures == 1 && !driver_used(&d, 0, &head, &len),
+	   "mem: request %u takes away where its answer was to be: %s", type, r.why);
+	rig_unplug(&r, f);
+	rig_free(&r);
+}
+
 static void test_mem_old_driver(void)
 {
 	struct rig r;
@@ -204,6 +235,8 @@ static void test_balloon(void)
 int main(void)
 {
 	test_mem();
+	test_mem_answer_gone(VIRTIO_MEM_REQ_UNPLUG);
+	test_mem_answer_gone(VIRTIO_MEM_REQ_UNPLUG_ALL);
 	test_mem_old_driver();
 	test_mem_saved();
 	test_balloon();

@@ -482,6 +482,29 @@ static void test_hostile(void)
 }
 
 /* A tap that the administrator removes. */
+/* Buffers that wait for a frame lie in memory that the guest has given back since. */
+static void test_buffers_gone(uint64_t features, uint32_t len)
+{
+	struct guestmem_want want = { .size = HARNESS_MEMORY,
+				      .possible = HARNESS_MEMORY + (4u << 20),
+				      .shared = true };
+	struct net n;
+
+	net_make(&n, 1, NULL, NULL);
+	guestmem_free(&n.h.mem);
+	if (guestmem_make(&n.h.mem, &want, NULL) < 0 || guestmem_plug(&n.h.mem, 0, 1) < 0)
+		abort();
+	harness_start(&n.h, n.h.device, features);
+	offer_in(&n, 0, n.h.mem.hot.gpa, len);
+	harness_kick(&n.h, 0);
+	guestmem_unplug(&n.h.mem, 0, 1);
+	wire_send(&n, 0, 60, 1);
+	harness_turn(&n.h);
+	ok(n.h.resets_needed == 1 && harness_take(&n.h, 0, NULL) == -1,
+	   "%u bytes of memory that has gone break the queue: %s", len, n.h.failed);
+	net_free(&n, 1);
+}
+
 static void test_gone(void)
 {
 	struct tap_spec spec = { .name = "mftest", .mtu = 1500, .queues = 1 };
@@ -541,6 +564,9 @@ int main(void)
 	test_control();
 	test_save();
 	test_hostile();
+	test_buffers_gone(0, 1530);
+	test_buffers_gone(0, 100000);
+	test_buffers_gone(MERGE, 1024);
 	test_gone();
 	return tap_done();
 }

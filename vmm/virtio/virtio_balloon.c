@@ -12,6 +12,7 @@
 
 #define PAGE	      4096u /* the balloon's, whatever the guest's are */
 #define PFNS_AT_ONCE  256
+#define PFNS_MAX      (64 * 1024) /* in one request; drivers have 256 */
 #define STATS_SECONDS 5
 #define STATS_MAX     64 /* in one buffer */
 
@@ -67,6 +68,8 @@ static int64_t inflate_work(struct virtio_device *d, unsigned queue, const struc
 	uint32_t pfns[PFNS_AT_ONCE];
 	size_t n;
 
+	if (c->out_len > PFNS_MAX * sizeof(pfns[0]))
+		return -EINVAL;
 	for (size_t at = 0; at < c->out_len; at += n) {
 		n = virtq_copy_out(c, at, pfns, sizeof(pfns));
 		give_back(balloon_of(d), pfns, n / sizeof(pfns[0]));
@@ -111,11 +114,12 @@ static void stats_kick(struct virtio_device *d)
 {
 	struct balloon *b = balloon_of(d);
 	struct virtq *q = &d->queues[QUEUE_STATS];
+	unsigned left = q->setup.size;
 	struct iovec iov[8];
 	struct virtq_chain c;
-	int r;
+	int r = 0;
 
-	while ((r = virtq_pop(q, iov, 8, &c)) > 0) {
+	for (; left > 0 && (r = virtq_pop(q, iov, 8, &c)) > 0; left--) {
 		stats_read(b, &c);
 		if (b->has_stats) { // a second one is more than it should have given
 			virtq_push(q, b->stats_head, 0);
@@ -126,6 +130,8 @@ static void stats_kick(struct virtio_device *d)
 	}
 	if (r < 0)
 		virtio_fail_queue(d, QUEUE_STATS);
+	else if (r > 0)
+		virtio_kick_again(d, QUEUE_STATS);
 }
 
 static void on_timer(int fd, short what, void *arg)

@@ -35,29 +35,35 @@ static int64_t console_print(struct virtio_device *d, unsigned queue, const stru
 	return 0;
 }
 
+/* Buffers without room are taken like others: a driver that never runs out of them gets turns. */
 static void console_type(struct virtio_console *vc)
 {
 	struct virtq *q = &vc->virtio.queues[RX];
+	unsigned left = q->setup.size;
 	struct iovec iov[VIRTIO_SERVE_IOV];
 	struct virtq_chain c;
 	int r = 0;
 	size_t n;
 
-	while (vc->waiting) {
+	while (vc->waiting && left) {
 		r = virtq_pop(q, iov, VIRTIO_SERVE_IOV, &c);
 		if (r == 0 && virtq_arm(q))
 			continue;
 		if (r <= 0)
 			break;
+		left--;
 		n = virtq_copy_in(&c, 0, vc->typed, vc->waiting);
 		virtq_push(q, c.head, (uint32_t)n);
 		vc->waiting -= n;
 		memmove(vc->typed, vc->typed + n, vc->waiting);
 	}
-	if (r < 0)
+	if (r < 0) {
 		virtio_fail_queue(&vc->virtio, RX);
-	else
-		virtio_notify(&vc->virtio, RX);
+		return;
+	}
+	virtio_notify(&vc->virtio, RX);
+	if (vc->waiting && r > 0)
+		virtio_kick_again(&vc->virtio, RX);
 }
 
 size_t virtio_console_input(struct virtio_device *d, const void *data, size_t len)

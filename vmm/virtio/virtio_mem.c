@@ -130,6 +130,15 @@ static uint16_t do_state(struct virtio_mem *m, const struct mem_request *q, uint
 	return RESP_ACK;
 }
 
+/* Whether there still is memory where the answer is to be: the request may have taken it away. */
+static bool has_room(const struct virtio_mem *m, const struct virtq_chain *c)
+{
+	for (unsigned i = 0; i < c->nin; i++)
+		if (!guestmem_has(m->mem, c->in[i].iov_base, c->in[i].iov_len))
+			return false;
+	return true;
+}
+
 static int64_t mem_work(struct virtio_device *d, unsigned queue, const struct virtq_chain *c)
 {
 	struct virtio_mem *m = mem_of(d);
@@ -154,7 +163,7 @@ static int64_t mem_work(struct virtio_device *d, unsigned queue, const struct vi
 	default:
 		break;
 	}
-	return (int64_t)virtq_copy_in(c, 0, &a, RESPONSE_SIZE);
+	return has_room(m, c) ? (int64_t)virtq_copy_in(c, 0, &a, RESPONSE_SIZE) : -EINVAL;
 }
 
 /* ---- the device ---- */

@@ -269,25 +269,11 @@ static uint8_t control(struct virtio_net *n, const struct virtq_chain *c)
 	return VIRTIO_NET_ERR;
 }
 
-static void control_kick(struct virtio_net *n, unsigned queue)
+static int64_t control_work(struct virtio_device *d, unsigned queue, const struct virtq_chain *c)
 {
-	struct virtq *q = &n->virtio.queues[queue];
-	uint16_t before = q->next_used;
-	struct virtq_chain c;
-	int r;
+	uint8_t ack = control(net_of(d), c);
 
-	do {
-		virtq_disarm(q);
-		while ((r = virtq_pop(q, n->iov, VIRTQ_CHAIN_MAX, &c)) > 0) {
-			uint8_t ack = control(n, &c);
-
-			virtq_push(q, c.head, (uint32_t)virtq_copy_in(&c, 0, &ack, 1));
-		}
-	} while (r == 0 && virtq_arm(q));
-	if (q->next_used != before)
-		virtio_notify(&n->virtio, queue);
-	if (r < 0)
-		virtio_fail_queue(&n->virtio, queue);
+	return (int64_t)virtq_copy_in(c, 0, &ack, 1);
 }
 
 /* ---- virtio ---- */
@@ -303,7 +289,7 @@ static void net_kick(struct virtio_device *d, unsigned queue)
 	struct virtio_net *n = net_of(d);
 
 	if (queue == control_queue(n))
-		control_kick(n, queue);
+		virtio_serve(d, queue, control_work);
 	else if (queue >= 2 * n->npairs)
 		return;
 	else if (queue % 2)

@@ -42,7 +42,8 @@ struct net_pair {
 	unsigned handed;	    /* queues that the kernel has: bit 0 receive, 1 send */
 	/* Those that wait to be filled: buffers[first..end), of the iovecs up to iov_end. */
 	unsigned first, end, iov_end;
-	size_t room; /* bytes in them */
+	size_t room;	  /* bytes in them */
+	unsigned unplugs; /* the memory's, when their pointers were right */
 	struct net_buffer buffers[NET_BUFFERS];
 	struct iovec iov[NET_IOV];
 };

@@ -97,11 +97,29 @@ static int buffers_take(struct net_pair *p)
 	return 1;
 }
 
+static void buffers_return(struct net_pair *p)
+{
+	virtq_unpop(receive_queue(p), p->end - p->first);
+	p->first = p->end = p->iov_end = 0;
+	p->room = 0;
+}
+
+/* What the guest has given back since they were taken may have been theirs: they are asked anew. */
+static void buffers_check(struct net_pair *p)
+{
+	unsigned now = p->net->virtio.env.mem->unplugs;
+
+	if (p->unplugs != now)
+		buffers_return(p);
+	p->unplugs = now;
+}
+
 /* 1: a frame may be read; 0: there is nothing to read it into, a kick will come; or -EINVAL. */
 static int buffers_refill(struct net_pair *p)
 {
 	int r;
 
+	buffers_check(p);
 	while (!buffers_suffice(p)) {
 		buffers_compact(p);
 		if (buffers_full(p))
@@ -113,13 +131,6 @@ static int buffers_refill(struct net_pair *p)
 			break;
 	}
 	return p->first < p->end;
-}
-
-static void buffers_return(struct net_pair *p)
-{
-	virtq_unpop(receive_queue(p), p->end - p->first);
-	p->first = p->end = p->iov_end = 0;
-	p->room = 0;
 }
 
 /* Gives those back that hold the next len bytes; they were all there. */
