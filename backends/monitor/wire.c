@@ -2,6 +2,7 @@
 #include "backends/monitor/wire.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -82,20 +83,12 @@ int wire_send(int fd, enum wire_type type, uint32_t seq, const void *body, size_
 }
 
 /* The room kept for a sender's credentials holds more descriptors when these do not come. */
-static void wire_take_fds(const struct cmsghdr *c, struct wire_message *m, int *flags)
+static void wire_take_fds(const struct cmsghdr *c, struct wire_message *m)
 {
 	size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-	int fd;
 
-	for (size_t i = 0; i < n; i++) {
-		memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
-		if (m->nfds < WIRE_FDS_MAX) {
-			m->fds[m->nfds++] = fd;
-		} else {
-			close(fd);
-			*flags |= MSG_CTRUNC;
-		}
-	}
+	memcpy(m->fds + m->nfds, CMSG_DATA(c), n * sizeof(int));
+	m->nfds += (int)n;
 }
 
 static void wire_take_control(struct msghdr *msg, struct wire_message *m)
@@ -104,7 +97,7 @@ static void wire_take_control(struct msghdr *msg, struct wire_message *m)
 		if (c->cmsg_level != SOL_SOCKET)
 			continue;
 		if (c->cmsg_type == SCM_RIGHTS) {
-			wire_take_fds(c, m, &msg->msg_flags);
+			wire_take_fds(c, m);
 		} else if (c->cmsg_type == SCM_CREDENTIALS) {
 			struct ucred cred;
 
@@ -127,7 +120,26 @@ static bool wire_message_valid(const struct wire_message *m, enum wire_side from
 	       m->nfds <= f->fds;
 }
 
-int wire_recv(int fd, enum wire_side from, struct wire_message *m)
+/* The most that any of its messages may bring. */
+static int side_fds(enum wire_side from)
+{
+	int most = 0;
+
+	for (size_t i = 0; i < WIRE_TYPE_END; i++)
+		if (formats[i].from == from && formats[i].fds > most)
+			most = formats[i].fds;
+	return most;
+}
+
+/* A monitor is asked for its credentials, which come first and take their room. */
+static size_t control_room(enum wire_side from, int room)
+{
+	return (room ? CMSG_LEN(sizeof(int) * (size_t)room) : 0) +
+	       (from == WIRE_MONITOR ? CMSG_SPACE(sizeof(struct ucred)) : 0);
+}
+
+static int receive(int fd, enum wire_side from, int room, void (*drop)(struct wire_message *m),
+		   struct wire_message *m)
 {
 	union {
 		struct cmsghdr align;
@@ -135,12 +147,7 @@ int wire_recv(int fd, enum wire_side from, struct wire_message *m)
 			   CMSG_SPACE(sizeof(struct ucred))];
 	} control;
 	struct iovec iov[2] = { { &m->header, sizeof(m->header) }, { m->body, WIRE_MAX } };
-	struct msghdr msg = {
-		.msg_iov = iov,
-		.msg_iovlen = 2,
-		.msg_control = &control,
-		.msg_controllen = sizeof(control),
-	};
+	struct msghdr msg;
 	ssize_t n;
 
 	m->nfds = 0;
@@ -149,18 +156,24 @@ int wire_recv(int fd, enum wire_side from, struct wire_message *m)
 	 * ECONNRESET, told once: the peer has closed with something unread. What it said before
 	 * that, how the machine ended say, is still to come.
 	 */
-	do
+	do {
+		msg = (struct msghdr){ .msg_iov = iov,
+				       .msg_iovlen = 2,
+				       .msg_control = &control,
+				       .msg_controllen = control_room(from, room) };
 		n = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	while (n < 0 && (errno == EINTR || errno == ECONNRESET));
+	} while (n < 0 && (errno == EINTR || errno == ECONNRESET));
 	if (n < 0)
 		return -errno;
 	wire_take_control(&msg, m);
 	if (n == 0 && m->nfds == 0)
 		return 0;
+	if (room == 0)
+		msg.msg_flags &= ~MSG_CTRUNC;
 	m->len = (size_t)n < sizeof(m->header) ? 0 : (size_t)n - sizeof(m->header);
 	if ((size_t)n < sizeof(m->header) || m->header.version != WIRE_VERSION ||
 	    !wire_message_valid(m, from, msg.msg_flags)) {
-		wire_message_close(m);
+		drop(m);
 		return (size_t)n < sizeof(m->header) || m->header.version == WIRE_VERSION
 			       ? -EPROTO
 			       : -EPROTONOSUPPORT;
@@ -170,10 +183,28 @@ int wire_recv(int fd, enum wire_side from, struct wire_message *m)
 	return 1;
 }
 
+int wire_recv(int fd, enum wire_side from, struct wire_message *m)
+{
+	return receive(fd, from, side_fds(from), wire_message_close, m);
+}
+
+int wire_recv_few(int fd, enum wire_side from, int room, struct wire_message *m)
+{
+	return receive(fd, from, room, wire_message_shun, m);
+}
+
 void wire_message_close(struct wire_message *m)
 {
 	for (int i = 0; i < m->nfds; i++)
 		if (m->fds[i] >= 0)
+			close(m->fds[i]);
+	m->nfds = 0;
+}
+
+void wire_message_shun(struct wire_message *m)
+{
+	for (int i = 0; i < m->nfds; i++)
+		if (m->fds[i] >= 0 && fcntl(m->fds[i], F_GET_SEALS) >= 0)
 			close(m->fds[i]);
 	m->nfds = 0;
 }

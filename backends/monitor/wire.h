@@ -27,7 +27,7 @@
 #include "backends/base/err.h"
 #include "backends/engine.h"
 
-#define WIRE_VERSION	3
+#define WIRE_VERSION	4
 #define WIRE_MAX	(128u * 1024) /* bytes in one message */
 #define WIRE_CONFIG_MAX (WIRE_MAX - 2048)
 #define WIRE_FDS_MAX	250 /* the kernel takes three more */
@@ -202,7 +202,8 @@ struct wire_open {
 	uint64_t avoid;
 	uint32_t uid;
 	uint32_t gid;
-	uint32_t kind; /* enum hostpath_kind */
+	uint32_t kind;	/* enum hostpath_kind */
+	uint32_t check; /* 1: whether it could be opened is all that is asked */
 	char what[96];
 };
 
@@ -261,8 +262,8 @@ struct wire_message {
 	size_t len;   /* of the body and the free bytes */
 	size_t extra; /* how many of them are free bytes, after the fixed body */
 	int nfds;
-	int fds[WIRE_FDS_MAX]; /* the receiver's: takes those it wants, sets -1 */
-	pid_t pid;	       /* sender, by the kernel's word; 0 if SO_PASSCRED is off */
+	int fds[WIRE_FDS_MAX + 8]; /* the receiver's: takes those it wants, sets -1 */
+	pid_t pid;		   /* sender, by the kernel's word; 0 if SO_PASSCRED is off */
 	_Alignas(8) char body[WIRE_MAX + 1];
 };
 
@@ -283,9 +284,17 @@ int wire_send(int fd, enum wire_type type, uint32_t seq, const void *body, size_
  * of which only the version in the header and the sender are told.
  */
 int wire_recv(int fd, enum wire_side from, struct wire_message *m);
+/*
+ * Likewise from a stranger, with room for so many descriptors: those beyond it the kernel drops,
+ * which is the only end of a descriptor that never waits for a file system. Without room a message
+ * that has some is as good as without. One that is not well formed is shunned.
+ */
+int wire_recv_few(int fd, enum wire_side from, int room, struct wire_message *m);
 
 /* Closes the descriptors that were not taken. */
 void wire_message_close(struct wire_message *m);
+/* Likewise a stranger's: what is not memory stays open for good, since to close it may wait. */
+void wire_message_shun(struct wire_message *m);
 
 /* "poweroff", "exited 0", ...: the text of the `exit` file, without a newline. */
 void ending_print(const struct ending *ending, char *buf, size_t size);

@@ -54,14 +54,14 @@ static void say_how(int status, struct err *e)
 		err_set(e, -EIO, "import: the importer has ended without a word");
 }
 
-/* Takes the answer out of the socket, in which it waits. */
+/* Takes the answer out of the socket, in which it waits. Who has read an archive is a stranger. */
 static void importer_tell(struct importer *i, int status)
 {
 	struct wire_message *m = malloc(sizeof(*m));
 	struct wire_imported *answer = m ? (struct wire_imported *)m->body : NULL;
 	struct err e = { 0 };
 
-	if (m && wire_recv(i->fd, WIRE_IMPORTER, m) == 1) {
+	if (m && wire_recv_few(i->fd, WIRE_IMPORTER, 0, m) == 1) {
 		answer->reply.text[sizeof(answer->reply.text) - 1] = '\0';
 		answer->digest[sizeof(answer->digest) - 1] = '\0';
 		answer->tree[sizeof(answer->tree) - 1] = '\0';

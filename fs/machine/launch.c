@@ -560,16 +560,24 @@ static int launch_gather(struct launch *l, struct err *e)
 	return rc;
 }
 
+static int launch_find(const struct launch *l, unsigned role)
+{
+	for (unsigned i = 0; i < l->fds.n; i++)
+		if (l->fds.role[i].role == role)
+			return l->fds.fd[i];
+	return -1;
+}
+
 /*
  * Until the monitor says better: this is what a daemon finds that comes after a crash. Before
  * there is a socket, so that where there is one `exit` tells of this run.
  */
 static void launch_mark_running(struct launch *l)
 {
-	for (unsigned i = 0; i < l->fds.n; i++)
-		if (l->fds.role[i].role == WIRE_ROLE_EXIT &&
-		    (ftruncate(l->fds.fd[i], 0) < 0 || pwrite(l->fds.fd[i], "running\n", 8, 0) < 0))
-			return; /* full disk: the ending is then told, or not, as it is */
+	int fd = launch_find(l, WIRE_ROLE_EXIT);
+
+	if (ftruncate(fd, 0) < 0 || pwrite(fd, "running\n", 8, 0) < 0)
+		return; /* full disk: the ending is then told, or not, as it is */
 }
 
 /* A monitor that listens, or soon will: what is sent meanwhile waits in its socket. */
@@ -579,7 +587,10 @@ static int launch_connect(struct launch *l, struct err *e)
 
 	if (rc == 0 && link_connect(l->m, &l->m->link) < 0)
 		rc = err_set(e, -EIO, "start: cannot connect to the monitor");
-	return rc < 0 ? rc : launch_spawn(l, e);
+	if (rc < 0)
+		return rc;
+	link_take_page(l->m->link, launch_find(l, WIRE_ROLE_COUNTERS));
+	return launch_spawn(l, e);
 }
 
 /*

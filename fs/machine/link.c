@@ -31,6 +31,8 @@
 #include "fs/store/store.h"
 
 #define ASKED_MAX 64 /* verbs that a monitor has not answered, their clients gone or not */
+#define TURN_MAX  32 /* messages taken before others have their turn */
+#define KILL_S	  10 /* seconds that a monitor has to answer `kill` */
 
 /* A request that the monitor has not answered yet. */
 struct asked {
@@ -47,9 +49,10 @@ struct link {
 	LIST_ENTRY(link) retired;
 	int fd;
 	struct event *readable, *dead;
-	pid_t pid;	   /* the monitor, by the kernel's word */
-	int pidfd;	   /* of a monitor in a process of its own, else -1 */
-	pid_t machine_pid; /* the machine's own, as the monitor says */
+	struct event *patience; /* until it is killed that was told to kill its machine; or NULL */
+	pid_t pid;		/* the monitor, by the kernel's word */
+	int pidfd;		/* of a monitor in a process of its own, else -1 */
+	pid_t machine_pid;	/* the machine's own, as the monitor says */
 	char tty[64];
 	const struct engine_page *page;
 	int layer; /* the machine's, or -1: open no longer than it runs, since it keeps a mount */
@@ -399,8 +402,7 @@ static void link_take_state(struct link *l, const struct wire_state *s)
 		machine_found(m, run_states[s->run]);
 }
 
-/* The page was made, sized and sealed by a daemon; a monitor may hand over another thing. */
-static void link_map_counters(struct link *l, int fd)
+void link_take_page(struct link *l, int fd)
 {
 	size_t size = sizeof(struct engine_page);
 	struct stat st;
@@ -466,7 +468,7 @@ static void handle_hello(struct link *l)
 	    strspn(h->tty + 9, "0123456789") == strlen(h->tty) - 9)
 		memcpy(l->tty, h->tty, sizeof(l->tty));
 	if (n > 0 && h->has_counters)
-		link_map_counters(l, link_message(l)->fds[0]);
+		link_take_page(l, link_message(l)->fds[0]);
 	if (h->has_layer && n == 1 + (h->has_counters != 0))
 		link_take_layer(l, &link_message(l)->fds[n - 1]);
 	/* It lost the START with the first connection, and nothing will come of it. */
@@ -574,6 +576,17 @@ static void link_estrange(struct link *l, uint16_t version)
 	machine_set_state(l->machine, STATE_RUNNING, "");
 }
 
+/*
+ * A container's monitor is what the daemon is. A VM's has to hand over no more than the page, to
+ * a daemon that has not made it.
+ */
+static int link_recv(struct link *l, struct wire_message *message)
+{
+	if (l->machine->kind == KIND_CONTAINER)
+		return wire_recv(l->fd, WIRE_MONITOR, message);
+	return wire_recv_few(l->fd, WIRE_MONITOR, l->page ? 0 : 1, message);
+}
+
 static void on_readable(int fd, short what, void *arg)
 {
 	static void (*const handlers[WIRE_TYPE_END])(struct link *) = {
@@ -584,12 +597,19 @@ static void on_readable(int fd, short what, void *arg)
 	};
 	struct link *l = arg;
 	struct wire_message *message = link_message(l);
-	int rc;
+	bool stranger = l->machine->kind == KIND_VM;
+	int rc = 1;
 
-	while ((rc = wire_recv(l->fd, WIRE_MONITOR, message)) == 1) {
+	/* One that never stops talking has no more than its turns. */
+	for (int i = 0; i < TURN_MAX && (rc = link_recv(l, message)) == 1; i++) {
 		handlers[message->header.type](l);
-		wire_message_close(message);
+		if (stranger)
+			wire_message_shun(message);
+		else
+			wire_message_close(message);
 	}
+	if (rc == 1)
+		return;
 	if (rc == -EPROTONOSUPPORT) {
 		link_found(l, message->pid);
 		link_estrange(l, message->header.version);
@@ -667,16 +687,40 @@ int link_configure(struct link *l, struct config_change *c, struct wire_configur
 	return rc;
 }
 
+static void on_patience(int fd, short what, void *arg)
+{
+	struct link *l = arg;
+
+	syscall(SYS_pidfd_send_signal, l->pidfd, SIGKILL, NULL, 0);
+}
+
+/* One that does not listen to `kill` any more understands a signal. */
+static void link_lose_patience(struct link *l)
+{
+	const struct timeval soon = { .tv_sec = KILL_S };
+
+	if (l->pidfd < 0 || l->patience)
+		return;
+	l->patience = evtimer_new(l->machine->object.daemon->loop, on_patience, l);
+	if (l->patience)
+		evtimer_add(l->patience, &soon);
+}
+
 int link_verb(struct link *l, struct request *r, enum wire_verb_code verb, int64_t arg,
 	      struct err *e)
 {
 	struct wire_verb w = { .verb = verb, .arg = arg };
+	int rc;
 
 	/* What it would be told it does not understand; signals it does. */
 	if (l->foreign && verb == VERB_KILL && l->pidfd >= 0 &&
 	    syscall(SYS_pidfd_send_signal, l->pidfd, SIGKILL, NULL, 0) == 0)
 		return 0;
-	return link_ask(l, r, ctl_continue, WIRE_VERB, &w, sizeof(w), NULL, NULL, 0, e);
+	rc = link_ask(l, r, ctl_continue, WIRE_VERB, &w, sizeof(w), NULL, NULL, 0, e);
+	/* Also where it does not even take it. */
+	if (verb == VERB_KILL && rc != -ENXIO)
+		link_lose_patience(l);
+	return rc;
 }
 
 int link_exec_start(struct link *l, struct request *r, link_answered *then,
@@ -841,6 +885,8 @@ void link_free(struct link *l)
 	drop_layer(l);
 	if (l->dead)
 		event_free(l->dead);
+	if (l->patience)
+		event_free(l->patience);
 	if (l->page)
 		munmap((void *)l->page, sizeof(*l->page));
 	if (l->pidfd >= 0)

@@ -73,6 +73,12 @@ uint64_t link_part_total(const struct link *l, enum part_kind kind, unsigned cou
 uint64_t link_counter(const struct link *l, enum engine_counter counter);
 /* Tells which process it is: a child of ours, to be reaped. */
 void link_own(struct link *l, pid_t pid);
+/*
+ * The page of counters, by its descriptor, which stays the caller's: of the daemon that has made
+ * it. A later one is handed it by the monitor, and what that hands over may be another thing: then
+ * nothing is taken.
+ */
+void link_take_page(struct link *l, int fd);
 
 /* Hangs up on a monitor that has no machine, which it takes as its end. NULL: nothing. */
 void link_abandon(struct link *l);
