@@ -29,7 +29,7 @@ FUZZ_BINS := $(patsubst tests/fuzz/%.c,$(B)/tests/fuzz/%,$(wildcard tests/fuzz/*
 FUZZ_SAN  := -O1 -g -fPIE -fsanitize=address,undefined -fno-sanitize-recover=undefined \
              -fno-omit-frame-pointer
 # What a target answers instead: tests/fuzz/daemon.h.
-FUZZ_WRAP := -Wl,--wrap=cgroup_host_new,--wrap=opener_open,--wrap=opener_check_map
+FUZZ_WRAP := -Wl,--wrap=cgroup_host_new,--wrap=opener_open,--wrap=opener_check,--wrap=opener_check_map
 FUZZ_WRAPPED := $(shell grep -l tests/fuzz/daemon.h tests/fuzz/*.c)
 # The container engine is not, but for its filters.
 FUZZ_SRCS := $(filter-out fs/main.c backends/container/%,$(SRCS)) \

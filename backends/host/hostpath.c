@@ -226,6 +226,11 @@ static int walk_end(struct walk *w, int *ret_fd, struct err *e)
 	return *ret_fd < 0 ? walk_fail(w, errno, e) : 0;
 }
 
+bool hostpath_only(enum hostpath_kind kind)
+{
+	return ends[kind].flags & O_PATH;
+}
+
 int hostpath_open(const struct hostpath *p, int *ret_fd, struct err *e)
 {
 	struct walk w = { .path = p, .at = -1 };

@@ -17,6 +17,7 @@
 #ifndef BACKENDS_HOST_HOSTPATH_H
 #define BACKENDS_HOST_HOSTPATH_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -49,5 +50,7 @@ struct hostpath {
  * Changes the file-system credentials of the calling thread only, and back.
  */
 int hostpath_open(const struct hostpath *p, int *ret_fd, struct err *e);
+/* Whether what comes of this kind is O_PATH, which is a place and no open file. */
+bool hostpath_only(enum hostpath_kind kind);
 
 #endif

@@ -16,6 +16,7 @@
 
 #include "backends/container/usermap.h"
 #include "backends/host/cred.h"
+#include "backends/host/envelope.h"
 #include "backends/host/spawn.h"
 #include "backends/monitor/wire.h"
 
@@ -31,10 +32,16 @@ struct slow {
 	int64_t until;
 };
 
+/* One that was killed, and for whom it still waits; root where that is nobody's fault. */
+struct lost {
+	pid_t pid; /* 0: none */
+	uid_t uid;
+};
+
 struct opener {
 	int fd; /* -1: there is none at present */
 	pid_t pid;
-	pid_t lost[OPENERS_LOST];
+	struct lost lost[OPENERS_LOST];
 	uint32_t seq;
 	struct slow slow[SLOW_MAX];
 	struct wire_message message;
@@ -56,15 +63,15 @@ int opener_new(struct opener **ret, struct err *e)
 static void opener_reap(struct opener *o)
 {
 	for (int i = 0; i < OPENERS_LOST; i++)
-		if (o->lost[i] > 0 && waitpid(o->lost[i], NULL, WNOHANG) != 0)
-			o->lost[i] = 0;
+		if (o->lost[i].pid > 0 && waitpid(o->lost[i].pid, NULL, WNOHANG) != 0)
+			o->lost[i].pid = 0;
 }
 
-static pid_t *opener_slot(struct opener *o)
+static struct lost *opener_slot(struct opener *o)
 {
 	opener_reap(o);
 	for (int i = 0; i < OPENERS_LOST; i++)
-		if (o->lost[i] == 0)
+		if (o->lost[i].pid == 0)
 			return &o->lost[i];
 	return NULL;
 }
@@ -80,10 +87,13 @@ static int opener_spawn(struct opener *o, struct err *e)
 	return spawn_self(argv, -1, OPENER_FD, &o->pid, &o->fd, e);
 }
 
-/* Kills it; opener_spawn() has seen that there is a place to keep it until it is dead. */
-static void opener_drop(struct opener *o)
+/*
+ * Kills it, which has something of uid's to wait for; opener_spawn() has seen that there is a place
+ * to keep it until it is dead.
+ */
+static void opener_drop(struct opener *o, uid_t uid)
 {
-	pid_t *slot;
+	struct lost *slot;
 
 	if (o->fd < 0)
 		return;
@@ -93,7 +103,7 @@ static void opener_drop(struct opener *o)
 		kill(o->pid, SIGKILL);
 	slot = opener_slot(o);
 	if (slot)
-		*slot = o->pid;
+		*slot = (struct lost){ o->pid, uid };
 	o->pid = 0;
 }
 
@@ -107,7 +117,7 @@ void opener_free(struct opener *o)
 
 void opener_rest(struct opener *o)
 {
-	opener_drop(o);
+	opener_drop(o, 0);
 	opener_reap(o);
 }
 
@@ -185,8 +195,16 @@ static int opener_ask(struct opener *o, const struct question *q)
 
 /* ---- who has made it wait ---- */
 
-static int opener_admit(const struct opener *o, const struct question *q, struct err *e)
+static int opener_admit(struct opener *o, const struct question *q, struct err *e)
 {
+	opener_reap(o);
+	/* What cannot be killed is one of few places that all users share. */
+	for (int i = 0; q->uid && i < OPENERS_LOST; i++)
+		if (o->lost[i].pid && o->lost[i].uid == q->uid)
+			return err_set(e, -EBUSY,
+				       "%s: a path of user %u has not answered yet; no other of "
+				       "his is opened until then",
+				       q->what, q->uid);
 	for (int i = 0; q->uid && i < SLOW_MAX; i++)
 		if (o->slow[i].uid == q->uid && o->slow[i].until > now_ms())
 			return err_set(e, -EBUSY,
@@ -216,7 +234,7 @@ static int opener_call(struct opener *o, const struct question *q, struct err *e
 	/* One that somebody has killed is noticed when it is asked, or does not answer. */
 	rc = o->fd < 0 ? -EPIPE : opener_ask(o, q);
 	if (rc < 0) {
-		opener_drop(o);
+		opener_drop(o, 0);
 		rc = opener_spawn(o, e);
 		if (rc < 0)
 			return err_prefix(e, "%s: ", q->what);
@@ -224,7 +242,7 @@ static int opener_call(struct opener *o, const struct question *q, struct err *e
 	}
 	if (rc == 1)
 		return 0;
-	opener_drop(o);
+	opener_drop(o, rc < 0 ? 0 : q->uid);
 	if (rc < 0)
 		return err_sys(e, -rc, "%s: the opener of paths", q->what);
 	opener_blame(o, q->uid);
@@ -241,10 +259,10 @@ static int opener_verdict(struct opener *o, struct err *e)
 	return reply->code ? err_set(e, -err_public(-reply->code), "%s", reply->text) : 0;
 }
 
-int opener_open(struct opener *o, const struct hostpath *p, int *ret_fd, struct err *e)
+static int opener_find(struct opener *o, const struct hostpath *p, bool check, struct err *e)
 {
 	struct wire_open body = {
-		.uid = p->uid, .gid = p->gid, .kind = p->kind, .avoid = p->avoid
+		.uid = p->uid, .gid = p->gid, .kind = p->kind, .avoid = p->avoid, .check = check
 	};
 	struct question q = { WIRE_OPEN,       &body,	p->path, sizeof(body),
 			      strlen(p->path), p->what, p->path, p->uid };
@@ -254,8 +272,13 @@ int opener_open(struct opener *o, const struct hostpath *p, int *ret_fd, struct 
 		return err_sys(e, ENAMETOOLONG, "%s", p->what);
 	snprintf(body.what, sizeof(body.what), "%s", p->what);
 	rc = opener_call(o, &q, e);
-	if (rc == 0)
-		rc = opener_verdict(o, e);
+	return rc < 0 ? rc : opener_verdict(o, e);
+}
+
+int opener_open(struct opener *o, const struct hostpath *p, int *ret_fd, struct err *e)
+{
+	int rc = opener_find(o, p, false, e);
+
 	if (rc == 0 && o->message.nfds != 1)
 		rc = err_set(e, -EIO, "%s: the opener of paths sends no descriptor", p->what);
 	if (rc < 0) {
@@ -263,7 +286,16 @@ int opener_open(struct opener *o, const struct hostpath *p, int *ret_fd, struct 
 		return rc;
 	}
 	*ret_fd = o->message.fds[0];
+	o->message.nfds = 0; /* the caller's: what is refused next must not close it */
 	return 0;
+}
+
+int opener_check(struct opener *o, const struct hostpath *p, struct err *e)
+{
+	int rc = opener_find(o, p, true, e);
+
+	wire_message_close(&o->message);
+	return rc;
 }
 
 int opener_check_map(struct opener *o, const struct id_map *map, uid_t uid, gid_t gid,
@@ -318,8 +350,19 @@ static int serve_open(struct wire_message *m, int *ret_fd, struct err *e)
 		.avoid = body->avoid,
 	};
 
+	int rc;
+
 	body->what[sizeof(body->what) - 1] = '\0';
-	return hostpath_open(&p, ret_fd, e);
+	rc = hostpath_open(&p, ret_fd, e);
+	if (rc == 0 && !hostpath_only(p.kind))
+		rc = envelope_seal(*ret_fd, ret_fd, e);
+	if (rc == 0 && body->check) {
+		close(*ret_fd);
+		*ret_fd = -1;
+	}
+	if (rc < 0)
+		*ret_fd = -1;
+	return rc;
 }
 
 static int serve_check_map(const struct wire_message *m, struct err *e)

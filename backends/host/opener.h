@@ -7,6 +7,9 @@
  * longer than OPENER_WAIT_MS, not counting when it could run and the machine is busy; one that does
  * not answer is killed, the path refused, and the next path gets a new one.
  *
+ * Closing a file may wait in the same way. So what is opened for reading or writing the daemon gets
+ * in an envelope (envelope.h), after the opener has closed it once to see.
+ *
  * A path that leads into the daemon's own mount would always end so, since nobody answers there
  * meanwhile; so the opener is told which one that is, and stops before it.
  *
@@ -33,12 +36,14 @@ void opener_free(struct opener *o);
 void opener_rest(struct opener *o);
 
 /*
- * hostpath_open() by the opener. Also EIO, when what is on the way does not answer; EBUSY, when
- * such a path of the same user, unless he is root, was less than OPENER_PAUSE_MS ago, so that
- * nobody makes the daemon wait all the time; ENOSPC, when too many openers wait and cannot be
- * killed.
+ * hostpath_open() by the opener; what is not O_PATH comes in an envelope. Also EIO, when what is on
+ * the way does not answer; EBUSY, when such a path of the same user, unless he is root, was less
+ * than OPENER_PAUSE_MS ago or still holds an opener, so that nobody makes the daemon wait all the
+ * time; ENOSPC, when too many openers wait and cannot be killed.
  */
 int opener_open(struct opener *o, const struct hostpath *p, int *ret_fd, struct err *e);
+/* Whether that would do: opened, closed, and not handed over. */
+int opener_check(struct opener *o, const struct hostpath *p, struct err *e);
 
 /*
  * Whether the owner may map these ids (container/usermap.h), asked of the user database: 0, EPERM,

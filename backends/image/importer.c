@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "backends/base/rmtree.h"
+#include "backends/host/envelope.h"
 #include "backends/image/copy.h"
 #include "backends/image/importer_filter.h"
 #include "backends/image/layers.h"
@@ -412,6 +413,8 @@ static int import_source(struct import *i, int *fd, struct err *e)
 {
 	struct stat st;
 
+	if (envelope_open(fd, e) < 0)
+		return err_prefix(e, "source: ");
 	if (fstat(*fd, &st) < 0)
 		return err_sys(e, errno, "source");
 	i->source.directory = S_ISDIR(st.st_mode);

@@ -20,6 +20,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "backends/host/envelope.h"
 #include "backends/monitor/console.h"
 #include "backends/monitor/monitor_filter.h"
 #include "backends/monitor/walls.h"
@@ -352,6 +353,8 @@ static int verb_dump(struct monitor *m, int64_t arg, struct err *e)
 		return err_set(e, -ENXIO, "ctl: a %s has no core file", m->engine->name);
 	if (m->message->nfds != 1)
 		return err_set(e, -EINVAL, "ctl: dump: no file");
+	if (envelope_open(&m->message->fds[0], e) < 0)
+		return err_prefix(e, "ctl: dump: ");
 	return m->engine->dump(m->self, m->message->fds[0], e);
 }
 
@@ -473,6 +476,8 @@ static int monitor_take_fds(struct monitor *m, const struct machine_config *c,
 			return err_set(e, -EINVAL, "start: descriptor %u has no role", i);
 		*place = m->message->fds[i];
 		m->message->fds[i] = -1;
+		if (envelope_open(place, e) < 0)
+			return err_prefix(e, "start: ");
 	}
 	return 0;
 }

@@ -60,6 +60,15 @@ static int open_data(struct image *i, bool make, struct err *e)
 	return data < 0 ? e->code : data;
 }
 
+/* Without asking its file system, which may not answer. */
+static bool is_directory(int fd)
+{
+	struct statx st;
+
+	return statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &st) == 0 &&
+	       S_ISDIR(st.stx_mode);
+}
+
 static int open_source(const struct image *i, struct err *e)
 {
 	struct daemon *d = i->object.daemon;
@@ -71,13 +80,12 @@ static int open_source(const struct image *i, struct err *e)
 		.gid = i->object.owner.gid,
 		.avoid = d->own_dev,
 	};
-	struct stat st;
 	int fd, rc;
 
 	if (!p.path || !*p.path)
 		return err_set(e, -EINVAL, "source: not set; there is nothing to import");
 	rc = opener_open(d->opener, &p, &fd, e);
-	if (rc < 0 || (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)))
+	if (rc < 0 || is_directory(fd))
 		return rc < 0 ? rc : fd;
 	close(fd);
 	p.kind = HOSTPATH_FILE; /* a file is to be read */

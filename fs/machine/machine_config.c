@@ -29,28 +29,35 @@ static enum hostpath_kind path_kind(const struct attr *a, const void *base)
 					     : HOSTPATH_FILE;
 }
 
-int machine_open_path(const struct machine *m, const void *base, const struct attr *a,
-		      const char *prefix, int *ret_fd, struct err *e)
+/* A setting's path, to be opened as the machine's owner; false where it names none. */
+static bool path_of(const struct machine *m, const void *base, const struct attr *a,
+		    const char *prefix, char what[96], struct hostpath *ret)
 {
-	struct daemon *d = m->object.daemon;
-	char what[96];
-	struct hostpath p = {
+	*ret = (struct hostpath){
 		.path = *(char **)attr_field(a, base),
 		.kind = path_kind(a, base),
 		.what = what,
 		.uid = m->object.owner.uid,
 		.gid = m->object.owner.gid,
-		.avoid = d->own_dev,
+		.avoid = m->object.daemon->own_dev,
 	};
+	snprintf(what, 96, "%s%s", prefix, a->name);
+	/* With a number there is no such node on the host. */
+	if (a->flags & ATTR_NODE_PATH && ((const struct part *)base)->device.number.type)
+		return false;
+	return ret->path && *ret->path == '/'; /* else unset, or a word in its place */
+}
+
+int machine_open_path(const struct machine *m, const void *base, const struct attr *a,
+		      const char *prefix, int *ret_fd, struct err *e)
+{
+	struct hostpath p;
+	char what[96];
 
 	*ret_fd = -1;
-	/* With a number there is no such node on the host. */
-	if (p.path && *p.path && *p.path != '/') /* a word in its place */
-		return 0;
-	if (a->flags & ATTR_NODE_PATH && ((const struct part *)base)->device.number.type)
-		return 0;
-	snprintf(what, sizeof(what), "%s%s", prefix, a->name);
-	return p.path && *p.path ? opener_open(d->opener, &p, ret_fd, e) : 0;
+	return path_of(m, base, a, prefix, what, &p)
+		       ? opener_open(m->object.daemon->opener, &p, ret_fd, e)
+		       : 0;
 }
 
 static int check_path(const struct machine *m, const struct attr *a, const void *base,
@@ -58,14 +65,13 @@ static int check_path(const struct machine *m, const struct attr *a, const void 
 {
 	const char *image = image_named(*(char **)attr_field(a, base));
 	struct image *found;
-	int fd, rc;
+	struct hostpath p;
+	char what[96];
 
 	if (image)
 		return image_find(m, image, a->name, &found, e);
-	rc = machine_open_path(m, base, a, prefix, &fd, e);
-	if (fd >= 0)
-		close(fd);
-	return rc;
+	return path_of(m, base, a, prefix, what, &p) ? opener_check(m->object.daemon->opener, &p, e)
+						     : 0;
 }
 
 /* As the kernel would say of his rmdir, by his main group alone: we are not told of others. */

@@ -11,11 +11,6 @@ need_command setpriv unshare
 users_make
 machinefs_start
 chmod 711 "$T"
-# Nothing here may hang the daemon: that would be seen by every other client.
-write() { # FILE TEXT
-	timeout 10 bash -c 'printf "%s\n" "$2" >"$1"' - "$1" "$2"
-}
-
 # KIND NAME TYPE of each such setting
 settings() {
 	"$MACHINEFS" --manual | awk '
@@ -136,50 +131,7 @@ while read -r kind name type; do
 	rmdir "$d"
 done <"$T/settings"
 
-# --- what does not answer costs a second, not the daemon
-mkdir "$T/stuck" "$M/vm/v"
-cat >"$T/stuck.py" <<'END'
-# A FUSE mount that answers nothing after INIT, open to all: mount(2) by hand.
-import ctypes, os, struct, sys
-fd = os.open("/dev/fuse", os.O_RDWR)
-libc = ctypes.CDLL(None, use_errno=True)
-opts = f"fd={fd},rootmode=40000,user_id=0,group_id=0,allow_other"
-if libc.mount(b"stuck", sys.argv[1].encode(), b"fuse", 0, opts.encode()):
-    sys.exit("mount: " + os.strerror(ctypes.get_errno()))
-request = os.read(fd, 1 << 17)
-unique = struct.unpack_from("<Q", request, 8)[0]
-init = struct.pack("<IIIIHHIIHHI28x", 7, 31, 0, 0, 12, 10, 1 << 17, 1, 0, 0, 0)
-os.write(fd, struct.pack("<IiQ", 16 + len(init), 0, unique) + init)
-print("up", flush=True)
-sys.stdin.read()
-END
-coproc python3 "$T/stuck.py" "$T/stuck" 2>&1
-read -r -u "${COPROC[0]}" said
-is "a file system that never answers is there" "$said" up
-refused "a path on it is refused" EIO 'boot.kernel: .*does not answer' "$M/vm/v" write "$M/vm/v/boot.kernel" "$T/stuck/kernel"
-refused "again" EIO 'boot.kernel: .*does not answer' "$M/vm/v" write "$M/vm/v/boot.kernel" "$T/stuck/kernel"
-mkdir "$M/vm/w" "$M/vm/x"
-chown alice "$M/vm/w"
-chown bob "$M/vm/x"
-refused "one of a user's is, too" EIO 'boot.kernel: .*does not answer' "$M/vm/w" write "$M/vm/w/boot.kernel" "$T/stuck/kernel"
-for path in "$T/stuck/kernel" "$T/open/file"; do
-	refused "and for a while no other of hers is tried" EBUSY 'boot.kernel: .*user 2001 did not answer' "$M/vm/w" \
-		write "$M/vm/w/boot.kernel" "$path"
-done
-ok "another user's is opened" write "$M/vm/x/boot.kernel" "$T/open/file"
-ok "the next path is opened" write "$M/vm/v/boot.kernel" "$T/open/file"
-opener=$(pgrep -P "$MACHINEFS_PID" -f machinefs-opener)
-like "by one opener" "$opener" '^[0-9]+$'
-kill -9 "$opener"
-ok "when it is killed, by another" write "$M/vm/v/boot.initrd" "$T/open/file"
-opener=$(pgrep -P "$MACHINEFS_PID" -f machinefs-opener)
-holds() { # but for a moment what it has opened and sent
-	[ "$(readlink "/proc/$opener/fd/"* | grep -v -e socket: -e '^/dev/null$')" = "$T/machinefs.log" ]
-}
-soon "it holds nothing of the daemon's" 2 holds
 machinefs_stop
-soon "it ends with the daemon" 5 pid_gone "$opener"
-umount -l "$T/stuck"
 
 # --- an ordinary user's daemon is she, and nobody else
 device fuse root 666

@@ -131,12 +131,22 @@ int __wrap_cgroup_host_new(const char *parent, struct cgroup_host **ret, struct 
 
 /* Stand in for those of backends/host/opener.c, whose process would be this program again. */
 int __wrap_opener_open(struct opener *o, const struct hostpath *p, int *ret_fd, struct err *e);
+int __wrap_opener_check(struct opener *o, const struct hostpath *p, struct err *e);
 int __wrap_opener_check_map(struct opener *o, const struct id_map *map, uid_t uid, gid_t gid,
 			    struct err *e);
 
 int __wrap_opener_open(struct opener *o, const struct hostpath *p, int *ret_fd, struct err *e)
 {
 	return hostpath_open(p, ret_fd, e);
+}
+
+int __wrap_opener_check(struct opener *o, const struct hostpath *p, struct err *e)
+{
+	int fd, rc = hostpath_open(p, &fd, e);
+
+	if (rc == 0)
+		close(fd);
+	return rc;
 }
 
 int __wrap_opener_check_map(struct opener *o, const struct id_map *map, uid_t uid, gid_t gid,
