@@ -1018,6 +1018,7 @@ static void handle_render(struct handle *h)
 
 static ssize_t handle_read_log(struct handle *h, size_t size, off_t at, const char **ret_data)
 {
+	const off_t end = h->file->log_size(h->object, h->file); // first: meanwhile it grows
 	ssize_t n;
 	char *room;
 
@@ -1026,10 +1027,9 @@ static ssize_t handle_read_log(struct handle *h, size_t size, off_t at, const ch
 	if (!room)
 		return -ENOSPC;
 	n = h->file->log_read(h->object, h->file, room, size, at);
-	if (n == 0 && size > 0) // who reads from the end has seen what is before it
-		at = h->file->log_size(h->object, h->file);
-	if (n >= 0 && at + n > h->read_end)
-		h->read_end = at + n;
+	/* Who reads from behind the end has seen what is before it. */
+	if (n > 0 || (n == 0 && size > 0))
+		h->read_end = n == 0 && at > end ? end : at + n;
 	*ret_data = room;
 	return n;
 }

@@ -37,18 +37,22 @@ static int write_park(struct handle *h, struct request *r, const char *data, siz
 	return NODE_PARKED;
 }
 
-/* Ten bytes. */
+static off_t printed = 10; // of the log
+static off_t prints;	   // so much more once it has been read
+
 static off_t log_size(struct object *o, const struct file *f)
 {
-	return 10;
+	return printed;
 }
 
 static ssize_t log_read(struct object *o, const struct file *f, char *buf, size_t size, off_t at)
 {
-	size_t n = at < 10 ? (size_t)(10 - at) : 0;
+	size_t n = at < printed ? (size_t)(printed - at) : 0;
 
 	n = n < size ? n : size;
 	memset(buf, 'x', n);
+	printed += prints;
+	prints = 0;
 	return (ssize_t)n;
 }
 
@@ -273,6 +277,20 @@ static void test_poll_log(struct object *o)
 	h = handle_open(o, "log", O_RDONLY);
 	ok(handle_read(h, 10, 1000, &data) == 0 && !(handle_poll(h, NULL) & POLLIN),
 	   "or behind it");
+	prints = 5;
+	ok(handle_read(h, 10, 10, &data) == 0 && (handle_poll(h, NULL) & POLLIN),
+	   "what is printed behind a read is not taken for read");
+	ok(handle_read(h, 10, 10, &data) == 5 && !(handle_poll(h, NULL) & POLLIN), "until it is");
+	prints = 5;
+	ok(handle_read(h, 10, 10, &data) == 5 && (handle_poll(h, NULL) & POLLIN),
+	   "nor what is printed behind a piece");
+	ok(handle_read(h, 10, 15, &data) == 5 && !(handle_poll(h, NULL) & POLLIN), "likewise");
+	printed = 10;
+	ok(handle_poll(h, NULL) & POLLIN, "a log whose older half has gone is readable");
+	ok(handle_read(h, 10, 20, &data) == 0 && !(handle_poll(h, NULL) & POLLIN),
+	   "until that is seen");
+	ok(handle_read(h, 10, 0, &data) == 10 && !(handle_poll(h, NULL) & POLLIN),
+	   "or until it is read anew");
 	handle_close(h);
 }
 
