@@ -3,7 +3,9 @@
  *
  * Output goes to a bounded log on disk (the `console` file, see growlog.h) and to a pty (the `tty`
  * link) for screen and picocom; what is typed on the pty goes to the machine. The monitor writes
- * the log itself: nothing is lost while the daemon is away.
+ * the log itself: nothing is lost while the daemon is away. The log has each byte as soon as it is
+ * printed. The pty has the first one after silence or after a key was typed as soon, and what
+ * follows that in pieces.
  */
 #ifndef BACKENDS_MONITOR_CONSOLE_H
 #define BACKENDS_MONITOR_CONSOLE_H
