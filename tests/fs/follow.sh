@@ -136,6 +136,8 @@ put "$M/container/talk/ctl" start
 python3 "$T/log.py" "$M/container/talk/console" >"$T/polled-talk" &
 talked=$!
 told() { [ "$(tail -n 1 "$T/polled-talk")" = "last $1" ]; }
+put "$M/container/talk/console" 0 # until both listen
+poll 10 told 0
 lost=
 for n in {1..20}; do
 	put "$M/container/talk/console" "$n"
