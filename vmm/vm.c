@@ -424,7 +424,10 @@ bool vm_park(struct vm *vm, struct vcpu *v)
 	waited = must_wait(vm, v) || vm->request == VM_QUIT;
 	if (waited) {
 		vm->parked++;
+		// Whoever waits for it runs at once, and would only wait for the lock.
+		pthread_mutex_unlock(&vm->lock);
 		pthread_cond_broadcast(&vm->stood);
+		pthread_mutex_lock(&vm->lock);
 	}
 	while (must_wait(vm, v))
 		pthread_cond_wait(&vm->asked, &vm->lock);
