@@ -72,6 +72,7 @@ static int kvm_msi_fd(void *arg, int *route, int eventfd, uint64_t address, uint
 {
 	struct vm *vm = arg;
 	bool fresh = *route < 0;
+	struct vm_route before;
 	int r;
 
 	if (!on) {
@@ -82,19 +83,23 @@ static int kvm_msi_fd(void *arg, int *route, int eventfd, uint64_t address, uint
 		*route = -1;
 		return 0;
 	}
+	// The guest's vCPUs wait for a whole table that is set, so one that is as it was is not.
+	if (!fresh && vm->routes[*route].address == address && vm->routes[*route].data == data)
+		return 0;
 	for (int i = 0; *route < 0 && i < VM_ROUTES; i++)
 		if (!vm->routes[i].used)
 			*route = i;
 	if (*route < 0)
 		return -ENOSPC;
+	before = vm->routes[*route];
 	vm->routes[*route] = (struct vm_route){ true, address, data };
 	r = kvm_set_routes(vm);
 	if (r == 0 && fresh)
 		r = kvm_irqfd(vm, *route, eventfd, true);
-	if (r < 0 && fresh) {
-		vm->routes[*route].used = false;
+	if (r < 0)
+		vm->routes[*route] = before;
+	if (r < 0 && fresh)
 		*route = -1;
-	}
 	return r;
 }
 
