@@ -8,9 +8,16 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#define QUEUES 2u /* of each such device */
+
 struct vhost_kernel {
 	int fd;
 	int error;
+	struct vhost_queue {
+		bool bound; /* it has eventfds */
+		bool known; /* what vring says, but for the index */
+		struct vhost_vring vring;
+	} queues[QUEUES];
 };
 
 /* One request; what says what it was about. */
@@ -109,8 +116,9 @@ int vhost_kernel_set_memory(struct vhost_kernel *v, const struct vhost_region *r
 	return ask(v, VHOST_SET_MEM_TABLE, &table, "memory", e);
 }
 
-int vhost_kernel_set_queue(struct vhost_kernel *v, unsigned queue, const struct vhost_vring *vring,
-			   struct err *e)
+/* All but the index. */
+static int describe(struct vhost_kernel *v, unsigned queue, const struct vhost_vring *vring,
+		    struct err *e)
 {
 	struct vhost_vring_addr address = {
 		.index = queue,
@@ -120,8 +128,6 @@ int vhost_kernel_set_queue(struct vhost_kernel *v, unsigned queue, const struct 
 	};
 	int r = ask_queue(v, VHOST_SET_VRING_NUM, queue, vring->size, "a queue's size", e);
 
-	if (r == 0)
-		r = ask_queue(v, VHOST_SET_VRING_BASE, queue, vring->base, "its index", e);
 	if (r == 0)
 		r = ask(v, VHOST_SET_VRING_ADDR, &address, "its rings", e);
 	if (r == 0)
@@ -133,19 +139,58 @@ int vhost_kernel_set_queue(struct vhost_kernel *v, unsigned queue, const struct 
 	return r;
 }
 
-int vhost_kernel_end_queue(struct vhost_kernel *v, unsigned queue, uint16_t *ret_base,
+static bool same(const struct vhost_vring *x, const struct vhost_vring *y)
+{
+	return x->size == y->size && x->desc == y->desc && x->used == y->used &&
+	       x->avail == y->avail && x->kick == y->kick && x->call == y->call;
+}
+
+/*
+ * A doorbell that is set or taken away makes the kernel wait for the thread that works: a machine
+ * that is paused and goes on needs neither.
+ */
+int vhost_kernel_set_queue(struct vhost_kernel *v, unsigned queue, const struct vhost_vring *vring,
 			   struct err *e)
 {
-	struct vhost_vring_state state = { .index = queue };
-	int r = give_fd(v, VHOST_SET_VRING_KICK, queue, VHOST_FILE_UNBIND, "its doorbell", e);
+	struct vhost_queue *q = queue < QUEUES ? &v->queues[queue] : NULL;
+	int r = 0;
 
+	if (!q)
+		return err_set(e, -EINVAL, "vhost: no queue %u", queue);
+	if (!q->known || !same(&q->vring, vring)) {
+		q->bound = true;
+		q->known = false;
+		r = describe(v, queue, vring, e);
+	}
 	if (r == 0)
-		r = give_fd(v, VHOST_SET_VRING_CALL, queue, VHOST_FILE_UNBIND, "its interrupt", e);
-	if (r == 0)
-		r = ask(v, VHOST_GET_VRING_BASE, &state, "its index", e);
+		r = ask_queue(v, VHOST_SET_VRING_BASE, queue, vring->base, "its index", e);
+	if (r < 0)
+		return r;
+	q->known = true;
+	q->vring = *vring;
+	return 0;
+}
+
+int vhost_kernel_queue_base(struct vhost_kernel *v, unsigned queue, uint16_t *ret_base,
+			    struct err *e)
+{
+	struct vhost_vring_state state = { .index = queue };
+	int r = ask(v, VHOST_GET_VRING_BASE, &state, "its index", e);
+
 	if (r == 0)
 		*ret_base = (uint16_t)state.num;
 	return r;
+}
+
+void vhost_kernel_unbind(struct vhost_kernel *v, unsigned queue)
+{
+	struct vhost_queue *q = &v->queues[queue];
+
+	if (!q->bound)
+		return;
+	(void)give_fd(v, VHOST_SET_VRING_KICK, queue, VHOST_FILE_UNBIND, "its doorbell", NULL);
+	(void)give_fd(v, VHOST_SET_VRING_CALL, queue, VHOST_FILE_UNBIND, "its interrupt", NULL);
+	q->bound = q->known = false;
 }
 
 int vhost_kernel_net(struct vhost_kernel *v, unsigned queue, int tap, struct err *e)

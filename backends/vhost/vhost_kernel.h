@@ -33,12 +33,17 @@ int vhost_kernel_features(struct vhost_kernel *v, uint64_t *ret, struct err *e);
 int vhost_kernel_set_features(struct vhost_kernel *v, uint64_t features, struct err *e);
 int vhost_kernel_set_memory(struct vhost_kernel *v, const struct vhost_region *regions, unsigned n,
 			    struct err *e);
-/* Says all of a queue, by its number in the device; it runs when there is something behind it. */
+/*
+ * Says of a queue, by its number in the device, what the kernel has not been told before; it runs
+ * when there is something behind it.
+ */
 int vhost_kernel_set_queue(struct vhost_kernel *v, unsigned queue, const struct vhost_vring *vring,
 			   struct err *e);
-/* Of one that nothing is behind any more: it forgets its eventfds. */
-int vhost_kernel_end_queue(struct vhost_kernel *v, unsigned queue, uint16_t *ret_base,
-			   struct err *e);
+/* Where one stands that nothing is behind any more. It keeps its eventfds, for the next time. */
+int vhost_kernel_queue_base(struct vhost_kernel *v, unsigned queue, uint16_t *ret_base,
+			    struct err *e);
+/* It forgets them: from now on kicks are others'. */
+void vhost_kernel_unbind(struct vhost_kernel *v, unsigned queue);
 
 /*
  * vhost-net: the queue's frames go to this tap's queue and come from it, or with -1 no longer: when

@@ -112,6 +112,8 @@ int net_vhost_prepare(struct virtio_net *n, struct err *e);
 /* After a failure, as else, to be stopped. */
 int net_vhost_start(struct net_pair *p, struct err *e);
 void net_vhost_stop(struct net_pair *p);
+/* Its queues are served here from now on. */
+void net_vhost_let_go(struct net_pair *p);
 /* The tap has a frame, or something to tell; or may have again. */
 void net_vhost_watch(struct net_pair *p, bool frame);
 

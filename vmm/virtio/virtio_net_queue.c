@@ -392,6 +392,8 @@ int net_pair_start(struct net_pair *p, struct err *e)
 	attach(p, true);
 	if (p->net->by_kernel)
 		r = net_vhost_start(p, e);
+	else
+		net_vhost_let_go(p);
 	if (r == 0 && net_carrier(p->net))
 		event_add(p->readable, NULL);
 	return r;

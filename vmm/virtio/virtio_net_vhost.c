@@ -164,10 +164,16 @@ void net_vhost_stop(struct net_pair *p)
 		if (!(p->handed & 1u << which))
 			continue;
 		(void)vhost_kernel_net(p->vhost, which, -1, NULL);
-		if (vhost_kernel_end_queue(p->vhost, which, &base, NULL) == 0)
+		if (vhost_kernel_queue_base(p->vhost, which, &base, NULL) == 0)
 			virtio_vhost_back(&p->net->virtio.queues[queue_of(p, which)], base);
 	}
 	p->handed = 0;
+}
+
+void net_vhost_let_go(struct net_pair *p)
+{
+	for (unsigned which = 0; p->vhost && which < 2; which++)
+		vhost_kernel_unbind(p->vhost, which);
 }
 
 /* ---- the tap ---- */

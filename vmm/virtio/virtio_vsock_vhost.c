@@ -64,7 +64,7 @@ static void vsock_stop(struct virtio_device *d)
 	event_del(v->error);
 	(void)vhost_kernel_vsock_run(v->vhost, false, NULL);
 	for (unsigned i = 0; i < VSOCK_EVENT; i++)
-		if (vhost_kernel_end_queue(v->vhost, i, &base, NULL) == 0)
+		if (vhost_kernel_queue_base(v->vhost, i, &base, NULL) == 0)
 			virtio_vhost_back(&d->queues[i], base);
 }
 
