@@ -95,11 +95,12 @@ static struct wire_state monitor_state(struct monitor *m)
 	return s;
 }
 
-static void monitor_say_state(struct monitor *m)
+/* seq: of the verb that it answers, or 0. */
+static void monitor_say_state(struct monitor *m, uint32_t seq)
 {
 	struct wire_state s = monitor_state(m);
 
-	monitor_say(m, WIRE_STATE, 0, &s, sizeof(s), NULL, 0);
+	monitor_say(m, WIRE_STATE, seq, &s, sizeof(s), NULL, 0);
 }
 
 static void monitor_say_hello(struct monitor *m)
@@ -250,7 +251,7 @@ static void monitor_notice(struct engine_host *host, enum engine_notice notice, 
 	monitor_say(m, WIRE_NOTICE, 0, &n, sizeof(n), NULL, 0);
 	if (notice == NOTICE_PAUSED && m->run == RUN_RUNNING) {
 		m->run = RUN_PAUSED;
-		monitor_say_state(m);
+		monitor_say_state(m, 0);
 	}
 }
 
@@ -262,7 +263,7 @@ static void on_ended(int fd, short what, void *arg)
 	m->self = NULL;
 	ending_record(m->fd[WIRE_ROLE_EXIT], &m->ending);
 	m->run = RUN_ENDED;
-	monitor_say_state(m);
+	monitor_say_state(m, 0);
 	event_base_loopbreak(m->host.loop);
 }
 
@@ -678,13 +679,17 @@ static void handle_configure(struct monitor *m)
 
 static void handle_verb(struct monitor *m)
 {
+	struct wire_verb *w = (struct wire_verb *)m->message->body;
 	struct err e = { 0 };
 	enum wire_run before = m->run;
-	int rc = monitor_verb(m, (struct wire_verb *)m->message->body, &e);
+	uint32_t seq = m->message->header.seq;
+	int rc = monitor_verb(m, w, &e);
+	bool one = rc == 0 && m->run != before && w->flags & WIRE_VERB_ONE;
 
 	if (m->run != before)
-		monitor_say_state(m);
-	monitor_reply(m, m->message->header.seq, rc, &e);
+		monitor_say_state(m, one ? seq : 0);
+	if (!one)
+		monitor_reply(m, seq, rc, &e);
 }
 
 static void handle_input(struct monitor *m)

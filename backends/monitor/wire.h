@@ -10,7 +10,8 @@
  * A connection begins with the states of the container's sessions that run, and the monitor's
  * HELLO. The daemon sends START once in a monitor's life, as the first message; every VERB, START,
  * CONFIGURE and EXEC message is answered by exactly one REPLY with its sequence number; STATE comes
- * unasked whenever the state changes, NOTICE when there is one.
+ * unasked whenever the state changes, NOTICE when there is one. A STATE that a VERB with
+ * WIRE_VERB_ONE brought about has its number, and is the REPLY, too: there was no error.
  *
  * The daemon and its opener (opener.h) speak in the same manner, each OPEN, CHECK_MAP and
  * FIND_USER answered by one OPENED; and with an importer (image/importer.h), whose one IMPORT is
@@ -64,7 +65,7 @@ enum wire_type {
 struct wire_header {
 	uint16_t version;
 	uint16_t type;
-	uint32_t seq; /* chosen by the daemon, repeated in REPLY; 0 in what is unasked */
+	uint32_t seq; /* chosen by the daemon, repeated in the answer; 0 in what is unasked */
 };
 
 /* Roles of descriptors: those of the monitor, then enum engine_fd, then those of parts. */
@@ -119,9 +120,12 @@ enum wire_verb_code {
 	VERB_END,
 };
 
+/* Who sends it knows of such a STATE; others do not look at the flags, or have none. */
+#define WIRE_VERB_ONE 1u
+
 struct wire_verb {
 	uint32_t verb;
-	uint32_t reserved;
+	uint32_t flags;
 	int64_t arg;
 };
 

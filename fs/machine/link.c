@@ -485,7 +485,14 @@ static void handle_hello(struct link *l)
 
 static void handle_state(struct link *l)
 {
+	uint32_t seq = link_message(l)->header.seq;
+	struct err none = { 0 };
+	struct asked *a;
+
 	link_take_state(l, (struct wire_state *)link_message(l)->body);
+	a = asked_find(l, seq);
+	if (a)
+		asked_answer(l, a, 0, &none);
 }
 
 static void handle_reply(struct link *l)
@@ -709,7 +716,7 @@ static void link_lose_patience(struct link *l)
 int link_verb(struct link *l, struct request *r, enum wire_verb_code verb, int64_t arg,
 	      struct err *e)
 {
-	struct wire_verb w = { .verb = verb, .arg = arg };
+	struct wire_verb w = { .verb = verb, .flags = WIRE_VERB_ONE, .arg = arg };
 	int rc;
 
 	/* What it would be told it does not understand; signals it does. */

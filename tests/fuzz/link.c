@@ -88,7 +88,9 @@ static void peer_say(struct peer *p, unsigned type, const char *body, size_t len
 					[WIRE_EXEC_GREW] = sizeof(struct wire_exec_grew) };
 	size_t known = type < sizeof(sizes) / sizeof(sizes[0]) ? sizes[type] : 0;
 	size_t size = known || type == WIRE_GREW ? known : len;
-	uint32_t seq = len ? (unsigned char)body[0] : 0;
+	size_t at = type == WIRE_STATE ? offsetof(struct wire_state, pid) : 0;
+	bool answers = type == WIRE_REPLY || type == WIRE_STATE;
+	uint32_t seq = answers && len > at ? (unsigned char)body[at] : 0;
 	int fd = -1;
 
 	memset(padded, 0, sizeof(padded));
@@ -100,7 +102,7 @@ static void peer_say(struct peer *p, unsigned type, const char *body, size_t len
 		fd = memory_page();
 	if (type == WIRE_HELLO)
 		((struct wire_hello *)padded)->has_counters = fd >= 0;
-	wire_send(p->fd, type, type == WIRE_REPLY ? seq : 0, padded, size, NULL, 0, &fd, fd >= 0);
+	wire_send(p->fd, type, seq, padded, size, NULL, 0, &fd, fd >= 0);
 	if (fd >= 0)
 		close(fd);
 }

@@ -305,7 +305,8 @@ static void say_exec(int fd, unsigned type, uint32_t seq, const char *body, size
 
 static void say(int fd, unsigned type, uint32_t seq, const char *body, size_t len)
 {
-	struct wire_verb verb = { .verb = len ? (unsigned char)body[0] : 0 };
+	struct wire_verb verb = { .verb = len ? (unsigned char)body[0] : 0,
+				  .flags = seq & 1 ? WIRE_VERB_ONE : 0 };
 
 	if (type == WIRE_START) {
 		say_start(fd, seq, body, len);
@@ -331,12 +332,17 @@ static void hear(int fd, uint32_t asked)
 	bool answered[256] = { false };
 
 	while (wire_recv(fd, WIRE_MONITOR, &m) == 1) {
+		bool state = m.header.type == WIRE_STATE;
+
+		/* One that is an answer, too, is so only where that is understood. */
+		if (m.header.type == WIRE_REPLY || (state && m.header.seq)) {
+			fuzz_check(m.header.seq < 256 && m.header.seq <= asked &&
+				   !answered[m.header.seq] && (!state || m.header.seq & 1));
+			answered[m.header.seq] = true;
+		}
 		if (m.header.type == WIRE_REPLY) {
 			struct wire_reply *r = (struct wire_reply *)m.body;
 
-			fuzz_check(m.header.seq < 256 && m.header.seq <= asked &&
-				   !answered[m.header.seq]);
-			answered[m.header.seq] = true;
 			fuzz_check(r->code ? err_public(-r->code) == -r->code && *r->text
 					   : !*r->text);
 		}
