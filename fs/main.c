@@ -87,7 +87,7 @@ static int serve(struct daemon *d, struct session *s, const struct daemon_option
 	if (rc == 0)
 		rc = fuse_front_new(d, SESSION_FUSE, s->journal, &front, e);
 	if (rc == 0)
-		rc = poker_new(o->mountpoint, &poker, e);
+		rc = poker_new(o->mountpoint, d->loop, &poker, e);
 	d->poker = poker;
 	if (rc == 0 && !(d->upgrade = upgrade_new(d, front, s, o)))
 		rc = err_sys(e, ENOMEM, "upgrade");

@@ -2,6 +2,7 @@
 #include "fs/poker.h"
 
 #include <errno.h>
+#include <event2/event.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
@@ -39,6 +40,7 @@ struct poker {
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t more;
+	struct event *told; /* loop's timer: something has been put into the queue */
 	TAILQ_HEAD(, poke) queue;
 	unsigned queued;
 	bool quit;
@@ -160,14 +162,39 @@ static void *poker_run(void *arg)
 	return NULL;
 }
 
-int poker_new(const char *mountpoint, struct poker **ret, struct err *e)
+static void poker_release(struct poker *p)
+{
+	if (p && p->told)
+		event_free(p->told);
+	if (p)
+		free(p->mountpoint);
+	free(p);
+}
+
+/*
+ * A thread that wakes is given the CPU before the client that has just got its answer, and with the
+ * helper and its requests it keeps it for a while. Watchers can wait for so long.
+ */
+static const struct timeval moment = { .tv_usec = 2000 };
+
+static void on_told(evutil_socket_t fd, short what, void *arg)
+{
+	struct poker *p = arg;
+
+	pthread_mutex_lock(&p->lock);
+	pthread_cond_signal(&p->more);
+	pthread_mutex_unlock(&p->lock);
+}
+
+int poker_new(const char *mountpoint, struct event_base *loop, struct poker **ret, struct err *e)
 {
 	struct poker *p = calloc(1, sizeof(*p));
 	sigset_t all, old;
 	int rc;
 
-	if (!p || !(p->mountpoint = strdup(mountpoint))) {
-		free(p);
+	if (!p || !(p->mountpoint = strdup(mountpoint)) ||
+	    !(p->told = evtimer_new(loop, on_told, p))) {
+		poker_release(p);
 		return err_sys(e, ENOMEM, "helper thread");
 	}
 	p->fd = -1;
@@ -176,8 +203,7 @@ int poker_new(const char *mountpoint, struct poker **ret, struct err *e)
 	pthread_cond_init(&p->more, NULL);
 	rc = poker_helper_new(p, e);
 	if (rc < 0) {
-		free(p->mountpoint);
-		free(p);
+		poker_release(p);
 		return rc;
 	}
 	sigfillset(&all);
@@ -186,8 +212,7 @@ int poker_new(const char *mountpoint, struct poker **ret, struct err *e)
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (rc) {
 		poker_helper_end(p);
-		free(p->mountpoint);
-		free(p);
+		poker_release(p);
 		return err_sys(e, rc, "helper thread");
 	}
 	*ret = p;
@@ -209,7 +234,8 @@ static void poker_add(struct poker *p, const char *path, enum poke_what what)
 		poke->what = what;
 		TAILQ_INSERT_TAIL(&p->queue, poke, link);
 		p->queued++;
-		pthread_cond_signal(&p->more);
+		if (!event_pending(p->told, EV_TIMEOUT, NULL))
+			event_add(p->told, &moment);
 	}
 out:
 	pthread_mutex_unlock(&p->lock);
@@ -256,6 +282,5 @@ void poker_free(struct poker *p)
 		TAILQ_REMOVE(&p->queue, poke, link);
 		free(poke);
 	}
-	free(p->mountpoint);
-	free(p);
+	poker_release(p);
 }

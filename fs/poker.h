@@ -18,10 +18,14 @@
 
 #include "backends/base/err.h"
 
+struct event_base;
 struct poker;
 
-/* Starts the helper on the mounted file system at mountpoint. */
-int poker_new(const char *mountpoint, struct poker **ret, struct err *e);
+/*
+ * Starts the helper on the mounted file system at mountpoint. All but poker_helper() is the loop's;
+ * the helper begins with what it is told a moment later.
+ */
+int poker_new(const char *mountpoint, struct event_base *loop, struct poker **ret, struct err *e);
 /* path is relative to the mount point; copied. */
 void poker_poke(struct poker *p, const char *path);
 /* mkdir of it; whether that succeeds likewise. */
