@@ -35,9 +35,10 @@ is "changes nothing" "$(cat "$v/memory.size")" 402653184
 soon_stat "the guest's figures arrive" guest.total -gt 200000000
 ok "memory.available says what it could give" test "$(cat "$v/memory.available")" -gt 50000000
 # Fills memory and frees it, so that there is something to give back.
-guest v 'mkdir /fill; mount -t tmpfs -o size=100m tmpfs /fill; dd if=/dev/zero of=/fill/x bs=1M count=90 2>/dev/null; rm /fill/x' >/dev/null
+guest v 'mkdir /fill; mount -t tmpfs -o size=100m tmpfs /fill; dd if=/dev/zero of=/fill/x bs=1M count=90 2>/dev/null' >/dev/null
 rss() { sed -n 's/^VmRSS:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$(cat "$v/pid")/status"; }
-full=$(rss)
+full=$(rss) # now: what is free the guest reports within seconds
+guest v 'rm /fill/x' >/dev/null
 ok "64 MiB are asked back" put "$v/memory.balloon" 64M
 soon_stat "and given" balloon.current = 67108864
 soon_stat "free pages are reported without asking" balloon.reported -gt 1000000
