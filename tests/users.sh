@@ -54,3 +54,8 @@ device() {
 		chgrp "$2" "$T/devices/$1" && chmod "$3" "$T/devices/$1" &&
 		mount --bind "$T/devices/$1" "/dev/$1"
 }
+
+# As put, and nothing that hangs the daemon hangs the test: every other client would see it, too.
+write() { # FILE TEXT
+	timeout 10 bash -c 'printf "%s\n" "$2" >"$1"' - "$1" "$2"
+}

@@ -11,10 +11,6 @@ machinefs_start
 chmod 711 "$T"
 mkdir "$T/open"
 echo content >"$T/open/file"
-# Nothing here may hang the daemon: that would be seen by every other client.
-write() { # FILE TEXT
-	timeout 10 bash -c 'printf "%s\n" "$2" >"$1"' - "$1" "$2"
-}
 
 mkdir "$T/stuck" "$M/vm/v"
 cat >"$T/stuck.py" <<'END'
