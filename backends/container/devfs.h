@@ -26,7 +26,7 @@ struct devfs {
 int devfs_new(struct devfs *d);
 /*
  * Nodes, links and places. A user namespace may make no nodes: *ret_nodes is false where that is
- * so, and the host's nodes are still to be mounted on devfs_node_path(). *what: what it was about.
+ * so, and the host's nodes are still to be mounted on devfs_node(). *what: what it was about.
  */
 int devfs_fill(const struct devfs *d, bool *ret_nodes, const char **what);
 /* "null" and so on, below the host's /dev as well, until NULL. */

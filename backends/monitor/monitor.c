@@ -777,8 +777,8 @@ static struct event_base *loop_new(void)
 
 	if (!c)
 		return NULL;
-	event_config_set_flag(c,
-			      EVENT_BASE_FLAG_IGNORE_ENV); /* it asks twice who we are for each */
+	/* For each variable it asks who we are, twice. */
+	event_config_set_flag(c, EVENT_BASE_FLAG_IGNORE_ENV);
 	loop = event_base_new_with_config(c);
 	event_config_free(c);
 	return loop;
