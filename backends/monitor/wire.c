@@ -131,6 +131,8 @@ static int side_fds(enum wire_side from)
 	return most;
 }
 
+_Static_assert(CMSG_SPACE(sizeof(struct ucred)) <= WIRE_FDS_SPARE * sizeof(int), "wire.h");
+
 /* A monitor is asked for its credentials, which come first and take their room. */
 static size_t control_room(enum wire_side from, int room)
 {

@@ -260,14 +260,17 @@ struct wire_imported {
 	uint64_t counts[5]; /* struct tree_counts */
 };
 
+/* So many more descriptors can come where credentials were given room for, and have not come. */
+#define WIRE_FDS_SPARE 8
+
 /* One received message. body is aligned and NUL-terminated after len bytes. */
 struct wire_message {
 	struct wire_header header;
 	size_t len;   /* of the body and the free bytes */
 	size_t extra; /* how many of them are free bytes, after the fixed body */
 	int nfds;
-	int fds[WIRE_FDS_MAX + 8]; /* the receiver's: takes those it wants, sets -1 */
-	pid_t pid;		   /* sender, by the kernel's word; 0 if SO_PASSCRED is off */
+	int fds[WIRE_FDS_MAX + WIRE_FDS_SPARE]; /* the receiver's: takes those it wants, sets -1 */
+	pid_t pid; /* sender, by the kernel's word; 0 if SO_PASSCRED is off */
 	_Alignas(8) char body[WIRE_MAX + 1];
 };
 
