@@ -12,7 +12,7 @@ packages() {
 		libzstd-dev liblzma-dev liblz4-dev zlib1g-dev liburing-dev libarchive-dev libjansson-dev nettle-dev libnl-route-3-dev ;;
 	check) echo automake inotify-tools busybox-static python3 cpio acpica-tools procps \
 		util-linux mount strace squashfs-tools erofs-utils e2fsprogs mandoc rsync vim-tiny less dash uidmap \
-		nftables iproute2 podman conmon containernetworking-plugins debootstrap lxcfs ;;
+		nftables iproute2 gdb podman conmon containernetworking-plugins debootstrap lxcfs ;;
 	demo) echo busybox-static cpio ;;
 	kernel) echo busybox-static cpio kmod ;;
 	lab) echo qemu-system-x86 qemu-system-common e2fsprogs busybox-static cpio kmod inotify-tools python3 procps ;;

@@ -135,6 +135,39 @@ sh -c "echo over the tty >'$tty'"
 prints "what is typed on the tty arrives" "over the tty"
 put "$v/ctl" kill && await "$v" stopped
 
+# --- a core file
+put "$v/cpu.count" 2
+start touch=1 smp=2 count
+soon "it has written to its memory" 10 grep -q "^tiny: touched" "$v/console"
+refused "dump without a path" EINVAL 'dump.path: not set' "$v" put "$v/ctl" dump
+put "$v/dump.path" "$T/core"
+refused "to a file that is not there" ENOENT "dump.path: $T/core: " "$v" put "$v/ctl" dump
+echo kept >"$T/core"
+refused "to one that has something in it" EINVAL 'dump.path: the file is not empty' "$v" put "$v/ctl" dump
+is "which keeps it" "$(cat "$T/core")" kept
+: >"$T/core"
+ok "dump while it runs" put "$v/ctl" dump
+is "it is running" "$(cat "$v/state")" running
+size=$(stat -c %s "$v/console")
+soon "and goes on" 5 longer
+: >"$T/core"
+put "$v/ctl" pause
+ok "dump while it is paused" put "$v/ctl" dump
+is "it stays paused" "$(cat "$v/state")" paused
+if command -v gdb >/dev/null; then
+	said=$(gdb -nx -batch -ex 'p/x $rip' -ex 'x/2xb 0x1000000' -ex 'x/xb 0x1100000' -ex 'thread 2' -ex 'p/x $rip' \
+		"$tiny" "$T/core" 2>&1)
+	for n in 0 1; do
+		like "gdb sees where vCPU $n stands" "$said" "\\\$$((n + 1)) = $(value "$v/vcpu/$n/registers" rip)"
+	done
+	like "and what the guest wrote" "$said" '0x1000000:[[:space:]]0x01[[:space:]]0x00'
+	like "there alone" "$said" '0x1100000:[[:space:]]0x00'
+else
+	skip "gdb reads it" "there is no gdb"
+fi
+put "$v/ctl" kill && await "$v" stopped
+put "$v/cpu.count" 1
+
 # --- refused starts
 refused "a kernel that is not there" ENOENT 'boot.kernel: /nowhere' "$v" put "$v/boot.kernel" /nowhere
 refused "a kernel that is a directory" EINVAL 'is a directory' "$v" put "$v/boot.kernel" /
@@ -174,6 +207,34 @@ used=$(($(usage) - first)) passed=$((($(date +%s%N) - began) / 1000))
 ok "cpu.max holds for a VM ($used of $passed us)" test $((used * 10)) -lt $((passed * 4))
 put "$v/ctl" kill && await "$v" stopped
 put "$v/cpu.max" max
+
+# Two of them on one CPU share it as their weights say.
+w=$M/vm/w
+mkdir "$w"
+for one in "$v" "$w"; do
+	put "$one/boot.kernel" "$tiny"
+	put "$one/boot.cmdline" spin
+	put "$one/cpu.affinity" 0 0
+	put "$one/ctl" start
+done
+shares() { # SECONDS: usec of the first and of the second
+	local a b
+	a=$(usage) b=$(value "$w/cpu.stat" usage_usec)
+	sleep "$1"
+	echo $(($(usage) - a)) $(($(value "$w/cpu.stat" usage_usec) - b))
+}
+put "$w/cpu.weight" 400
+read -r light heavy < <(shares 2)
+ok "cpu.weight 400 gets more than 100 ($heavy, $light us)" test "$heavy" -gt $((light * 2))
+put "$w/cpu.weight" 100
+put "$v/cpu.weight" 400
+read -r heavy light < <(shares 2)
+ok "and the other way while they run ($heavy, $light us)" test "$heavy" -gt $((light * 2))
+put "$w/ctl" kill && await "$w" stopped
+put "$v/ctl" kill && await "$v" stopped
+rmdir "$w"
+put "$v/cpu.weight" 100
+put "$v/cpu.affinity" 0 default
 
 # --- on a thread of the daemon
 put "$v/isolation" thread
