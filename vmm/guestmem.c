@@ -55,8 +55,9 @@ static int want_check(const struct guestmem_want *w, struct err *e)
 	if (sysinfo(&si) == 0)
 		have = (uint64_t)si.totalram * si.mem_unit;
 	if (w->size == 0 || w->size % page)
-		return err_set(e, -EINVAL, "memory.size: %llu is not a multiple of %llu",
-			       (unsigned long long)w->size, (unsigned long long)page);
+		return err_set(e, -EINVAL, "memory.size: %llu is not a multiple of %llu%s",
+			       (unsigned long long)w->size, (unsigned long long)page,
+			       page > 4096 ? ", the size of a page (memory.backing)" : "");
 	if (w->size > have)
 		return err_set(e, -ENOSPC,
 			       "memory.size: %llu MiB is more than the %llu MiB that this host has",
@@ -150,6 +151,15 @@ static long pool_free(const char *pool)
 	return strtol(text, NULL, 10);
 }
 
+static bool binds(const struct guestmem_want *w)
+{
+	bool any = w->host && *w->host;
+
+	for (unsigned i = 0; i < w->nnodes; i++)
+		any |= w->nodes[i].host && *w->nodes[i].host;
+	return any;
+}
+
 static int too_few(const struct guestmem *m, const struct guestmem_want *w, struct err *e)
 {
 	const char *pool = backings[w->backing].pool;
@@ -160,13 +170,17 @@ static int too_few(const struct guestmem *m, const struct guestmem_want *w, stru
 			       "memory.prealloc: this host, or the machine's control group, has "
 			       "no %llu MiB free",
 			       mib(m->size));
-	if (have >= 0)
+	if (have >= 0 && (uint64_t)have < m->size / m->page)
 		return err_set(e, -ENOSPC,
 			       "memory.backing: %llu huge pages of %llu MiB are needed, this host "
 			       "has %ld free",
 			       (unsigned long long)(m->size / m->page), mib(m->page), have);
-	return err_set(e, -ENOSPC, "memory.backing: this host has no %llu huge pages of %llu MiB",
-		       (unsigned long long)(m->size / m->page), mib(m->page));
+	// Behind its walls a monitor does not see the pool; or there are enough, but not for it.
+	return err_set(e, -ENOSPC,
+		       "memory.backing: %llu huge pages of %llu MiB are needed, more than this "
+		       "host%s has free",
+		       (unsigned long long)(m->size / m->page), mib(m->page),
+		       binds(w) ? ", or a node that memory is to come from," : "");
 }
 
 /*
@@ -277,15 +291,6 @@ static int bind_nodes(struct guestmem *m, const struct guestmem_want *w, struct 
 		at += w->nodes[i].size;
 	}
 	return r;
-}
-
-static bool binds(const struct guestmem_want *w)
-{
-	bool any = w->host && *w->host;
-
-	for (unsigned i = 0; i < w->nnodes; i++)
-		any |= w->nodes[i].host && *w->nodes[i].host;
-	return any;
 }
 
 /* Makes the host give all pages now; -ENOMEM when it has not so many. */
