@@ -17,6 +17,7 @@
 #include "backends/container/usermap.h"
 #include "backends/host/cred.h"
 #include "backends/host/envelope.h"
+#include "backends/host/places.h"
 #include "backends/host/spawn.h"
 #include "backends/monitor/wire.h"
 
@@ -44,6 +45,7 @@ struct opener {
 	struct lost lost[OPENERS_LOST];
 	uint32_t seq;
 	struct slow slow[SLOW_MAX];
+	struct places places;
 	struct wire_message message;
 };
 
@@ -112,6 +114,7 @@ void opener_free(struct opener *o)
 	if (!o)
 		return;
 	opener_rest(o);
+	places_free(&o->places);
 	free(o);
 }
 
@@ -277,8 +280,12 @@ static int opener_find(struct opener *o, const struct hostpath *p, bool check, s
 
 int opener_open(struct opener *o, const struct hostpath *p, int *ret_fd, struct err *e)
 {
-	int rc = opener_find(o, p, false, e);
+	int rc;
 
+	*ret_fd = places_find(&o->places, p);
+	if (*ret_fd >= 0)
+		return 0;
+	rc = opener_find(o, p, false, e);
 	if (rc == 0 && o->message.nfds != 1)
 		rc = err_set(e, -EIO, "%s: the opener of paths sends no descriptor", p->what);
 	if (rc < 0) {
@@ -287,13 +294,22 @@ int opener_open(struct opener *o, const struct hostpath *p, int *ret_fd, struct 
 	}
 	*ret_fd = o->message.fds[0];
 	o->message.nfds = 0; /* the caller's: what is refused next must not close it */
+	places_learn(&o->places, p, *ret_fd);
 	return 0;
 }
 
+/* A place is handed over, to be known; to close an open file might wait. */
 int opener_check(struct opener *o, const struct hostpath *p, struct err *e)
 {
-	int rc = opener_find(o, p, true, e);
+	int fd, rc;
 
+	if (hostpath_only(p->kind)) {
+		rc = opener_open(o, p, &fd, e);
+		if (rc == 0)
+			close(fd);
+		return rc;
+	}
+	rc = opener_find(o, p, true, e);
 	wire_message_close(&o->message);
 	return rc;
 }

@@ -13,6 +13,8 @@
  * A path that leads into the daemon's own mount would always end so, since nobody answers there
  * meanwhile; so the opener is told which one that is, and stops before it.
  *
+ * Directories of the daemon's own user that it has found before are not asked for again (places.h).
+ *
  * The opener is made when it is first needed, by executing this binary with --opener; it holds
  * nothing but its socket, and goes with it.
  * The daemon's thread only.
@@ -42,7 +44,7 @@ void opener_rest(struct opener *o);
  * time; ENOSPC, when too many openers wait and cannot be killed.
  */
 int opener_open(struct opener *o, const struct hostpath *p, int *ret_fd, struct err *e);
-/* Whether that would do: opened, closed, and not handed over. */
+/* Whether that would do: opened and closed; an open file is not handed over. */
 int opener_check(struct opener *o, const struct hostpath *p, struct err *e);
 
 /*
