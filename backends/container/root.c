@@ -14,7 +14,11 @@
 #include "backends/container/mountfd.h"
 #include "backends/container/quota.h"
 #include "backends/container/report.h"
+#include "backends/container/shift.h"
 #include "backends/container/userquota.h"
+
+/* In a layer: its files have the owners that they have outside of the user namespace, by this map. */
+#define OUTSIDE "outside"
 
 /* ---- the monitor's side ---- */
 
@@ -23,16 +27,13 @@ static bool mapped(const struct plan *p)
 	return p->image && p->namespaces & NS_USER;
 }
 
+/* 1: mounted with the map; 0: this file system, or this kernel, cannot. */
 static int map(int mnt, int userns, const char *what, struct err *e)
 {
 	if (mountfd_map(mnt, userns) == 0)
-		return 0;
+		return 1;
 	if (errno == EINVAL || errno == EOPNOTSUPP || errno == ENOSYS)
-		return err_set(
-			e, -ENXIO,
-			"root: in a user namespace %s needs a file system that can be mounted "
-			"with its map, which this one cannot be by this kernel",
-			what);
+		return 0;
 	return err_sys(e, errno, "root: mounting %s with the map of users", what);
 }
 
@@ -56,55 +57,57 @@ static int mount_file(int file, struct err *e)
 	return rc;
 }
 
-static int mount_lower(const struct plan *p, int userns, struct err *e)
+/* Takes mnt over, and gives another in its place where that cannot have the map. */
+static int map_lower(const struct plan *p, int mnt, int userns, struct err *e)
 {
-	struct stat st;
-	int mnt, rc = 0;
+	int rc = map(mnt, userns, "an image", e);
 
-	if (fstat(p->root, &st) == 0 && S_ISREG(st.st_mode))
-		mnt = mount_file(p->root, e);
-	else if ((mnt = mountfd_copy(p->root, "", false)) < 0)
-		mnt = err_sys(e, errno, "root");
-	if (mnt < 0)
-		return mnt;
-	if (mapped(p))
-		rc = map(mnt, userns, "an image", e);
-	if (rc == 0 && mountfd_restrict(mnt, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV, false) < 0)
-		rc = err_sys(e, errno, "root: read-only");
 	if (rc == 0)
+		rc = shift_mount(p->root, mnt, p->layer, &p->map, e);
+	else if (rc == 1)
 		return mnt;
 	close(mnt);
 	return rc;
 }
 
-/* Who is root inside is whom on disk? */
-static uid_t root_id(const struct plan *p, const struct text *ids)
+static int mount_lower(const struct plan *p, int userns, struct err *e)
 {
-	unsigned container, host, count;
+	struct stat st;
+	int mnt, rc;
 
-	if (!(p->namespaces & NS_USER) || p->image)
-		return 0;
-	for (const char *line = text_str(ids); *line; line += strcspn(line, "\n") + 1)
-		if (sscanf(line, "%u %u %u", &container, &host, &count) == 3 && container == 0)
-			return host;
-	return 0;
+	if (fstat(p->root, &st) == 0 && S_ISREG(st.st_mode))
+		mnt = mount_file(p->root, e);
+	else if ((mnt = mountfd_copy(p->root, "", false)) < 0)
+		mnt = err_sys(e, errno, "root");
+	if (mnt >= 0 && mapped(p))
+		mnt = map_lower(p, mnt, userns, e);
+	if (mnt < 0)
+		return mnt;
+	if (mountfd_restrict(mnt, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV, false) == 0)
+		return mnt;
+	rc = err_sys(e, errno, "root: read-only");
+	close(mnt);
+	return rc;
+}
+
+/* Who is on disk whom inside? */
+static uid_t id_on_disk(const char *map, uid_t id)
+{
+	return map ? shift_id(map, id) : id;
 }
 
 /* An overlay's root has the owner and mode of its upper directory. */
-static int make_upper(int layer, int lower)
+static int make_upper(int layer, const struct stat *st)
 {
-	struct stat st;
 	int fd, rc = 0;
 
-	if (fstat(lower, &st) < 0)
-		return -errno;
 	/* By another name first: one that was left by half is none. */
 	if (faccessat(layer, "upper", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 		return 0;
 	if (mkdirat(layer, "upper.new", 0700) < 0 && errno != EEXIST)
 		return -errno;
 	fd = openat(layer, "upper.new", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0 || fchown(fd, st.st_uid, st.st_gid) < 0 || fchmod(fd, st.st_mode & 07777) < 0 ||
+	if (fd < 0 || fchown(fd, st->st_uid, st->st_gid) < 0 || fchmod(fd, st->st_mode & 07777) < 0 ||
 	    renameat(layer, "upper.new", layer, "upper") < 0)
 		rc = -errno;
 	if (fd >= 0)
@@ -112,36 +115,130 @@ static int make_upper(int layer, int lower)
 	return rc;
 }
 
-static int make_layer(const struct plan *p, int layer, struct err *e)
+static int make_layer(const struct plan *p, const struct layer *l, struct err *e)
 {
-	uid_t uid = root_id(p, &p->map.uids);
-	gid_t gid = root_id(p, &p->map.gids);
-	int lower = mountfd_copy(p->root, "", false), rc;
-	struct stat st;
+	struct stat st = { 0 };
+	int rc = fstat(p->root, &st) < 0 ? -errno : 0;
 
 	/* Of a file system's file it is enough to be the usual. */
-	if (lower >= 0 && fstat(lower, &st) == 0 && !S_ISDIR(st.st_mode)) {
-		close(lower);
-		lower = openat(layer, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (rc == 0 && !S_ISDIR(st.st_mode))
+		st = (struct stat){ .st_mode = S_IFDIR | 0755 };
+	/* A directory's files are whose they are; an image's have the owners that they have inside.
+	 */
+	if (p->image) {
+		st.st_uid = id_on_disk(l->uids, st.st_uid);
+		st.st_gid = id_on_disk(l->gids, st.st_gid);
 	}
-	rc = lower < 0 ? -errno : make_upper(layer, lower);
-	if (rc == 0 && p->config->quota_delegate && mkdirat(layer, "quota", 0555) < 0 &&
+	if (rc == 0)
+		rc = make_upper(l->dir, &st);
+	if (rc == 0 && p->config->quota_delegate && mkdirat(l->dir, "quota", 0555) < 0 &&
 	    errno != EEXIST)
 		rc = -errno;
-	if (rc == 0 && ((mkdirat(layer, "lower", 0755) < 0 && errno != EEXIST) ||
-			(mkdirat(layer, "work", 0755) < 0 && errno != EEXIST) ||
-			fchownat(layer, "work", uid, gid, AT_SYMLINK_NOFOLLOW) < 0))
+	if (rc == 0 && ((mkdirat(l->dir, "lower", 0755) < 0 && errno != EEXIST) ||
+			(mkdirat(l->dir, "work", 0755) < 0 && errno != EEXIST) ||
+			fchownat(l->dir, "work", id_on_disk(l->uids, 0), id_on_disk(l->gids, 0),
+				 AT_SYMLINK_NOFOLLOW) < 0))
 		rc = -errno;
-	if (lower >= 0)
-		close(lower);
 	return rc < 0 ? err_sys(e, -rc, "root.writable: the container's layer") : 0;
 }
 
-/* Whose the files there are. */
+/* Those who have something there stay the same, also where root inside would be another by now. */
+static int outside_begin(const struct layer *l, const struct text *ids, struct err *e)
+{
+	int fd = openat(l->dir, OUTSIDE, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
+			0600);
+	int rc = 0;
+
+	if (fd < 0 || write(fd, text_str(ids), ids->len) != (ssize_t)ids->len || fsync(fd) < 0)
+		rc = err_sys(e, errno, "root.writable: the container's layer");
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}
+
+static int outside_check(int fd, const struct text *ids, struct err *e)
+{
+	struct text there = TEXT_INIT;
+	int rc = text_read_fd(&there, fd);
+
+	if (rc < 0)
+		err_sys(e, -rc, "root.writable: the container's layer");
+	else if (strcmp(text_str(&there), text_str(ids)))
+		rc = err_set(e, -EBUSY,
+			     "user.map: what the container has written belongs to the users of the "
+			     "map that it had, and this file system cannot be mounted with another");
+	text_free(&there);
+	return rc;
+}
+
+static bool written(const struct layer *l)
+{
+	return faccessat(l->dir, "upper", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static int no_map(struct err *e)
+{
+	return err_set(e, -ENXIO,
+		       "root: what the container has written is to be mounted with the map of its "
+		       "user namespace, which this file system cannot be by this kernel");
+}
+
+/* Tried out on a copy: by a mount that has the map nothing can be made for it. */
+static int can_map(const struct layer *l, int userns, struct err *e)
+{
+	int mnt, rc;
+
+	if (l->disk >= 0) /* ext4 */
+		return 1;
+	mnt = mountfd_copy(l->dir, "", false);
+	if (mnt < 0)
+		return err_sys(e, errno, "root.writable: the container's layer");
+	rc = map(mnt, userns, "its layer", e);
+	close(mnt);
+	return rc;
+}
+
+static int image_outside(const struct layer *l, const struct text *ids, int userns, struct err *e)
+{
+	int there, rc;
+
+	if (!written(l))
+		unlinkat(l->dir, OUTSIDE, 0);
+	there = openat(l->dir, OUTSIDE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (there >= 0) {
+		rc = outside_check(there, ids, e);
+		close(there);
+		return rc < 0 ? rc : 1;
+	}
+	rc = can_map(l, userns, e);
+	if (rc != 0)
+		return rc < 0 ? rc : 0;
+	rc = written(l) ? no_map(e) : outside_begin(l, ids, e);
+	return rc < 0 ? rc : 1;
+}
+
+/*
+ * Whether the files there have the owners that they have outside: those over a directory, and of an
+ * image where the layer cannot be mounted with the map. Once they have, they always do.
+ */
+static int layer_outside(const struct plan *p, const struct layer *l, int userns, struct err *e)
+{
+	struct text ids = TEXT_INIT;
+	int rc;
+
+	if (!(p->namespaces & NS_USER))
+		return 0;
+	if (!p->image)
+		return 1;
+	text_addf(&ids, "%s-\n%s", text_str(&p->map.uids), text_str(&p->map.gids));
+	rc = text_failed(&ids) ? err_sys(e, ENOMEM, "root.writable")
+			       : image_outside(l, &ids, userns, e);
+	text_free(&ids);
+	return rc;
+}
+
 static int layer_ids(const struct plan *p, struct layer *l, struct err *e)
 {
-	if (!(p->namespaces & NS_USER) || p->image)
-		return 0;
 	l->uids = strdup(text_str(&p->map.uids));
 	l->gids = strdup(text_str(&p->map.gids));
 	return l->uids && l->gids ? 0 : err_sys(e, ENOMEM, "root.writable");
@@ -153,9 +250,11 @@ static int mount_layer(const struct plan *p, int userns, struct err *e)
 	int rc = layer_open(p->layer, &p->config->quota, userquota_wanted(p->config), l, e), mnt;
 
 	if (rc == 0)
-		rc = make_layer(p, l->dir, e);
-	if (rc == 0)
+		rc = layer_outside(p, l, userns, e);
+	if (rc == 1)
 		rc = layer_ids(p, l, e);
+	if (rc == 0)
+		rc = make_layer(p, l, e);
 	if (rc == 0)
 		rc = userquota_set(l, NULL, p->config, e);
 	if (rc < 0)
@@ -164,11 +263,11 @@ static int mount_layer(const struct plan *p, int userns, struct err *e)
 	mnt = layer_mount(l);
 	if (mnt < 0)
 		return err_sys(e, errno, "root.writable: the container's layer");
-	rc = mapped(p) ? map(mnt, userns, "its layer", e) : 0;
-	if (rc == 0)
+	rc = mapped(p) && !l->uids ? map(mnt, userns, "its layer", e) : 1;
+	if (rc == 1)
 		return mnt;
 	close(mnt);
-	return rc;
+	return rc < 0 ? rc : no_map(e);
 }
 
 int root_send(const struct plan *p, pid_t child, int socket, struct err *e)

@@ -130,7 +130,8 @@ static const struct attr rows[] = {
 	  .doc = "The container's root: a directory, or image NAME, which must be ready when it "
 		 "starts. An image needs the r of its directory, for the container's owner. In a "
 		 "user namespace the files of an image belong to the same users as they did in its "
-		 "source.",
+		 "source; where their file system cannot be mounted so, that is made in an overlay "
+		 "at the first start, an inode a file, and user.map stays what it was then.",
 	  .good = "/",
 	  .bad = "rootfs" },
 	{ .name = "root.writable",
