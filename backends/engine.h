@@ -66,6 +66,8 @@ enum engine_fd {
 	ENGINE_FD_NET_NS, /* container: namespaces.join: the namespace to join, or -1, as are */
 	ENGINE_FD_IPC_NS,
 	ENGINE_FD_UTS_NS,
+	ENGINE_FD_CGROUP_NS,
+	ENGINE_FD_TIME_NS,
 	ENGINE_FD_PID_NS,
 	ENGINE_FD_USER_NS,
 	ENGINE_FD_LANDLOCK,  /* container: its rules, which init makes: not the daemon's to send */

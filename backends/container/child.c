@@ -58,7 +58,11 @@ static void join_namespaces(struct child *c)
 	static const struct {
 		const char *word;
 		int flag;
-	} kinds[] = { { "net", CLONE_NEWNET }, { "ipc", CLONE_NEWIPC }, { "uts", CLONE_NEWUTS } };
+	} kinds[PLAN_JOINS] = { { "net", CLONE_NEWNET },
+				{ "ipc", CLONE_NEWIPC },
+				{ "uts", CLONE_NEWUTS },
+				{ "cgroup", CLONE_NEWCGROUP },
+				{ "time", CLONE_NEWTIME } };
 
 	if (c->plan->stock.net >= 0 && setns(c->plan->stock.net, CLONE_NEWNET) < 0)
 		child_fail(c, errno, "namespaces: net", NULL);

@@ -34,7 +34,8 @@ struct door {
 /* After the time namespace no memory may be shared, so that one waits until here. */
 static void enter_rest(struct child *c, int init)
 {
-	if ((c->plan->namespaces & NS_TIME) && setns(init, CLONE_NEWTIME) < 0)
+	if (((c->plan->namespaces | c->plan->joined_namespaces) & NS_TIME) &&
+	    setns(init, CLONE_NEWTIME) < 0)
 		child_fail(c, errno, "entering the time namespace", NULL);
 	if (c->plan->namespaces & NS_MOUNT)
 		return;

@@ -221,9 +221,11 @@ static int find_groups(struct plan *p, struct err *e)
 static const struct {
 	uint64_t namespace;
 	const char *own;
-} joinable[] = { { NS_NET, "/proc/self/ns/net" },
-		 { NS_IPC, "/proc/self/ns/ipc" },
-		 { NS_UTS, "/proc/self/ns/uts" } };
+} joinable[PLAN_JOINS] = { { NS_NET, "/proc/self/ns/net" },
+			   { NS_IPC, "/proc/self/ns/ipc" },
+			   { NS_UTS, "/proc/self/ns/uts" },
+			   { NS_CGROUP, "/proc/self/ns/cgroup" },
+			   { NS_TIME, "/proc/self/ns/time" } };
 
 /* Of what it joins, those that are not the host's after all: another may have no own either. */
 static uint64_t joined_elsewhere(const struct plan *p)
@@ -478,7 +480,9 @@ int plan_init(struct plan *p, struct engine_host *host, struct err *e)
 	r = plan_fill(p, host, p->config->init, e);
 	p->waits = (p->namespaces & NS_USER) || host->config->parts[PART_NIC].n > 0;
 	p->hold = host->hold;
-	p->together = p->own_process && !p->waits && p->join_pids < 0 && !p->hold;
+	/* Nobody moves to another time namespace whose memory is not his alone. */
+	p->together = p->own_process && !p->waits && p->join_pids < 0 && !p->hold &&
+		      !(p->joined_namespaces & NS_TIME);
 	if (r == 0)
 		r = find_groups(p, e);
 	if (r == 0)

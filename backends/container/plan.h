@@ -29,6 +29,8 @@ struct plan_names {
 	const char *command, *user, *cwd, *stdio[3];
 };
 
+#define PLAN_JOINS 5
+
 struct plan {
 	const struct container_config *config; /* the host's */
 	const struct exec_spec *session;       /* NULL: the first process */
@@ -73,7 +75,8 @@ struct plan {
 	char **readonly;
 	struct container_rlimit rlimits[RLIMITS_MAX];
 	int nrlimits;
-	int join[3];   /* the host's; net, ipc, uts that the child enters, or -1 */
+	int join[PLAN_JOINS]; /* the host's; net, ipc, uts, cgroup, time that the child enters, or
+				 -1 */
 	int join_pids; /* the host's; the pid namespace that init is born into, or -1; likewise */
 	int join_user; /* the user namespace, of which `map` is then read when init is there */
 	uint64_t joined_namespaces;

@@ -18,8 +18,8 @@ static const struct {
 	bool joins; /* the tree can have it joined */
 } types[] = {
 	{ "pid", "pid", true },	  { "network", "net", true },  { "uts", "uts", true },
-	{ "ipc", "ipc", true },	  { "mount", "mount", false }, { "cgroup", "cgroup", false },
-	{ "user", "user", true }, { "time", "time", false },
+	{ "ipc", "ipc", true },	  { "mount", "mount", false }, { "cgroup", "cgroup", true },
+	{ "user", "user", true }, { "time", "time", true },
 };
 #define TYPES (sizeof(types) / sizeof(types[0]))
 
@@ -42,8 +42,7 @@ int spec_namespaces(void *arg, const char *path, const json_t *v, struct err *e)
 		if (k == TYPES)
 			rc = refuse(which, "no namespace of Linux", e);
 		else if (*of && !types[k].joins)
-			rc = refuse(which, "only net, ipc, uts, pid and user are joined by a path",
-				    e);
+			rc = refuse(which, "mounts are not joined by a path", e);
 		else if (*of)
 			json_object_set_new(joins, types[k].word, json_string(of));
 		else

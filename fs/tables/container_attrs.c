@@ -280,7 +280,7 @@ static const struct attr rows[] = {
 	  .max = 255,
 	  .doc = "Namespaces that are not its own but another container's, of the same owner, "
 		 "which "
-		 "runs: a pod; or, for root's alone, those that a file leads to, as ip-netns(8) "
+		 "runs: a pod (all but mount); or, for root's alone, those that a file leads to, as ip-netns(8) "
 		 "makes them, not in /proc. One with a user namespace of its own has no power "
 		 "over these: it joins the other's user, too, and has that one's ids, whatever "
 		 "user.map says. With pid its init "

@@ -76,14 +76,24 @@ fi
 # --- pods
 container_new web sleep 1000
 put "$M/container/web/hostname" pod
+put "$M/container/web/namespaces" "pid mount net uts ipc cgroup time"
 put "$M/container/web/ctl" start
 put "$c/sysctl" "net.ipv4.ip_forward default"
 put "$c/namespaces.join" "net web"
 put "$c/namespaces.join" "uts web"
+put "$c/namespaces.join" "cgroup web"
+put "$c/namespaces.join" "time web"
 ok "a container of a pod" again
 is "is in the other's network" "$(readlink "$c/proc/ns/net")" "$(readlink "$M/container/web/proc/ns/net")"
 is "and so are its sessions" "$(session readlink /proc/self/ns/net)" "$(readlink "$c/proc/ns/net")"
 is "it has its name" "$(session hostname)" pod
+for ns in cgroup time; do
+	is "its $ns namespace" "$(readlink "$c/proc/ns/$ns")" "$(readlink "$M/container/web/proc/ns/$ns")"
+	is "for sessions, too" "$(session readlink /proc/self/ns/$ns)" "$(readlink "$c/proc/ns/$ns")"
+	unlike "which is not the host's" "$(readlink "$c/proc/ns/$ns")" "^$(readlink /proc/self/ns/$ns | sed 's/[][]/\\&/g')\$"
+	put "$c/namespaces.join" "$ns default"
+done
+refused "nobody has another's mounts" EINVAL 'that is a session of it, exec/NAME' "$c" put "$c/namespaces.join" "mount web"
 ok "but its own processes" test "$(readlink "$c/proc/ns/pid")" != "$(readlink "$M/container/web/proc/ns/pid")"
 put "$c/ctl" kill
 await "$c" stopped

@@ -260,12 +260,12 @@ oci run -d -b "$T/bundle-life" web >"$T/out" 2>&1 </dev/null
 soon "one to be joined" 5 grep -q up "$T/out"
 keeper=$(sed -n 's/^oci.keeper \([0-9]*\) .*/\1/p' "$M/container/web/label")
 init=$(cat "$M/container/web/pid")
-sh_bundle join 'for n in net pid uts; do readlink /proc/self/ns/$n; done; ps' \
-	"c['linux']['namespaces'] = [{'type': 'mount'}, {'type': 'ipc'}, {'type': 'network', 'path': '/proc/$keeper/ns/net'},
+sh_bundle join 'for n in net pid uts cgroup; do readlink /proc/self/ns/$n; done; ps' \
+	"c['linux']['namespaces'] = [{'type': 'mount'}, {'type': 'ipc'}, {'type': 'cgroup', 'path': '/proc/$init/ns/cgroup'}, {'type': 'network', 'path': '/proc/$keeper/ns/net'},
  {'type': 'pid', 'path': '/proc/$init/ns/pid'}, {'type': 'uts', 'path': '/proc/$keeper/ns/uts'}]"
 said=$(oci run -b "$T/bundle-join" j </dev/null)
-is "network, processes and name, by its keeper or its init" "$(head -n 3 <<<"$said" | xargs)" \
-	"$(readlink "/proc/$init/ns/"{net,pid,uts} | xargs)"
+is "network, processes, name and groups, by its keeper or its init" "$(head -n 4 <<<"$said" | xargs)" \
+	"$(readlink "/proc/$init/ns/"{net,pid,uts,cgroup} | xargs)"
 like "it sees them" "$said" 'echo up; while'
 oci delete --force web
 like "which has ended" "$(oci create -b "$T/bundle-join" j 2>&1 </dev/null)" 'process [0-9]+ is of no container of the tree'
