@@ -143,6 +143,14 @@ static void io_weight(const struct machine_config *c, bool v2, struct text *out)
 	number(c->container.io_weight, "", out);
 }
 
+/* The same for the scheduler bfq, whose weights end at 1000. */
+static void io_bfq_weight(const struct machine_config *c, bool v2, struct text *out)
+{
+	uint64_t weight = c->container.io_weight;
+
+	number(weight <= 100 ? weight : 100 + (weight - 100) * 900 / 9900, "", out);
+}
+
 /* ---- devices and page sizes: lines with a key ---- */
 
 static const struct {
@@ -222,6 +230,7 @@ static const struct limit {
 	const char *v1, *v2; /* NULL: that version has no such limit */
 	void (*print)(const struct machine_config *c, bool v2, struct text *out);
 	const char *fresh_v1, *fresh_v2;
+	bool twin; /* the kernel has one or more of those */
 } limits[] = {
 	{ "cpu.weight", NEED_CPU, OF_BOTH, "cpu.shares", "cpu.weight", cpu_weight, "1024", "100" },
 	{ "cpu.max", NEED_CPU, OF_BOTH, "cpu.cfs_period_us", NULL, cpu_period, "100000", "" },
@@ -245,8 +254,10 @@ static const struct limit {
 	{ "memory.low", NEED_MEMORY, OF_CONTAINER, "memory.soft_limit_in_bytes", "memory.low",
 	  memory_low, "-1", "0" },
 	{ "pids.max", NEED_PIDS, OF_BOTH, "pids.max", "pids.max", pids_max, "max", "max" },
-	{ "io.weight", NEED_IO, OF_CONTAINER, "blkio.weight", "io.weight", io_weight, "100",
-	  "100" },
+	{ "io.weight", NEED_IO, OF_CONTAINER, "blkio.weight", "io.weight", io_weight, "100", "100",
+	  true },
+	{ "io.weight", NEED_IO, OF_CONTAINER, "blkio.bfq.weight", "io.bfq.weight", io_bfq_weight,
+	  "100", "100", true },
 };
 
 static const struct keyed_limit {
@@ -440,6 +451,15 @@ static int write_limit(struct cgroup *g, const struct limit *l, int dir, bool v2
 	return cgroup_write_file(dir, file, text);
 }
 
+static bool has_twin(const struct limit *l, int dir, bool v2)
+{
+	for (const struct limit *other = limits; l->twin && other < limits + LIMIT_COUNT; other++)
+		if (other != l && other->twin &&
+		    faccessat(dir, v2 ? other->v2 : other->v1, F_OK, 0) == 0)
+			return true;
+	return false;
+}
+
 static int set_limit(struct cgroup *g, const struct limit *l, const struct machine_config *c,
 		     const struct machine_config *old, struct err *e)
 {
@@ -461,7 +481,7 @@ static int set_limit(struct cgroup *g, const struct limit *l, const struct machi
 		r = now.data ? write_limit(g, l, dir, v2, now.data)
 			     : write_limit(g, l, dir, v2, (char[]){ "" });
 	/* What is not there cannot be set to its default either, and need not. */
-	if (r == -ENOENT && (fresh || (v2 && !l->v2)))
+	if (r == -ENOENT && (fresh || (v2 && !l->v2) || has_twin(l, dir, v2)))
 		r = 0;
 	text_free(&now);
 	text_free(&before);

@@ -19,6 +19,16 @@ end() {
 	await "$c" stopped
 }
 
+# As the kernel has it while it runs.
+limit() { # FILE_V2 FILE_V1: of the container's group
+	local dir
+	for dir in /sys/fs/cgroup /sys/fs/cgroup/*; do
+		dir=$(echo "$dir"/machinefs*/container-"$(cat "$c/uuid")")
+		[ -f "$dir/$1" ] && cat "$dir/$1" && return
+		[ -f "$dir/$2" ] && cat "$dir/$2" && return
+	done
+}
+
 # --- memory
 # One process alone takes it: while the kernel frees what a killed one had, another of the group that
 # asks for more has it choose once more, and what is left to choose from may be init alone.
@@ -30,15 +40,22 @@ like "memory.current is what it uses" "$(cat "$c/memory.current")" '^[1-9][0-9]+
 like "memory.stat has cgroup v2's keys" "$(cat "$c/memory.stat")" 'anon [0-9]+'
 ok "more memory while it runs" put "$c/memory.size" 128M
 is "is the setting" "$(cat "$c/memory.size")" 134217728
+is "and the kernel's" "$(limit memory.max memory.limit_in_bytes)" 134217728
 refused "a limit that is no size" EINVAL '"64MB"' "$c" put "$c/memory.size" 64MB
 end
 put "$c/memory.size" max
 
 # --- processes
 put "$c/pids.max" 10
-new /bin/sh -c "'i=0; while [ \$i -lt 30 ]; do sleep 50 & i=\$((i+1)); done; sleep 100'"
+# A shell that cannot fork ends: not init's, which needs no other process any more.
+new /bin/sh -c "'(i=0; while [ \$i -lt 30 ]; do sleep 50 & i=\$((i+1)); done); exec sleep 100'"
 soon "a fork bomb meets the limit" 10 grep -qi 'fork' "$c/console"
-ok "it stays within" test "$(cat "$c/pids.current")" -le 10
+ok "it stays within" eval '[ "$(cat "$c/pids.current")" -gt 5 ] && [ "$(cat "$c/pids.current")" -le 10 ]'
+counted() { # RESOURCE COLUMN: in the table of accounting
+	awk -v r="$1" -v n="$2" 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == n) at = i } $1 == r { print $at }' "$c/accounting"
+}
+ok "accounting counts what failed" test "$(counted numproc failcnt)" -gt 0
+is "and has the limit" "$(counted numproc barrier) $(counted numproc limit)" "10 10"
 end
 put "$c/pids.max" max
 
@@ -62,21 +79,13 @@ more() { # than a tenth can be, in half a second; on a busy machine sooner or la
 soon "then it gets more" 30 more
 ok "its weight can change while it runs" put "$c/cpu.weight" 50
 is "and reads back" "$(cat "$c/cpu.weight")" 50
+like "as the kernel has it" "$(limit cpu.weight cpu.shares)" '^(50|512)$'
 refused "what cannot change while it runs" EBUSY 'root.writable: cannot change while' "$c" \
 	put "$c/root.writable" none
 like "stat has it all" "$(cat "$c/stat")" 'memory.current [1-9]'
 end
 
 # --- CPUs, sets, devices: as the kernel has them while it runs
-limit() { # FILE_V2 FILE_V1: of the container's group
-	local dir
-	for dir in /sys/fs/cgroup /sys/fs/cgroup/*; do
-		dir=$(echo "$dir"/machinefs*/container-"$(cat "$c/uuid")")
-		[ -f "$dir/$1" ] && cat "$dir/$1" && return
-		[ -f "$dir/$2" ] && cat "$dir/$2" && return
-	done
-}
-
 new /bin/sh -c "'sleep 1000 & while :; do sleep 0.02; done'"
 mkdir "$c/exec/s"
 put "$c/exec/s/argv" sleep 1000
@@ -125,13 +134,38 @@ else
 	like "swap where the kernel cannot" "$(cat "$c/error")" '^ENXIO memory.swap.max'
 fi
 ok "memory.low" put "$c/memory.low" 8M
+is "is there" "$(limit memory.low memory.soft_limit_in_bytes)" 8388608
 put "$c/memory.low" 0
+unlike "and goes" "$(limit memory.low memory.soft_limit_in_bytes)" 8388608
 if [ -n "$(limit memory.high -)" ]; then
 	ok "memory.high" put "$c/memory.high" 48M
+	is "is there" "$(limit memory.high -)" 50331648
 	put "$c/memory.high" max
+	is "and goes" "$(limit memory.high -)" max
 else
 	refused "memory.high" ENXIO 'memory.high: this kernel has no such limit' "$c" \
 		put "$c/memory.high" 48M
+fi
+# Of disks: by one scheduler, or by another, whose weights end at 1000.
+weights() {
+	echo "$(limit io.weight blkio.weight) $(limit io.bfq.weight blkio.bfq.weight)"
+}
+if [ -n "$(weights | xargs)" ]; then
+	ok "io.weight" put "$c/io.weight" 300
+	like "is there" "$(weights)" '300|118'
+	put "$c/io.weight" 100
+	unlike "and goes" "$(weights)" '300|118'
+else
+	refused "io.weight where there is none" ENXIO 'io.weight' "$c" put "$c/io.weight" 300
+fi
+if [ -n "$(limit hugetlb.2MB.max hugetlb.2MB.limit_in_bytes)" ]; then
+	ok "hugetlb.max" put "$c/hugetlb.max" 2M 4194304
+	is "is there" "$(limit hugetlb.2MB.max hugetlb.2MB.limit_in_bytes)" 4194304
+	put "$c/hugetlb.max" 2M default
+	unlike "and goes" "$(limit hugetlb.2MB.max hugetlb.2MB.limit_in_bytes)" '^4194304$'
+	refused "no pages of that size" ENXIO 'hugetlb.max' "$c" put "$c/hugetlb.max" 16M 4194304
+else
+	refused "hugetlb.max where there is none" ENXIO 'hugetlb.max' "$c" put "$c/hugetlb.max" 2M 4194304
 fi
 put "$c/memory.size" 64M
 put "$c/pids.max" 50
@@ -139,6 +173,7 @@ counters=$(cat "$c/accounting")
 like "accounting is a table" "$(head -n 1 <<<"$counters" | xargs)" \
 	'^resource held maxheld barrier limit failcnt$'
 like "of processes" "$(awk '$1 == "numproc" { print $2, $5 }' <<<"$counters")" '^[1-9][0-9]* 50$'
+ok "what was held at most is not less than what is" test "$(counted physpages maxheld)" -ge "$(counted physpages held)"
 like "and memory" "$(awk '$1 == "physpages" { print $2, $5 }' <<<"$counters")" '^[1-9][0-9]* 16384$'
 machinefs_kill9
 machinefs_start
