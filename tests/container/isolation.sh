@@ -32,16 +32,31 @@ put "$c/init.user" 1000:1001
 is "init.user is its user" "$(inside 'id -u; id -g' | xargs)" "1000 1001"
 put "$c/init.user" 0
 
-for ns in pid mnt net uts ipc cgroup; do
-	own=$(inside "readlink /proc/self/ns/$ns")
-	unlike "it has its own $ns namespace" "$own" "^$(readlink "/proc/self/ns/$ns" | sed 's/[][]/\\&/g')\$"
-	like "its $ns namespace is one" "$own" "^$ns:"
+# All that there are, and each of them left out.
+all='pid mount net uts ipc cgroup user time'
+file_of() { # its name below /proc/self/ns
+	echo "${1/mount/mnt}"
+}
+namespaces='for n in pid mnt net uts ipc cgroup user time; do readlink /proc/self/ns/$n; done'
+put "$c/namespaces" "$all"
+inside "$namespaces" >"$T/own"
+for ns in $all; do
+	own=$(grep "^$(file_of "$ns"):" "$T/own")
+	like "its $ns namespace is one" "$own" "^$(file_of "$ns"):"
+	unlike "and its own" "$own" "^$(readlink "/proc/self/ns/$(file_of "$ns")" | sed 's/[][]/\\&/g')\$"
+	put "$c/namespaces" "$(tr ' ' '\n' <<<"$all" | grep -vx "$ns" | xargs)"
+	# Without mounts of its own it has the root's own /proc, which is empty: the host tells.
+	put "$c/init" sleep 1000
+	put "$c/ctl" start
+	shared=
+	for one in $all; do
+		[ "$(readlink "/proc/$(cat "$c/pid")/ns/$(file_of "$one")")" != "$(readlink "/proc/self/ns/$(file_of "$one")")" ] ||
+			shared+=" $one"
+	done
+	is "without $ns it has the host's, and of no other" "$shared" " $ns"
+	put "$c/ctl" kill
+	await "$c" stopped
 done
-put "$c/namespaces" pid mount uts ipc cgroup
-is "without net it has the host's" "$(inside 'readlink /proc/self/ns/net')" "$(readlink /proc/self/ns/net)"
-put "$c/namespaces" pid mount net uts ipc cgroup user time
-unlike "user is another one when asked" "$(inside 'readlink /proc/self/ns/user')" \
-	"^$(readlink /proc/self/ns/user | sed 's/[][]/\\&/g')\$"
 put "$c/user.map" "0 100000 65536"
 is "user.map is its map" "$(inside 'cat /proc/self/uid_map' | xargs)" "0 100000 65536"
 put "$c/user.map" "0 default"
@@ -52,6 +67,9 @@ is "it has three descriptors" "$(inside 'true; ls /proc/1/fd; true' | xargs)" "0
 status=$(inside 'cat /proc/self/status')
 like "a filter is on its system calls" "$status" 'Seccomp:[[:space:]]2'
 like "no new privileges" "$status" 'NoNewPrivs:[[:space:]]1'
+put "$c/no_new_privs" 0
+like "but where they are let" "$(inside 'cat /proc/self/status')" 'NoNewPrivs:[[:space:]]0'
+put "$c/no_new_privs" 1
 like "few capabilities" "$status" 'CapBnd:[[:space:]]00000000a80425fb'
 put "$c/capabilities" chown
 like "fewer when asked" "$(inside 'cat /proc/self/status')" 'CapBnd:[[:space:]]0000000000000001'
@@ -65,10 +83,8 @@ for file in kcore keys timer_list; do
 done
 like "it cannot set the host's kernel" "$(inside 'echo 1 >/proc/sys/kernel/panic 2>&1')" 'ead-only'
 like "/sys is read-only" "$(inside 'echo 1 >/sys/kernel/x 2>&1')" "can't create|ead-only"
-is "its /dev has the usual" \
-	"$(inside 'cd /dev; ls -d null zero full random urandom tty console ptmx pts shm' | tr ' ' '\n' | tr -s '\n' | sort | xargs)" \
-	"console full null ptmx pts random shm tty urandom zero"
-not_ok "and not the host's disk" grep -q vda <<<"$(inside 'ls /dev')"
+is "its /dev has the usual, and nothing else" "$(inside 'cd /dev; ls -A1; ls -A shm' | sort | xargs)" \
+	"console fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero"
 like "nor can it make one" "$(inside 'mknod /tmp/d b 254 0 2>&1 && head -c 1 /tmp/d 2>&1')" \
 	'not permitted|ermission denied'
 like "it has a terminal" "$(inside 'tty')" '^/dev/(console|pts/0)$'
