@@ -122,6 +122,7 @@ errnos_of() {
 	write | pwrite64 | ftruncate | fdatasync | fsync) echo EIO ENOSPC ;;
 	close) echo EIO ;;
 	openat | open) echo EMFILE EIO EACCES ;;
+	openat2) echo EMFILE EAGAIN EACCES ;;
 	mkdirat | mkdir | renameat | renameat2) echo ENOSPC EIO EROFS ;;
 	unlinkat) echo EIO EROFS ;;
 	socket | socketpair | accept4 | memfd_create | eventfd2 | epoll_create1 | pidfd_open | pipe2 | dup3 | dup | dup2) echo EMFILE ;;
