@@ -42,6 +42,12 @@ int cred_enter(const struct cred *who, struct err *e);
 /* Back to what the process is. */
 void cred_leave(void);
 
+/*
+ * A user namespace of its own for the process, which has one thread: in it, it is uid and gid, and
+ * nobody else is anybody. 0; EIO: it is there, and cannot be used; else -errno: there is none.
+ */
+int cred_be_alone(uid_t uid, gid_t gid);
+
 /* The thread gets these groups for good, and so do its children. 0 or -errno. */
 int cred_set_groups(const struct cred *who);
 

@@ -110,16 +110,6 @@ int virtiofsd_start(const struct virtiofsd *v, int *ret_fd, struct err *e)
 
 /* ---- the process ---- */
 
-static bool write_text(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	bool done = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-
-	if (fd >= 0)
-		close(fd);
-	return done;
-}
-
 /* For good: his uid and main group. */
 static int become(uid_t uid, gid_t gid, struct err *e)
 {
@@ -140,17 +130,12 @@ static int become(uid_t uid, gid_t gid, struct err *e)
 /* The working directory comes along: it is the shared one, of the new mount namespace then. */
 static int enter_namespaces(struct err *e)
 {
-	bool root = geteuid() == 0;
-	char uids[64], gids[64];
+	int rc = geteuid() == 0 ? 0 : cred_be_alone(0, 0);
 
-	snprintf(uids, sizeof(uids), "0 %u 1\n", geteuid());
-	snprintf(gids, sizeof(gids), "0 %u 1\n", getegid());
-	if (unshare(NAMESPACES | (root ? 0 : CLONE_NEWUSER)) < 0)
-		return err_sys(e, errno, root ? "namespaces" : "a user namespace");
-	if (!root &&
-	    (!write_text("/proc/self/setgroups", "deny") ||
-	     !write_text("/proc/self/uid_map", uids) || !write_text("/proc/self/gid_map", gids)))
-		return err_sys(e, errno, "a user namespace");
+	if (rc < 0)
+		return err_sys(e, -rc, "a user namespace");
+	if (unshare(NAMESPACES) < 0)
+		return err_sys(e, errno, "namespaces");
 	return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ? err_sys(e, errno, "mounts")
 								     : 0;
 }
