@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "backends/base/signame.h"
 #include "fs/attr/rows.h"
 #include "fs/daemon.h"
 #include "fs/image/importer.h"
@@ -453,7 +454,7 @@ int image_defaults(const struct machine *m, struct machine_config *c, struct err
 		rc = default_env(f, c, e);
 	if (rc == 0 && !own)
 		rc = default_init(f, c, e);
-	/* The directory and user are the program's, not another's. */
+	/* The directory, user and signal are the program's, not another's. */
 	if (rc == 0 && !own && f && f->workdir && *f->workdir && !strcmp(c->container.cwd, "/"))
 		rc = attr_store(attr_find(KIND_CONTAINER, "init.cwd"), c, f->workdir,
 				strlen(f->workdir), e);
@@ -461,5 +462,9 @@ int image_defaults(const struct machine *m, struct machine_config *c, struct err
 	    c->container.user.gid == 0)
 		rc = attr_store(attr_find(KIND_CONTAINER, "init.user"), c, f->user_ids,
 				strlen(f->user_ids), e);
+	if (rc == 0 && !own && f && f->stop_signal && signal_number(f->stop_signal) > 0 &&
+	    (!c->container.stop_signal || !*c->container.stop_signal))
+		rc = attr_store(attr_find(KIND_CONTAINER, "stop.signal"), c, f->stop_signal,
+				strlen(f->stop_signal), e);
 	return rc;
 }

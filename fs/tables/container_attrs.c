@@ -280,7 +280,8 @@ static const struct attr rows[] = {
 	  .max = 255,
 	  .doc = "Namespaces that are not its own but another container's, of the same owner, "
 		 "which "
-		 "runs: a pod (all but mount); or, for root's alone, those that a file leads to, as ip-netns(8) "
+		 "runs: a pod (all but mount); or, for root's alone, those that a file leads to, "
+		 "as ip-netns(8) "
 		 "makes them, not in /proc. One with a user namespace of its own has no power "
 		 "over these: it joins the other's user, too, and has that one's ids, whatever "
 		 "user.map says. With pid its init "
@@ -302,8 +303,8 @@ static const struct attr rows[] = {
 	  .type = &attr_signal,
 	  AT(container.stop_signal),
 	  .max = 32,
-	  .doc = "What stop sends to init. When empty, TERM; to systemd RTMIN+3, by which it shuts "
-		 "down.",
+	  .doc = "What stop sends to init. When empty: for the program of an image what that says, "
+		 "else TERM; to systemd RTMIN+3, by which it shuts down.",
 	  .good = "QUIT",
 	  .bad = "FOO" },
 	{ .name = "sysctl",

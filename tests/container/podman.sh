@@ -133,6 +133,35 @@ if [ -e /usr/lib/cni/bridge ] && mkdir -p /var/lib/cni && mount -t tmpfs none /v
 else
 	skip "a network of podman's" "no plugins for it"
 fi
+
+# --- an image that podman has written: the library is skopeo's
+pod run --name changed --network none localhost/base sh -c 'rm /etc/group; echo new >/etc/new; mkdir /data' >/dev/null
+ok "commit" pod commit -q -f oci -c 'ENV GREETING="hello you"' -c 'WORKDIR /data' -c 'USER 5:6' -c 'STOPSIGNAL SIGUSR1' \
+	-c 'ENTRYPOINT ["/bin/sh", "-c"]' -c 'CMD ["trap \"exit 3\" USR1; pwd; id -u; echo $GREETING; ls /etc/group /etc/new; while :; do sleep 0.05; done"]' changed localhost/two
+for format in oci-dir oci-archive; do
+	ok "save as $format" pod save -q --format $format -o "$T/$format" localhost/two
+	i=$M/image/$format
+	mkdir "$i"
+	put "$i/source" "$T/$format"
+	put "$i/ctl" import
+	ok "is an image" put "$i/wait" ready 30
+done
+is "the same by both" "$(cat "$M/image/oci-archive/digest.tree")" "$(cat "$M/image/oci-dir/digest.tree")"
+is "in layers" "$(cat "$M/image/oci-dir/kind") $(python3 -c 'import json, sys
+d = sys.argv[1]
+load = lambda m: json.load(open(d + "/blobs/" + m["digest"].replace(":", "/")))
+print(len(load(json.load(open(d + "/index.json"))["manifests"][0])["layers"]))' "$T/oci-dir")" "oci 2"
+mkdir "$M/container/o"
+put "$M/container/o/root" image oci-dir
+ok "a container on it" put "$M/container/o/ctl" start
+poll 10 grep -q '^/etc/new' "$M/container/o/console"
+is "does what it says, as whom it says, on what the layers come to" "$(xargs <"$M/container/o/console")" \
+	"/data 5 hello you ls: /etc/group: No such file or directory /etc/new"
+put "$M/container/o/ctl" stop 20
+await "$M/container/o" stopped
+is "and is asked to stop as it says" "$(cat "$M/container/o/exit")" "exited 3"
+rmdir "$M/container/o" "$M/image/oci-dir" "$M/image/oci-archive"
+pod rm changed >/dev/null
 unset CONTAINERS_CONF
 is "a device" "$(run --rm --device /dev/fuse --rootfs "$T/root" sh -c ': </dev/fuse && echo opens')" opens
 like "what the tree cannot do is refused in its words" \
