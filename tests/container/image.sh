@@ -178,17 +178,76 @@ is "nothing was written elsewhere" "$(find /tmp /etc -maxdepth 1 -newer "$T/bb.t
 # --- interrupted, by a user and by a death
 make three "$(hostile oci-three)"
 refused "there is nothing to cancel" EBUSY 'the image is empty' "$i" put "$i/ctl" cancel
-put "$i/ctl" import && put "$i/ctl" cancel
-put "$i/wait" failed 30
-is "cancelled it is failed, or was done before" "$(sed 's/ready/failed/' "$i/state")" failed
-[ "$(cat "$i/state")" = ready ] || ok "and is imported after all" import
-is "whole" "$(find "$(data three)" -size 4M | wc -l)" 3
-make again "$(hostile oci-three)"
-put "$i/ctl" import
-machinefs_kill9
+put "$i/ctl" import && put "$i/wait" ready 30
+is "three layers" "$(find "$(data three)" -size 4M | wc -l)" 3
+machinefs_stop
+failcall=$B/tests/fault/failcall
+# An import that has two of them stands still before it says that it has the second.
+held() { # NAME
+	make "$1" "$(hostile oci-three)"
+	put "$i/ctl" import
+	importer=
+	poll 20 stands_still
+}
+stands_still() {
+	importer=$(pgrep -n -f '^machinefs-importer') && grep -q '^State:.*stopped' "/proc/$importer/status"
+}
+progress() {
+	value "$i/progress" "$1"
+}
+first_layer() {
+	stat -c %i "$(data "$1")/layer0"
+}
+MACHINEFS_UNDER=("$failcall" -c 0 -p .layers renameat STOP 1)
 machinefs_start
-ok "the next daemon goes on with it" put "$M/image/again/wait" ready 30
-is "to the same end" "$(cat "$M/image/again/digest.tree")" "$(cat "$M/image/three/digest.tree")"
+held mid
+ok "an import that is under way" stands_still
+is "is that" "$(cat "$i/state") $(cat "$i/ctl")" "importing cancel"
+two_of_three() {
+	local off=$(($(progress "done") * 3 / 2 - $(progress all)))
+	[ "${off#-}" -lt 1000 ]
+}
+ok "how much of it is done can be seen ($(xargs <"$i/progress"))" two_of_three
+refused "it cannot be removed" EBUSY 'at work' "$i" rmdir "$i"
+ok "cancel" put "$i/ctl" cancel
+put "$i/wait" failed 30
+like "ends it" "$(tail -n 1 "$i/events")" 'state failed import: cancelled'
+is "what it had is there" "$(cd "$(data mid)" && echo layer*)" "layer0 layer1"
+ok "until it is cleared" put "$i/ctl" clear
+cleared() { [ ! -e "$(data mid)" ] && [ -z "$(find "$STATE_DIR/image" -maxdepth 1 -name '.*' | grep /)" ]; }
+soon "then there is nothing" 10 cleared
+is "and it is as new" "$(cat "$i/state") $(cat "$i/ctl")" "empty import"
+rmdir "$i"
+machinefs_stop
+machinefs_start
+held mid
+ok "one that is cancelled" stands_still
+put "$i/ctl" cancel
+put "$i/wait" failed 30
+machinefs_stop
+layer=$(first_layer mid)
+MACHINEFS_UNDER=()
+machinefs_start
+i=$M/image/mid
+ok "goes on when it is imported again" import
+is "with what was done already" "$(first_layer mid)" "$layer"
+is "to the same end" "$(cat "$i/digest.tree")" "$(cat "$M/image/three/digest.tree")"
+machinefs_stop
+MACHINEFS_UNDER=("$failcall" -c 0 -p .layers renameat STOP 1)
+machinefs_start
+held again
+ok "another one, whose daemon is killed" stands_still
+layer=$(first_layer again)
+kill -KILL "$(pgrep -P "$MACHINEFS_PID" -x machinefs)"
+kill -CONT "$importer"
+poll 10 eval "! kill -0 $importer 2>/dev/null"
+machinefs_kill9
+MACHINEFS_UNDER=()
+machinefs_start
+i=$M/image/again
+ok "goes on with the next daemon" put "$i/wait" ready 30
+is "with what was done already" "$(first_layer again)" "$layer"
+is "to the same end" "$(cat "$i/digest.tree")" "$(cat "$M/image/three/digest.tree")"
 is "what was ready still is" "$(cat "$M/image/oci-config/state" "$M/image/oci-config/entrypoint" | xargs)" "ready /bin/sh -c"
 is "what has failed still has" "$(cat "$M/image/dotdot/state")" failed
 

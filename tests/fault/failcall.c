@@ -2,7 +2,7 @@
  * failcall [-o] [-p PATH] [-c COUNT] [-r FILE] SYSCALL ERRNO AFTER PROGRAM...: runs a program in
  * which a system call fails: AFTER calls of that name go through, the next COUNT (default 1; 0
  * means all) fail with ERRNO, a name or a number; with KILL the caller is killed before it has
- * happened. Calls of the program and of everything it starts are counted together, in the order
+ * happened, with STOP stopped until somebody sends it SIGCONT. Calls of the program and of everything it starts are counted together, in the order
  * they come; with -o only those of the program's own first thread, with -p only those on that path,
  * as written.
  *
@@ -34,7 +34,8 @@
 #include <linux/sched.h>
 
 #define USAGE 125
-#define DEATH INT_MAX /* an errno that is none: KILL */
+#define DEATH INT_MAX	    /* an errno that is none: KILL */
+#define STILL (INT_MAX - 1) /* likewise: STOP */
 
 static const struct {
 	const char *name;
@@ -46,6 +47,7 @@ static const struct {
 	{ "ENFILE", ENFILE }, { "EMFILE", EMFILE },   { "ENOSPC", ENOSPC }, { "EROFS", EROFS },
 	{ "EPIPE", EPIPE },   { "ENOSYS", ENOSYS },   { "EDQUOT", EDQUOT }, { "ESRCH", ESRCH },
 	{ "ECHILD", ECHILD }, { "ENOBUFS", ENOBUFS }, { "KILL", DEATH },
+	{ "STOP", STILL },
 };
 
 struct failcall {
@@ -169,6 +171,10 @@ static void call_answer(struct failcall *f, struct seccomp_notif *call,
 		f->failed++;
 		kill((pid_t)call->pid, SIGKILL);
 		return;
+	} else if (f->error == STILL) {
+		f->failed++;
+		kill((pid_t)call->pid, SIGSTOP);
+		answer->flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
 	} else {
 		answer->error = -f->error;
 		f->failed++;
