@@ -65,7 +65,7 @@ closed "its keys" 'grep -q . /proc/keys'
 closed "remounting /proc/sys" 'mount -o remount,rw /proc/sys'
 closed "another /proc" 'mkdir -p /p && mount -t proc p /p && cat /p/sys/kernel/core_pattern > /p/sys/kernel/core_pattern'
 closed "release_agent (CVE-2022-0492)" \
-	'mkdir -p /g && mount -t cgroup -o rdma g /g && echo /bin/x > /g/release_agent'
+	'mkdir -p /g; for o in memory pids rdma none,name=evil; do mount -t cgroup -o $o g /g && echo /bin/x > /g/release_agent && break; done'
 closed "by a user namespace of its own" \
 	'unshare -Urm sh -c "mkdir -p /g; mount -t cgroup -o memory g /g"'
 closed "its groups cannot be written" 'for f in $(find /sys/fs/cgroup -name cgroup.procs); do echo 1 > $f && exit 0; done; false'
@@ -91,6 +91,14 @@ for attempt in 'p=/proc/sys/kernel/core_pattern; cat $p >$p' \
 done
 put "$c/ctl" kill
 await "$c" stopped
+namespaces=$(cat "$c/namespaces")
+put "$c/namespaces" pid mount net uts ipc
+put "$c/ctl" start
+attempt='mkdir -p /g && mount -t cgroup -o none,name=evil g /g && cat /g/release_agent >/g/release_agent && umount /g'
+like "without walls: $attempt" "$(tried sh -c "'{ $attempt; } && echo escaped'")" escaped
+put "$c/ctl" kill
+await "$c" stopped
+put "$c/namespaces" "$namespaces"
 put "$c/paths.readonly" "$readonly"
 put "$c/paths.masked" "$masked"
 put "$c/seccomp" default
@@ -128,6 +136,25 @@ for name in proc sys dev; do
 	put "$c/root" "$T/hostile"
 	refused "/$name is a link" EINVAL "root: not a directory: /$name" "$c" put "$c/ctl" start
 done
+rm -rf "$T/hostile"
+cp -a "$B/tests/rootfs" "$T/hostile"
+rm -rf "${T:?}/hostile/etc"
+ln -s "$T/outside" "$T/hostile/etc"
+mkdir -p "$T/hostile$T/outside"
+echo mounted >"$T/motd"
+for name in motd hosts; do
+	mkdir "$c/mount/$name"
+	put "$c/mount/$name/source" "$T/motd"
+	put "$c/mount/$name/target" "/etc/$name"
+done
+put "$c/hostname" inside
+put "$c/init" sh -c "'hostname; echo mine >/etc/mine; cat /etc/motd /etc/hosts'"
+said=$(wc -c <"$c/console")
+ok "/etc is a link: it starts" put "$c/ctl" start
+await "$c" stopped
+is "and has what is mounted there" "$(tail -c +$((said + 1)) "$c/console" | xargs)" "inside mounted mounted"
+is "which is inside" "$(cd "$T/hostile$T/outside" && echo *)" "hosts mine motd"
+rmdir "$c/mount/motd" "$c/mount/hosts"
 is "nothing came to be outside" "$(ls -A "$T/outside")" ""
 
 # --- a root that changes while it starts
