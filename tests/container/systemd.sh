@@ -84,7 +84,9 @@ host=$(ip route 2>/dev/null)
 is "users" "$(session sh -c "'echo joe:x:1234:1234::/:/bin/sh >> /etc/passwd'")" ""
 is "are its own" "$(session id -u joe) $(id -u joe 2>/dev/null)" "1234 "
 if command -v ip >/dev/null; then
-	session ip link add dummy0 type dummy >/dev/null
+	session ip link add mine0 type veth peer name mine1 >/dev/null
+	like "a network device" "$(session ip -o link show mine0)" 'mine0@mine1'
+	not_ok "is its own" ip link show mine0
 	session ip addr add 10.99.0.1/24 dev lo >/dev/null
 	session ip route add 10.98.0.0/16 dev lo >/dev/null
 	like "routes" "$(session ip route)" '10.98.0.0/16 dev lo'
