@@ -59,7 +59,7 @@ monitors() {
 	pgrep -f '^machinefs-monitor.* container/c'
 }
 
-# round WHO WHAT MILLISECONDS: prints what is wrong. WHO is killed so long after WHAT has begun.
+# round WHO WHAT MICROSECONDS: prints what is wrong. WHO is killed so long after WHAT has begun.
 round() {
 	local verb=$2 pid
 	new || { echo "cannot be made"; return; }
@@ -68,7 +68,7 @@ round() {
 	fi
 	put "$c/ctl" "$verb" 2>/dev/null &
 	pid=$!
-	read -r -t "$(printf '0.%04d' "$3")" -u 9
+	read -r -t "$(printf '%d.%06d' $(($3 / 1000000)) $(($3 % 1000000)))" -u 9
 	if [ "$1" = daemon ]; then
 		machinefs_kill9
 		wait $pid
@@ -90,22 +90,32 @@ round() {
 	poll 20 gone || { echo "left: $(diff "$T/before" "$T/now" | xargs) $(rmdir "$c" 2>&1)"; return; }
 }
 
-# Once in peace, for what there is before: the switch's bridge, its own loop devices.
-new && put "$c/ctl" start && put "$c/ctl" kill && await "$c" stopped
+# Once in peace, for what there is before, the switch's bridge, its own loop devices; and for how long
+# each takes from its beginning to its end.
+declare -A takes=()
+measure() { # VERB
+	local then=${EPOCHREALTIME/./}
+	put "$c/ctl" "$1" && { [ "$1" = start ] || await "$c" stopped; }
+	takes[$1]=$((${EPOCHREALTIME/./} - then))
+}
+new && measure start && measure stop
+rmdir "$c"
+new && put "$c/ctl" start && measure kill
 rmdir "$c"
 things >"$T/before"
 for who in monitor daemon; do
 	for verb in start kill stop; do
 		declare -A seen=()
 		wrong=
-		for after in $(seq 0 5 "${STEPS:-50}"); do # tenths of milliseconds
+		for ((step = 0; step <= ${STEPS:=20}; step++)); do # to a bit beyond the end
+			after=$((takes[$verb] * step * 6 / 5 / STEPS))
 			round $who $verb "$after" >"$T/said" # no subshell: it changes MACHINEFS_PID
 			said=$(cat "$T/said")
-			[ -z "$said" ] || wrong+=$'\n'"after $((after / 10)).$((after % 10)) ms: $said"
+			[ -z "$said" ] || wrong+=$'\n'"after $after us of ${takes[$verb]}: $said"
 			[ ! -d "$c" ] || { put "$c/ctl" kill; await "$c" stopped 10; rmdir "$c"; } 2>/dev/null
 		done
 		is "$who killed during $verb" "$wrong" ''
-		diag "it was then ${!seen[*]}"
+		diag "of ${takes[$verb]} us, $STEPS moments; it was then ${!seen[*]}"
 	done
 done
 rmdir "$M/net/lan"
