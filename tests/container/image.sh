@@ -214,7 +214,7 @@ put "$i/wait" failed 30
 like "ends it" "$(tail -n 1 "$i/events")" 'state failed import: cancelled'
 is "what it had is there" "$(cd "$(data mid)" && echo layer*)" "layer0 layer1"
 ok "until it is cleared" put "$i/ctl" clear
-cleared() { [ ! -e "$(data mid)" ] && [ -z "$(find "$STATE_DIR/image" -maxdepth 1 -name '.*' | grep /)" ]; }
+cleared() { [ ! -e "$(data mid)" ] && ! find "$STATE_DIR/image" -maxdepth 1 -name '.*' | grep -q /; }
 soon "then there is nothing" 10 cleared
 is "and it is as new" "$(cat "$i/state") $(cat "$i/ctl")" "empty import"
 rmdir "$i"

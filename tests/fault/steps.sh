@@ -23,7 +23,7 @@ c=$M/container/c
 
 new() {
 	mkdir "$c" && put "$c/root" "$root" && put "$c/root.writable" overlay &&
-		put "$c/quota" bytes=8M && put "$c/init" sh -c "'trap \"exit 0\" TERM; sleep 1000 & wait'" && mkdir "$c/mount/d" &&
+		put "$c/quota" bytes=8M && put "$c/init" sh -c "'trap \"exit 0\" TERM; echo up; sleep 1000 & wait'" && mkdir "$c/mount/d" &&
 		put "$c/mount/d/source" "$T/data" && put "$c/mount/d/target" /data &&
 		mkdir "$c/nic/eth0" && put "$c/nic/eth0/net" lan && uuid=$(cat "$c/uuid")
 }
@@ -59,12 +59,17 @@ monitors() {
 	pgrep -f '^machinefs-monitor.* container/c'
 }
 
+# Until it heeds the signal of stop, which process 1 need not.
+start() {
+	put "$c/ctl" start && poll 10 grep -q up "$c/console"
+}
+
 # round WHO WHAT MICROSECONDS: prints what is wrong. WHO is killed so long after WHAT has begun.
 round() {
 	local verb=$2 pid
 	new || { echo "cannot be made"; return; }
 	if [ "$verb" != start ]; then
-		put "$c/ctl" start || { echo "does not start"; return; }
+		start || { echo "does not start"; return; }
 	fi
 	put "$c/ctl" "$verb" 2>/dev/null &
 	pid=$!
@@ -98,9 +103,9 @@ measure() { # VERB
 	put "$c/ctl" "$1" && { [ "$1" = start ] || await "$c" stopped; }
 	takes[$1]=$((${EPOCHREALTIME/./} - then))
 }
-new && measure start && measure stop
+new && measure start && poll 10 grep -q up "$c/console" && measure stop
 rmdir "$c"
-new && put "$c/ctl" start && measure kill
+new && start && measure kill
 rmdir "$c"
 things >"$T/before"
 for who in monitor daemon; do
