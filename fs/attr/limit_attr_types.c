@@ -1,5 +1,6 @@
 /* Types of limits: quotas, of users too; of block devices, of sizes of pages. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,60 +15,99 @@ static bool forgets(const char *value)
 	return !strcmp(value, "default");
 }
 
-/* rbps=N and the like, each once at most. */
-static bool io_words_valid(const char *value)
+/* One of rbps=N and the like, as the kernel has it: bytes without a unit. */
+static bool io_word(const char *word, unsigned *seen, struct text *out)
 {
 	static const char *const words[] = { "rbps=", "wbps=", "riops=", "wiops=" };
+	uint64_t n;
+
+	for (unsigned i = 0; i < 4; i++) {
+		const char *number = word + strlen(words[i]);
+
+		if (strncmp(word, words[i], strlen(words[i])) != 0)
+			continue;
+		if (*seen & 1u << i)
+			return false;
+		*seen |= 1u << i;
+		if (!strcmp(number, "max")) {
+			text_addf(out, " %s", word);
+			return true;
+		}
+		if (attr_parse_number(number, i < 2, &n) < 0 || !n || n > QUOTA_MAX)
+			return false;
+		text_addf(out, " %s%" PRIu64, words[i], n);
+		return true;
+	}
+	return false;
+}
+
+/* Each of them once at most. */
+static bool io_words(const char *value, struct text *out)
+{
 	unsigned seen = 0;
+	char word[64];
 
 	for (const char *p = value; *p; p += strcspn(p, " "), p += *p == ' ') {
-		const char *number = NULL;
-		unsigned i;
-		size_t n;
+		size_t n = strcspn(p, " ");
 
-		for (i = 0; i < 4 && !number; i++)
-			if (!strncmp(p, words[i], strlen(words[i])))
-				number = p + strlen(words[i]);
-		n = number ? strcspn(number, " ") : 0;
-		if (!n || seen & 1u << i || (n > 18 && strncmp(number, "max", n)))
+		if (n >= sizeof(word))
 			return false;
-		if (strspn(number, "0123456789") != n && (n != 3 || strncmp(number, "max", 3)))
+		memcpy(word, p, n);
+		word[n] = '\0';
+		if (!io_word(word, &seen, out))
 			return false;
-		seen |= 1u << i;
 	}
 	return seen;
 }
 
+static int keep_line(const struct attr *a, struct text *line, void *field, struct err *e)
+{
+	int rc = text_failed(line) ? err_sys(e, ENOMEM, "%s", a->name)
+				   : attr_parse_keyed(a, text_str(line), field, e);
+
+	text_free(line);
+	return rc;
+}
+
 static int parse_device(const struct attr *a, const char *line, void *field, struct err *e)
 {
+	struct text whole = TEXT_INIT;
 	unsigned major, minor;
 	int used = 0;
 
 	if (sscanf(line, "%u:%u %n", &major, &minor, &used) != 2 || !used || major > 4095 ||
 	    minor > 1048575 || strspn(line, "0123456789:") + 1 != (size_t)used)
 		return err_set(e, -EINVAL, "not MAJOR:MINOR WORD=NUMBER");
-	if (!forgets(line + used) && !io_words_valid(line + used))
-		return err_set(
-			e, -EINVAL,
-			"\"%.64s\": not words of rbps, wbps, riops, wiops, = and a number or "
-			"max",
-			line + used);
-	return attr_parse_keyed(a, line, field, e);
+	text_addf(&whole, "%u:%u", major, minor);
+	if (forgets(line + used))
+		text_addf(&whole, " %s", line + used);
+	if (forgets(line + used) || io_words(line + used, &whole))
+		return keep_line(a, &whole, field, e);
+	text_free(&whole);
+	return err_set(e, -EINVAL,
+		       "\"%.64s\": not words of rbps, wbps, riops, wiops, = and a number or max",
+		       line + used);
 }
 
 static int parse_pages(const struct attr *a, const char *line, void *field, struct err *e)
 {
 	static const char *const sizes[] = { "64K ", "2M ", "16M ", "32M ", "512M ", "1G " };
 	const char *value = strchr(line, ' ');
+	struct text whole = TEXT_INIT;
 	uint64_t bytes;
 
-	for (size_t i = 0; value && i < sizeof(sizes) / sizeof(sizes[0]); i++)
-		if (!strncmp(line, sizes[i], strlen(sizes[i]))) {
-			if (!forgets(value + 1) && attr_parse_number(value + 1, false, &bytes) < 0)
-				break;
+	for (size_t i = 0; value && i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		if (strncmp(line, sizes[i], strlen(sizes[i])) != 0)
+			continue;
+		if (forgets(value + 1))
 			return attr_parse_keyed(a, line, field, e);
-		}
-	return err_set(e, -EINVAL, "not a size of huge pages and a number of bytes");
+		if (attr_parse_number(value + 1, true, &bytes) < 0 || bytes > QUOTA_MAX)
+			break;
+		text_addf(&whole, "%s%" PRIu64, sizes[i], bytes);
+		return keep_line(a, &whole, field, e);
+	}
+	return err_set(e, -EINVAL,
+		       "\"%.64s\" is not a size of huge pages and one of bytes, as 2M 512M", line);
 }
 
 const struct attr_type attr_device_limits = {

@@ -207,9 +207,9 @@ static int check_unused(const struct image *i, struct err *e)
 	int rc = 0;
 
 	image_users(i, &users);
-	for (size_t n = 0; n + 1 < users.len; n++)
+	for (size_t n = 0; n < users.len; n++)
 		if (users.data[n] == '\n')
-			users.data[n] = ' ';
+			users.data[n] = n + 1 < users.len ? ' ' : '\0';
 	if (users.len)
 		rc = err_set(e, -EBUSY, "%s is the root of %.300s", i->object.name,
 			     text_str(&users));

@@ -117,6 +117,10 @@ if [ -z "$disk" ]; then
 	skip "io.max" "no block device"
 elif put "$c/io.max" "$disk rbps=1048576 wiops=120" 2>/dev/null; then
 	like "io.max of a device" "$(limit io.max blkio.throttle.read_bps_device)" "$disk.*1048576"
+	put "$c/io.max" "$disk wbps=2M riops=max"
+	is "a size may have a unit" "$(cat "$c/io.max")" "$disk wbps=2097152 riops=max"
+	like "which the kernel has" "$(limit io.max blkio.throttle.write_bps_device)" "$disk.*2097152"
+	refused "nothing at all is no limit" EINVAL '"rbps=0"' "$c" put "$c/io.max" "$disk rbps=0"
 	ok "it can go" put "$c/io.max" "$disk default"
 	unlike "again" "$(limit io.max blkio.throttle.read_bps_device)" 1048576
 else
@@ -159,7 +163,7 @@ else
 	refused "io.weight where there is none" ENXIO 'io.weight' "$c" put "$c/io.weight" 300
 fi
 if [ -n "$(limit hugetlb.2MB.max hugetlb.2MB.limit_in_bytes)" ]; then
-	ok "hugetlb.max" put "$c/hugetlb.max" 2M 4194304
+	ok "hugetlb.max" put "$c/hugetlb.max" 2M 4M
 	is "is there" "$(limit hugetlb.2MB.max hugetlb.2MB.limit_in_bytes)" 4194304
 	put "$c/hugetlb.max" 2M default
 	unlike "and goes" "$(limit hugetlb.2MB.max hugetlb.2MB.limit_in_bytes)" '^4194304$'

@@ -27,7 +27,7 @@ printed() { # the console of this run
 ok "an image" import bb "$root"
 new a "image bb" "/bin/sh -c 'cat /mark; echo a >/mark; rm /etc/passwd; ls /etc; touch /tmp/x'"
 is "it is used" "$(cat "$M/image/bb/users")" container/a
-refused "so it stays" EBUSY 'bb is the root of container/a' "$M/image/bb" rmdir "$M/image/bb"
+refused "so it stays" EBUSY 'bb is the root of container/a$' "$M/image/bb" rmdir "$M/image/bb"
 refused "and keeps its name" EBUSY 'bb is the root of container/a' "$M" mv "$M/image/bb" "$M/image/cc"
 ok "a container on it" run
 is "ends well" "$(cat "$c/exit")" "exited 0"
@@ -53,6 +53,7 @@ like "is read-only" "$(printed 2)" 'Read-only file system'
 put "$c/root.writable" direct
 refused "an image is never written to" EINVAL 'an image is shared' "$c" put "$c/ctl" start
 refused "an image that is not there" ENOENT 'root: there is no image "no"' "$c" put "$c/root" "image no"
+refused "an image's name alone" EINVAL '"bb" is neither an absolute path nor image NAME' "$c" put "$c/root" bb
 refused "no name of an image" EINVAL 'not the name of an image' "$c" put "$c/root" "image ../bb"
 mkdir "$M/image/empty"
 put "$c/root" "image empty"
