@@ -135,6 +135,12 @@ static enum image_type file_type(struct source *s)
 	return IMAGE_TAR;
 }
 
+/* What older engines write would be taken for a tree of files: one of layers and documents. */
+static bool docker_archive(struct source *s)
+{
+	return !s->directory && source_has(s, "manifest.json") && source_has(s, "repositories");
+}
+
 static int find_type(struct import *i, struct err *e)
 {
 	i->type = (enum image_type)i->task->type;
@@ -144,6 +150,11 @@ static int find_type(struct import *i, struct err *e)
 		i->type = file_type(&i->source);
 	else if (i->type == IMAGE_OCI && !i->source.directory && source_index(&i->source, e) < 0)
 		return e->code;
+	if (i->task->type == IMAGE_AUTO && i->type == IMAGE_TAR && docker_archive(&i->source))
+		return err_set(e, -EINVAL,
+			       "source: an archive as docker save writes it, no OCI layout: "
+			       "`skopeo copy docker-archive:FILE oci:DIR` makes one of it, podman "
+			       "save --format oci-archive writes one");
 	if (i->source.directory && i->type != IMAGE_OCI && i->type != IMAGE_DIRECTORY)
 		return err_set(e, -EINVAL, "type: the source is a directory");
 	if (!i->source.directory && i->type == IMAGE_DIRECTORY)

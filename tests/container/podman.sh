@@ -146,6 +146,13 @@ for format in oci-dir oci-archive; do
 	put "$i/ctl" import
 	ok "is an image" put "$i/wait" ready 30
 done
+ok "save as docker would" pod save -q --format docker-archive -o "$T/docker" localhost/two
+mkdir "$M/image/docker"
+put "$M/image/docker/source" "$T/docker"
+put "$M/image/docker/ctl" import
+not_ok "is none" put "$M/image/docker/wait" ready 30
+like "and it says what is" "$(tail -n 1 "$M/image/docker/events")" 'source: an archive as docker save writes it, no OCI layout'
+rmdir "$M/image/docker"
 is "the same by both" "$(cat "$M/image/oci-archive/digest.tree")" "$(cat "$M/image/oci-dir/digest.tree")"
 is "in layers" "$(cat "$M/image/oci-dir/kind") $(python3 -c 'import json, sys
 d = sys.argv[1]
