@@ -17,7 +17,8 @@
 #include "backends/container/shift.h"
 #include "backends/container/userquota.h"
 
-/* In a layer: its files have the owners that they have outside of the user namespace, by this map. */
+/* In a layer: its files have the owners that they have outside of the user namespace, by this map.
+ */
 #define OUTSIDE "outside"
 
 /* ---- the monitor's side ---- */
@@ -107,8 +108,8 @@ static int make_upper(int layer, const struct stat *st)
 	if (mkdirat(layer, "upper.new", 0700) < 0 && errno != EEXIST)
 		return -errno;
 	fd = openat(layer, "upper.new", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0 || fchown(fd, st->st_uid, st->st_gid) < 0 || fchmod(fd, st->st_mode & 07777) < 0 ||
-	    renameat(layer, "upper.new", layer, "upper") < 0)
+	if (fd < 0 || fchown(fd, st->st_uid, st->st_gid) < 0 ||
+	    fchmod(fd, st->st_mode & 07777) < 0 || renameat(layer, "upper.new", layer, "upper") < 0)
 		rc = -errno;
 	if (fd >= 0)
 		close(fd);
@@ -164,9 +165,10 @@ static int outside_check(int fd, const struct text *ids, struct err *e)
 	if (rc < 0)
 		err_sys(e, -rc, "root.writable: the container's layer");
 	else if (strcmp(text_str(&there), text_str(ids)))
-		rc = err_set(e, -EBUSY,
-			     "user.map: what the container has written belongs to the users of the "
-			     "map that it had, and this file system cannot be mounted with another");
+		rc = err_set(
+			e, -EBUSY,
+			"user.map: what the container has written belongs to the users of the "
+			"map that it had, and this file system cannot be mounted with another");
 	text_free(&there);
 	return rc;
 }

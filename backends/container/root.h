@@ -14,10 +14,10 @@
  *
  * Files of an image lie on disk with the owners that they have inside; in a user namespace they,
  * and the layer, are mounted with its map (mount_setattr(2), MOUNT_ATTR_IDMAP). Only root may do
- * that, so the monitor makes both mounts, without a place, and sends them to the child. Where one of
- * them cannot have a map, its files get the owners that they have outside. The child puts both on
- * its working directory, which is the layer's, and makes the overlay there: what overlayfs is told
- * are the three names above.
+ * that, so the monitor makes both mounts, without a place, and sends them to the child. Where one
+ * of them cannot have a map, its files get the owners that they have outside. The child puts both
+ * on its working directory, which is the layer's, and makes the overlay there: what overlayfs is
+ * told are the three names above.
  */
 #ifndef BACKENDS_CONTAINER_ROOT_H
 #define BACKENDS_CONTAINER_ROOT_H

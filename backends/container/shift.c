@@ -1,4 +1,5 @@
-/* The files of an image given away: see shift.h; the kernel's overlayfs documentation, "metacopy". */
+/* The files of an image given away: see shift.h; the kernel's overlayfs documentation, "metacopy".
+ */
 #include "backends/container/shift.h"
 
 #include <dirent.h>
@@ -94,8 +95,8 @@ static int fail(const struct walk *w, int errnum, struct err *e)
 }
 
 /*
- * What a program may do by its file is taken from it when it is given away. It is given back as what
- * it means inside: the namespace's root is in it from then on.
+ * What a program may do by its file is taken from it when it is given away. It is given back as
+ * what it means inside: the namespace's root is in it from then on.
  */
 static void keep_capability(const struct walk *w, const char *file, const void *value, ssize_t size)
 {
@@ -104,13 +105,14 @@ static void keep_capability(const struct walk *w, const char *file, const void *
 	if (size < (ssize_t)sizeof(struct vfs_cap_data) || size > (ssize_t)sizeof(cap))
 		return;
 	memcpy(&cap, value, sizeof(struct vfs_cap_data));
-	cap.magic_etc = htole32(VFS_CAP_REVISION_3 |
-				(le32toh(cap.magic_etc) & VFS_CAP_FLAGS_EFFECTIVE));
+	cap.magic_etc =
+		htole32(VFS_CAP_REVISION_3 | (le32toh(cap.magic_etc) & VFS_CAP_FLAGS_EFFECTIVE));
 	cap.rootid = htole32(shift_id(w->uids, 0));
 	setxattr(file, CAPABILITY, &cap, sizeof(cap), 0);
 }
 
-static int give(const struct walk *w, int dir, const char *name, const struct stat *st, struct err *e)
+static int give(const struct walk *w, int dir, const char *name, const struct stat *st,
+		struct err *e)
 {
 	uid_t uid = shift_id(w->uids, st->st_uid);
 	gid_t gid = shift_id(w->gids, st->st_gid);
@@ -147,9 +149,9 @@ static int give_all(struct walk *w, int dir, int level, struct err *e)
 	int rc = 0, below;
 
 	if (!list) {
-		rc = level < LEVELS_MAX ? fail(w, errno, e)
-					: err_set(e, -EINVAL, "root: the image is too deep: %s",
-						  w->path);
+		rc = level < LEVELS_MAX
+			     ? fail(w, errno, e)
+			     : err_set(e, -EINVAL, "root: the image is too deep: %s", w->path);
 		close(dir);
 		return rc;
 	}
@@ -220,10 +222,10 @@ static bool described(int below, const struct text *ids)
 /* All that was given away is on disk before this says so. */
 static int keep_description(int below, const struct text *ids)
 {
-	int fd = syncfs(below) < 0 ? -1
-				   : openat(below, "ids.new",
-					    O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
-					    0600);
+	int fd = syncfs(below) < 0
+			 ? -1
+			 : openat(below, "ids.new",
+				  O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	int rc = 0;
 
 	if (fd < 0)
@@ -265,9 +267,8 @@ static int copy_mode(int lower, int below)
 {
 	struct stat st;
 
-	return fstat(lower, &st) < 0 || fchmodat(below, "upper", st.st_mode & 07777, 0) < 0
-		       ? -errno
-		       : 0;
+	return fstat(lower, &st) < 0 || fchmodat(below, "upper", st.st_mode & 07777, 0) < 0 ? -errno
+											    : 0;
 }
 
 int shift_mount(int image, int lower, int layer, const struct usermap *map, struct err *e)

@@ -142,7 +142,7 @@ static int parse_rlimit(const struct attr *a, const char *line, void *field, str
 
 static int parse_join(const struct attr *a, const char *line, void *field, struct err *e)
 {
-	static const char *const words[] = { "net ", "ipc ",	"uts ", "pid ",
+	static const char *const words[] = { "net ",  "ipc ",	 "uts ", "pid ",
 					     "user ", "cgroup ", "time " };
 	bool known = forgets(line);
 
@@ -154,11 +154,13 @@ static int parse_join(const struct attr *a, const char *line, void *field, struc
 			 path_valid(line + len, strlen(line + len)));
 	}
 	if (!known)
-		return err_set(e, -EINVAL, "%s", strncmp(line, "mount ", 6)
-			? "not net, ipc, uts, pid, user, cgroup or time and a container's name or "
-			  "a path"
-			: "whoever has another's mounts has its root: that is a session of it, "
-			  "exec/NAME");
+		return err_set(e, -EINVAL, "%s",
+			       strncmp(line, "mount ", 6) ? "not net, ipc, uts, pid, user, cgroup "
+							    "or time and a container's name or "
+							    "a path"
+							  : "whoever has another's mounts has its "
+							    "root: that is a session of it, "
+							    "exec/NAME");
 	return attr_parse_keyed(a, line, field, e);
 }
 

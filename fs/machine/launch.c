@@ -257,12 +257,9 @@ static int launch_open_container(struct launch *l, struct err *e)
 	} paths[] = { { "init.stdin", ENGINE_FD_STDIN },
 		      { "init.stdout", ENGINE_FD_STDOUT },
 		      { "init.stderr", ENGINE_FD_STDERR } },
-	  joins[] = { { "net", ENGINE_FD_NET_NS },
-		      { "ipc", ENGINE_FD_IPC_NS },
-		      { "uts", ENGINE_FD_UTS_NS },
-		      { "cgroup", ENGINE_FD_CGROUP_NS },
-		      { "time", ENGINE_FD_TIME_NS },
-		      { "pid", ENGINE_FD_PID_NS },
+	  joins[] = { { "net", ENGINE_FD_NET_NS },   { "ipc", ENGINE_FD_IPC_NS },
+		      { "uts", ENGINE_FD_UTS_NS },   { "cgroup", ENGINE_FD_CGROUP_NS },
+		      { "time", ENGINE_FD_TIME_NS }, { "pid", ENGINE_FD_PID_NS },
 		      { "user", ENGINE_FD_USER_NS } };
 	const struct container_config *c = &l->m->config.container;
 	int rc;

@@ -2,9 +2,9 @@
  * failcall [-o] [-p PATH] [-c COUNT] [-r FILE] SYSCALL ERRNO AFTER PROGRAM...: runs a program in
  * which a system call fails: AFTER calls of that name go through, the next COUNT (default 1; 0
  * means all) fail with ERRNO, a name or a number; with KILL the caller is killed before it has
- * happened, with STOP stopped until somebody sends it SIGCONT. Calls of the program and of everything it starts are counted together, in the order
- * they come; with -o only those of the program's own first thread, with -p only those on that path,
- * as written.
+ * happened, with STOP stopped until somebody sends it SIGCONT. Calls of the program and of
+ * everything it starts are counted together, in the order they come; with -o only those of the
+ * program's own first thread, with -p only those on that path, as written.
  *
  * A seccomp filter hands each such call to this process, which answers "go on" or the errno, so
  * nothing is traced and the program runs at its own speed otherwise. It stays until the last
@@ -46,8 +46,7 @@ static const struct {
 	{ "EBUSY", EBUSY },   { "EEXIST", EEXIST },   { "ENODEV", ENODEV }, { "EINVAL", EINVAL },
 	{ "ENFILE", ENFILE }, { "EMFILE", EMFILE },   { "ENOSPC", ENOSPC }, { "EROFS", EROFS },
 	{ "EPIPE", EPIPE },   { "ENOSYS", ENOSYS },   { "EDQUOT", EDQUOT }, { "ESRCH", ESRCH },
-	{ "ECHILD", ECHILD }, { "ENOBUFS", ENOBUFS }, { "KILL", DEATH },
-	{ "STOP", STILL },
+	{ "ECHILD", ECHILD }, { "ENOBUFS", ENOBUFS }, { "KILL", DEATH },    { "STOP", STILL },
 };
 
 struct failcall {
