@@ -4,6 +4,11 @@
 . tests/lib.sh
 machinefs_start
 . tests/lab/guest
+blkdiscard=$(command -v blkdiscard)
+GUEST_FILES=("$blkdiscard=sbin/blkdiscard")
+for library in $(ldd "$blkdiscard" | grep -o '/[^ ]*'); do
+	GUEST_FILES+=("$library=${library#/}")
+done
 guest_make virtio_pci virtio_blk virtio_rng
 
 mkdir "$T/images"
@@ -36,6 +41,17 @@ before=$(stat -c %b "$T/images/root")
 guest_sees "discard" 'mount -t ext4 -o discard /dev/vda /mnt && rm /mnt/noise && sync && umount /mnt'
 gone() { [ $((before - $(stat -c %b "$T/images/root"))) -gt 10000 ]; }
 ok "gives room back" gone
+count() { value "$v/disk/root/stat" "$1"; }
+guest 'dd if=/dev/urandom of=/dev/vda bs=1M seek=32 count=8 conv=fsync' >/dev/null
+before=$(count written_bytes)
+guest_sees "write zeroes" '/sbin/blkdiscard -z -o 34M -l 4M /dev/vda && sync'
+ok "costs no writing ($(($(count written_bytes) - before)) bytes)" test $(($(count written_bytes) - before)) -lt 100000
+is "the image has zeros there" "$(dd if="$T/images/root" bs=1M skip=34 count=4 2>/dev/null | md5sum)" "$(head -c 4M /dev/zero | md5sum)"
+is "not beside them" "$(for n in 33 38; do dd if="$T/images/root" bs=1M skip=$n count=1 2>/dev/null | tr -d '\0' | head -c 1 | wc -c; done | xargs)" "1 1"
+before=$(count read_bytes)
+guest 'dd if=/dev/vda of=/dev/null bs=1M count=8 iflag=direct' >/dev/null
+ok "stat counts what is read" test $(($(count read_bytes) - before)) -ge $((8 << 20))
+ok "and the machine's has the sum" test "$(value "$v/stat" disk.read_bytes)" -ge "$(count read_bytes)"
 not_ok "a read-only disk cannot be written" guest 'echo x >/dev/vdb && sync'
 
 ok "it grows while it runs" put "$v/disk/root/size" 96M

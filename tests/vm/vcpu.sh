@@ -75,6 +75,38 @@ unlike "until it brings it up" "$(cat "$v/vcpu/2/state")" offline
 soon "a busy one runs" 20 grep -qx running "$v/vcpu/2/state"
 soon "an idle one halts" 20 grep -qx halted "$v/vcpu/1/state"
 guest 'kill $(cat /busy)'
+
+# --- a core file of it
+# core_has FILE TEXT: each vCPU's rip, and how often it has that text
+core_has() {
+	python3 - "$1" "$2" <<-'END'
+		import struct, sys
+		core = open(sys.argv[1], 'rb').read()
+		phoff, phnum = struct.unpack_from('<Q', core, 32)[0], struct.unpack_from('<H', core, 56)[0]
+		rips, found = [], 0
+		for i in range(phnum):
+		    kind, _, at, _, _, size = struct.unpack_from('<IIQQQQ', core, phoff + 56 * i)
+		    while kind == 4 and size > 12: # PT_NOTE: NT_PRSTATUS, rip is register 16
+		        name, length, note = struct.unpack_from('<III', core, at)
+		        body = at + 12 + (name + 3) // 4 * 4
+		        if note == 1:
+		            rips.append(hex(struct.unpack_from('<Q', core, body + 112 + 8 * 16)[0]))
+		        step = body - at + (length + 3) // 4 * 4
+		        at, size = at + step, size - step
+		    if kind == 1: # PT_LOAD
+		        found += core[at:at + size].count(sys.argv[2].encode())
+		print(*rips, 'found' if found else 'missing')
+	END
+}
+guest 'x=here; echo "marked-$x-it-is" >/marked'
+: >"$T/core"
+put "$v/dump.path" "$T/core"
+put "$v/ctl" pause
+ok "dump" put "$v/ctl" dump
+is "has where its vCPUs stand, and its memory" "$(core_has "$T/core" marked-here-it-is)" \
+	"$(for n in 0 1 2; do value "$v/vcpu/$n/registers" rip; done | xargs) found"
+put "$v/ctl" resume
+rm "$T/core"
 put "$v/cpu.count" 1
 gone() { [ "$(entries "$v/vcpu")" = 0 ]; }
 soon "what the guest lets go of is gone" 60 gone
