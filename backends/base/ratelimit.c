@@ -12,22 +12,34 @@ static bool bucket_limits(const struct ratelimit_bucket *b)
 	return b->rate != 0 && b->rate != LIMIT_MAX;
 }
 
+/* How full it may become, in 1e-9 tokens: the burst, and what has come since somebody was due. */
+static __int128 bucket_full(const struct ratelimit_bucket *b, uint64_t now)
+{
+	uint64_t late = b->due && now > b->due ? now - b->due : 0;
+	__int128 full;
+
+	if (late > RATELIMIT_LATE)
+		late = RATELIMIT_LATE;
+	full = (__int128)b->burst * SECOND + (__int128)late * b->rate;
+	return full < (__int128)LEVEL_MAX * SECOND ? full : (__int128)LEVEL_MAX * SECOND;
+}
+
 static void bucket_fill(struct ratelimit_bucket *b, uint64_t now)
 {
-	unsigned __int128 grown;
+	__int128 had = (__int128)b->level * SECOND + b->fraction, full = bucket_full(b, now), has;
+	int64_t rest;
 
 	if (now <= b->filled)
 		return;
-	grown = (unsigned __int128)(now - b->filled) * b->rate + b->fraction;
+	/* What was kept for one who came late he may use, if he goes on at once. */
+	if (full < had && now - b->filled < RATELIMIT_LATE)
+		full = had;
+	has = had + (__int128)(now - b->filled) * b->rate;
+	has = has < full ? has : full;
+	rest = (int64_t)(has % SECOND);
 	b->filled = now;
-	b->fraction = (uint64_t)(grown % SECOND);
-	grown /= SECOND;
-	if (grown >= (unsigned __int128)((__int128)b->burst - b->level)) {
-		b->level = (int64_t)b->burst;
-		b->fraction = 0;
-	} else {
-		b->level += (int64_t)grown;
-	}
+	b->level = (int64_t)(has / SECOND) - (rest < 0);
+	b->fraction = (uint64_t)(rest < 0 ? rest + SECOND : rest);
 }
 
 static void bucket_set(struct ratelimit_bucket *b, struct rate r, uint64_t now)
@@ -42,6 +54,7 @@ static void bucket_set(struct ratelimit_bucket *b, struct rate r, uint64_t now)
 		b->burst = LEVEL_MAX;
 	if (b->burst == 0)
 		b->burst = 1;
+	b->due = 0;
 	if (!limited || b->level > (int64_t)b->burst)
 		b->level = (int64_t)b->burst;
 	if (!limited || b->level == (int64_t)b->burst)
@@ -62,7 +75,10 @@ static uint64_t bucket_wait(struct ratelimit_bucket *b, uint64_t n, uint64_t now
 		return 0;
 	missing = (unsigned __int128)((__int128)need - b->level) * SECOND - b->fraction;
 	missing = (missing + b->rate - 1) / b->rate;
-	return missing > UINT64_MAX ? UINT64_MAX : (uint64_t)missing;
+	if (missing > UINT64_MAX - now)
+		return UINT64_MAX;
+	b->due = now + (uint64_t)missing;
+	return (uint64_t)missing;
 }
 
 static void bucket_take(struct ratelimit_bucket *b, uint64_t n)
@@ -71,6 +87,7 @@ static void bucket_take(struct ratelimit_bucket *b, uint64_t n)
 		return;
 	if (n > LEVEL_MAX)
 		n = LEVEL_MAX;
+	b->due = 0;
 	b->level -= (int64_t)n;
 	if (b->level < -LEVEL_MAX)
 		b->level = -LEVEL_MAX;

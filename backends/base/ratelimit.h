@@ -5,6 +5,8 @@
  * has bytes, and one for each operation, from both or from none. What is larger than the burst
  * passes when the bucket is full and leaves a debt, so that no size is stuck for ever and the mean
  * is still exact. Fractions of a token are kept: a rate of one byte a second is one byte a second.
+ * Who was told to wait and comes late, as timers do, does not lose by it: what has come since then
+ * is kept even where the burst has no room for it, that of RATELIMIT_LATE at the most.
  *
  * No clock of its own: the caller says what time it is, in nanoseconds of CLOCK_MONOTONIC
  * (ratelimit_clock()), and sets its own timer. Not thread-safe; no memory of its own.
@@ -16,6 +18,8 @@
 #include <stdint.h>
 
 #include "backends/config.h"
+
+#define RATELIMIT_LATE 20000000u /* nanoseconds */
 
 /* A rate of 0 is no limit either: nothing could ever pass. */
 struct ratelimit_rates {
@@ -31,6 +35,7 @@ struct ratelimit {
 		int64_t level;	   /* tokens there are; below 0: a debt */
 		uint64_t fraction; /* of the next token, in 1e-9 */
 		uint64_t filled;   /* when level was right */
+		uint64_t due;	   /* when somebody who waits was told to come, or 0 */
 	} bytes, ops;
 };
 

@@ -14,9 +14,12 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -201,6 +204,34 @@ static bool body_works(void)
 	return works();
 }
 
+#define SHARED_KEY	0x6d666673
+#define DESCRIPTORS_MAX 4096
+
+/* What others share by System V's names is not there, and the host does not take a name from here.
+ */
+static bool names_are_apart(void)
+{
+	return shmget(SHARED_KEY, 0, 0) < 0 && errno == ENOENT &&
+	       sethostname("behind-walls", 12) == 0;
+}
+
+static bool descriptors_end(void)
+{
+	int n = 0, fd;
+
+	do
+		fd = open("/", O_PATH | O_DIRECTORY);
+	while (fd >= 0 && ++n <= DESCRIPTORS_MAX);
+	return fd < 0 && errno == EMFILE;
+}
+
+static bool leaves_no_core(void)
+{
+	struct rlimit l;
+
+	return getrlimit(RLIMIT_CORE, &l) == 0 && l.rlim_max == 0;
+}
+
 static bool behind_walls(void)
 {
 	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(1) };
@@ -218,7 +249,7 @@ static bool behind_walls(void)
 	       errno == ENOENT && open("/proc/self/status", O_RDONLY) < 0 &&
 	       mkdir("/x", 0700) < 0 && errno == EROFS && open("/../etc", O_PATH) < 0 &&
 	       connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0 && errno == ENETUNREACH &&
-	       host >= 0;
+	       host >= 0 && names_are_apart() && leaves_no_core() && descriptors_end();
 }
 
 static bool ordinary_walls(void)
@@ -240,6 +271,8 @@ int main(void)
 		{ "make a thread", try_clone, SYS_clone3 },
 		{ "execute a program", try_execve, SYS_execve },
 	};
+	struct utsname before, after;
+	int shared;
 
 #ifdef __SANITIZE_ADDRESS__
 	skip_all("a sanitized monitor has no filter");
@@ -250,13 +283,21 @@ int main(void)
 		forbidden(&vcpu[i], MONITOR_VCPU, "a vCPU");
 	ok(status_of(body_works) == 0, "what a monitor needs it has; files there are none");
 	if (geteuid() != 0) {
-		skip("root's monitor has an empty root and no network", "needs root");
+		skip("root's monitor has an empty root, no network, names of its own, limits",
+		     "needs root");
 		return tap_done();
 	}
-	ok(status_of(behind_walls) == 0, "root's monitor has an empty root and no network");
+	uname(&before);
+	shared = shmget(SHARED_KEY, 4096, IPC_CREAT | 0666);
+	ok(shared >= 0 && status_of(behind_walls) == 0,
+	   "root's monitor has an empty root, no network, names of its own, limits");
 	if (status_of(has_user_namespaces) == 0)
 		ok(status_of(ordinary_walls) == 0, "an ordinary user's likewise");
 	else
 		skip("an ordinary user's likewise", "no user namespaces for ordinary users here");
+	shmctl(shared, IPC_RMID, NULL);
+	ok(uname(&after) == 0 && !strcmp(before.nodename, after.nodename) &&
+		   access("/etc/passwd", R_OK) == 0,
+	   "the host keeps its name and its files");
 	return tap_done();
 }

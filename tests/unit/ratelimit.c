@@ -75,6 +75,58 @@ static void test_burst(void)
 	ok(ratelimit_take(&r, 1, 1, 0) != 0, "a clock that goes back gains nothing");
 }
 
+/* Whoever waits is late by so much each time; how many pass in ten seconds. */
+static uint64_t late_by(uint64_t late, uint64_t rate, uint64_t size, uint64_t burst)
+{
+	struct ratelimit r = { 0 };
+	struct ratelimit_rates rates = { { rate, burst }, { LIMIT_MAX, 0 } };
+	uint64_t now = 0, wait, got = 0;
+
+	ratelimit_set(&r, &rates, now);
+	while (now < 10 * SECOND) {
+		wait = ratelimit_take(&r, size, 1, now);
+		got += wait ? 0 : size;
+		now += wait ? wait + late : 1000;
+	}
+	return got;
+}
+
+static void test_late(void)
+{
+	static const struct {
+		uint64_t late, rate, size, burst;
+	} cases[] = {
+		{ 2000000, 100, 1, 1 },
+		{ 2000000, 1000, 1, 1 },
+		{ 5000000, 1 << 20, 65536, 65536 },
+		{ 5000000, 1 << 20, 65536, 512 },
+		{ 1, 1000, 7, 7 },
+	};
+	struct ratelimit r = { 0 };
+	struct ratelimit_rates rates = { { 1000, 1 }, { LIMIT_MAX, 0 } };
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint64_t want = cases[i].rate * 10, size = cases[i].size;
+		uint64_t got = late_by(cases[i].late, cases[i].rate, size, cases[i].burst);
+
+		ok(got + 2 * size + want / 500 >= want &&
+			   got <= want + cases[i].burst + 2 * size + want / 500,
+		   "timers %lu us late: %lu of %lu in pieces of %lu", cases[i].late / 1000, got,
+		   want, size);
+	}
+	ratelimit_set(&r, &rates, 0);
+	ratelimit_take(&r, 1, 1, 0);
+	ratelimit_take(&r, 1, 1, 0);
+	while (ratelimit_take(&r, 1, 1, 5 * SECOND) == 0)
+		n++;
+	ok(n <= 21, "who comes seconds late has the burst and little more: %lu", n);
+	ratelimit_take(&r, 1, 1, 5 * SECOND);
+	ratelimit_take(&r, 1, 1, 5 * SECOND + 15 * SECOND / 1000);
+	ratelimit_take(&r, 1, 1, 6 * SECOND);
+	ok(ratelimit_take(&r, 1, 1, 6 * SECOND) > 0, "and after silence the burst alone");
+}
+
 static void test_debt(void)
 {
 	struct ratelimit r = { 0 };
@@ -137,6 +189,7 @@ int main(void)
 
 	test_mean();
 	test_burst();
+	test_late();
 	test_debt();
 	test_both();
 	test_charge();

@@ -74,7 +74,6 @@ guest 'echo 1 >/sys/devices/system/cpu/cpu1/online; echo 1 >/sys/devices/system/
 unlike "until it brings it up" "$(cat "$v/vcpu/2/state")" offline
 soon "a busy one runs" 20 grep -qx running "$v/vcpu/2/state"
 soon "an idle one halts" 20 grep -qx halted "$v/vcpu/1/state"
-guest 'kill $(cat /busy)'
 
 # --- a core file of it
 # core_has FILE TEXT: each vCPU's rip, and how often it has that text
@@ -107,6 +106,7 @@ is "has where its vCPUs stand, and its memory" "$(core_has "$T/core" marked-here
 	"$(for n in 0 1 2; do value "$v/vcpu/$n/registers" rip; done | xargs) found"
 put "$v/ctl" resume
 rm "$T/core"
+guest 'kill $(cat /busy)'
 put "$v/cpu.count" 1
 gone() { [ "$(entries "$v/vcpu")" = 0 ]; }
 soon "what the guest lets go of is gone" 60 gone

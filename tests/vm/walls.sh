@@ -20,6 +20,8 @@ walls() { # WHOSE UID: of the VM that runs
 	done
 	is "$1: namespaces of its own" "$wrong" ''
 	is "$1: where it is the only process" "$(sed -n 's/^NSpid:[[:space:]]*//p' "/proc/$pid/status" | cut -f 2)" 1
+	is "$1: from where no other can be seen" "$(nsenter -t "$pid" -p unshare -m --propagation private sh -c \
+		'mount -t proc proc /proc && cat /proc/[0-9]*/comm' | sort -u | grep -vx -e cat -e sh)" v
 	is "$1: nothing in its root" "$(ls -A "/proc/$pid/root/")" ''
 	not_ok "$1: and nothing to be made" touch "/proc/$pid/root/x"
 	is "$1: no interface but a loopback that is down" "$(awk -F: 'NR > 2 { print $1 }' "/proc/$pid/net/dev" | xargs)" lo
@@ -33,7 +35,7 @@ walls() { # WHOSE UID: of the VM that runs
 	fi
 	is "$1: no core is dumped" "$(awk '/^Max core/ { print $5, $6 }' "/proc/$pid/limits")" "0 0"
 	is "$1: its uid" "$(sed -n 's/^Uid:[[:space:]]*//p' "/proc/$pid/status" | xargs)" "$2 $2 $2 $2"
-	is "$1: no capabilities" "$(sed -n 's/^Cap\(Prm\|Eff\|Bnd\):[[:space:]]*//p' "/proc/$pid/status" | head -n 2 | sort -u)" \
+	is "$1: no capabilities" "$(sed -n 's/^Cap\(Inh\|Prm\|Eff\|Amb\):[[:space:]]*//p' "/proc/$pid/status" | sort -u)" \
 		0000000000000000
 }
 
