@@ -1,8 +1,8 @@
 /*
  * Hostile kernels: a file as boot.kernel, another as boot.initrd, and ACPI's tables beside them. It
  * is refused with a sentence that names the setting, or loaded where the machine has memory. The
- * first eight bytes say how large the initrd and the command line are and how many vCPUs there are;
- * the kernel follows. Kernels to begin with are made here: ELF files, and bzImages with each
+ * first eight bytes say how large the initrd and the command line are, and how many vCPUs and
+ * nodes; the kernel follows. Kernels to begin with are made here: ELF files, and bzImages with each
  * packer.
  */
 #include <asm/bootparam.h>
@@ -17,6 +17,7 @@
 #include "tests/fuzz/script.h"
 #include "vmm/boot/boot.h"
 #include "vmm/boot/unpack.h"
+#include "vmm/numa.h"
 
 #define MEMORY (6u << 20)
 #define ELF_AT 4096u /* where the segment lies in the file: behind what elf.h looks at */
@@ -139,8 +140,25 @@ static bool names_setting(const char *text)
 	       !strncmp(text, "boot.cmdline: ", 14);
 }
 
+/* Nodes as settled ones are: all of memory and each vCPU is one's. */
+static void nodes_of(struct numa *numa, unsigned n, unsigned cpus, unsigned how)
+{
+	uint64_t left = MEMORY;
+
+	memset(numa, 0, sizeof(*numa));
+	numa->n = n;
+	for (unsigned i = 0; i < n; i++) {
+		numa->nodes[i].size = i + 1 < n ? left / (1 + (how + i) % 4) & ~4095ull : left;
+		left -= numa->nodes[i].size;
+		memset(numa->nodes[i].distance, 10 + (int)how % 200, n);
+	}
+	for (unsigned c = 0; n && c < cpus; c++)
+		cpulist_add(&numa->nodes[(c * (how + 1)) % n].cpus, c);
+}
+
 static void one(const char *data, size_t len)
 {
+	static struct numa numa;
 	static const unsigned char genid[16];
 	static char cmdline[8 * 256];
 	struct script s = { (const unsigned char *)data, (const unsigned char *)data + len };
@@ -164,7 +182,11 @@ static void one(const char *data, size_t len)
 	struct err e = { 0 };
 	int rc;
 
-	take_n(&s, 5);
+	unsigned nodes = take(&s) % (NUMA_NODES_MAX + 1);
+
+	nodes_of(&numa, nodes, cpus, take(&s));
+	source.machine.numa = &numa;
+	take_n(&s, 3);
 	memset(cmdline, 'x', words * 8);
 	cmdline[words * 8] = '\0';
 	source.kernel = file_of(s.p, (size_t)(s.end - s.p), 0);
