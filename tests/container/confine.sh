@@ -79,6 +79,11 @@ if [ ! -e /sys/kernel/security/apparmor ]; then
 	refused "a label where there are none" ENXIO 'apparmor' "$c" put "$c/ctl" start
 	put "$c/apparmor" ''
 fi
+if [ ! -e /sys/fs/selinux/enforce ]; then
+	put "$c/selinux" system_u:system_r:container_t:s0
+	refused "likewise" ENXIO 'selinux' "$c" put "$c/ctl" start
+	put "$c/selinux" ''
+fi
 
 # --- pods
 container_new web sleep 1000

@@ -5,9 +5,13 @@
 #include "tests/unit/harness_container.h"
 #include "tests/unit/tap.h"
 
+#include "backends/container/label.h"
+
 #include <dirent.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -629,6 +633,51 @@ static void test_threads(void)
 	ok(failed == 0, "four threads run 25 containers each");
 }
 
+/* In a process of its own: what it would have told the kernel, if a file stood in its place. */
+static void label_into(const char *file, const struct container_config *c)
+{
+	const char *what;
+	char own[64];
+
+	snprintf(own, sizeof(own), "/proc/%d/attr/exec", (int)getpid());
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount(file, own, NULL, MS_BIND, NULL) < 0)
+		_exit(99);
+	_exit(label_set(c, &what) < 0);
+}
+
+static const char *labelled(char *apparmor, char *selinux)
+{
+	const struct container_config c = { .apparmor = apparmor, .selinux = selinux };
+	static char said[128];
+	char file[64];
+	int fd, status;
+	ssize_t n = 0;
+	pid_t pid;
+
+	snprintf(file, sizeof(file), "%s/label", top);
+	fd = open(file, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	pid = fork();
+	if (pid == 0)
+		label_into(file, &c);
+	waitpid(pid, &status, 0);
+	n = pread(fd, said, sizeof(said) - 1, 0);
+	said[n < 0 ? 0 : n] = '\0';
+	close(fd);
+	unlink(file);
+	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? said : "failed";
+}
+
+/* As the kernel's two modules want it; which of them there is has been asked before. */
+static void test_labels(void)
+{
+	static char profile[] = "a-profile", context[] = "system_u:system_r:container_t:s0:c1,c2";
+
+	ok(!strcmp(labelled(profile, NULL), "exec a-profile"), "AppArmor's profile");
+	ok(!strcmp(labelled(NULL, context), context), "SELinux's context");
+	ok(!strcmp(labelled(NULL, NULL), ""), "neither");
+}
+
 int main(void)
 {
 	struct harness h;
@@ -658,6 +707,7 @@ int main(void)
 	test_limits(&h);
 	test_monitor_death(&h);
 	test_threads();
+	test_labels();
 	test_leaks(&h);
 	harness_free(&h);
 	shell("rm -rf --one-file-system %s; rmdir /sys/fs/cgroup/*/machinefs-unit-%d "
