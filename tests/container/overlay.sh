@@ -228,7 +228,9 @@ for kind in ext4 ext3; do
 	is "$kind: which holds, and they do" "$(printed 3 | xargs)" "8 9 1 0"
 	ok "$kind: the image is as it was" put "$M/image/owners/ctl" verify
 	for c in u k q; do rmdir "$M/container/$c"; done
+	nothing() { [ -z "$(ls -A "$STATE_DIR/container")" ]; }
+	soon "$kind: of the containers nothing is left" 10 nothing
 	machinefs_stop
-	umount "$T/on-$kind"
+	ok "$kind: nor a mount" umount "$T/on-$kind"
 done
 done_testing
