@@ -154,7 +154,8 @@ fi
 weights() {
 	echo "$(limit io.weight blkio.weight) $(limit io.bfq.weight blkio.bfq.weight)"
 }
-if [ -n "$(weights | xargs)" ]; then
+weighs=$(weights | xargs)
+if [ -n "$weighs" ]; then
 	ok "io.weight" put "$c/io.weight" 300
 	like "is there" "$(weights)" '300|118'
 	put "$c/io.weight" 100
@@ -184,8 +185,13 @@ machinefs_start
 is "the next daemon leaves them as they are" "$(limit pids.max pids.max)" 50
 end
 put "$c/cpu.affinity" 0
+put "$c/memory.low" 8M
+put "$c/cpu.weight" 70
+[ -z "$weighs" ] || put "$c/io.weight" 300
 new /bin/sh -c "'grep Cpus_allowed_list /proc/self/status; sleep 100'"
 soon "one that starts with a set has it" 5 grep -q 'list:.0$' "$c/console"
+is "and others" "$(limit memory.low memory.soft_limit_in_bytes) $(limit cpu.weight cpu.shares | sed 's/^717$/70/')" "8388608 70"
+[ "$(cat "$c/io.weight")" = 100 ] || like "of disks, too" "$(weights)" '300|118'
 end
 is "nothing is left of its groups" "$(limit cpuset.cpus blkio.throttle.read_bps_device)" ""
 is "a stopped one uses nothing" "$(cat "$c/memory.current")" 0
