@@ -182,9 +182,9 @@ static void one(const char *data, size_t len)
 	struct err e = { 0 };
 	int rc;
 
-	unsigned nodes = take(&s) % (NUMA_NODES_MAX + 1);
+	unsigned nodes = take(&s); // as many as there can be more often than not
 
-	nodes_of(&numa, nodes, cpus, take(&s));
+	nodes_of(&numa, nodes < NUMA_NODES_MAX ? nodes : NUMA_NODES_MAX, cpus, take(&s));
 	source.machine.numa = &numa;
 	take_n(&s, 3);
 	memset(cmdline, 'x', words * 8);
