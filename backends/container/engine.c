@@ -278,8 +278,11 @@ static void take_from_stock(const struct engine_host *host, struct plan *p)
 		return;
 	if (p->namespaces & NS_MOUNT)
 		p->stock.dev = s->dev;
-	if ((p->namespaces & NS_NET) && !p->waits)
-		p->stock.net = s->net;
+	if (!(p->namespaces & NS_NET) || p->waits)
+		return;
+	p->stock.net = s->net;
+	if (p->namespaces & NS_MOUNT)
+		p->stock.sys = s->sys;
 }
 
 static int container_start(struct engine_host *host, void **ret_self, struct err *e)

@@ -11,6 +11,9 @@
 #include <linux/mount.h>
 #include <stdbool.h>
 
+/* With what a file system of the kernel's own is mounted. */
+#define ATTR_SYSTEM (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)
+
 struct mount_option {
 	const char *key;
 	const char *value; /* NULL: a flag */

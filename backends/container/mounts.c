@@ -26,8 +26,6 @@
 /* Not from sys/mount.h, whose names clash with those of linux/mount.h in this C library. */
 #define UMOUNT_LAZY 2
 
-#define ATTR_SYSTEM (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)
-
 /* What has no source but its type. */
 static int filesystem_new(const char *type, const struct mount_option *options, int count,
 			  unsigned int attributes)
@@ -328,13 +326,14 @@ static void mount_root(struct child *c)
 
 void mounts_build(struct child *c)
 {
-	int proc, sys;
+	int proc, sys = c->plan->stock.sys;
 
 	mount_root(c);
 	proc = system_filesystem("proc", "/proc", ATTR_SYSTEM);
 	put(c, proc, root_place(c, "proc"), "proc");
 	mount_dev(c);
-	sys = system_filesystem("sysfs", "/sys", ATTR_SYSTEM | MOUNT_ATTR_RDONLY);
+	if (sys < 0)
+		sys = system_filesystem("sysfs", "/sys", ATTR_SYSTEM | MOUNT_ATTR_RDONLY);
 	put(c, sys, root_place(c, "sys"), "sys");
 	lxcfs_show(c, proc, sys);
 	protect(c, sys);

@@ -74,8 +74,10 @@ static unsigned int lower(unsigned int best, unsigned int from, int fd)
 /* The lowest that is to stay and is not below from; ~0u: there is none. */
 static unsigned int next_kept(const struct child *c, unsigned int from)
 {
-	const struct devfs *d = &c->plan->stock.dev;
-	const int fds[] = { c->socket, c->ruleset, d->dev, d->pts, d->shm, d->master, d->slave };
+	const struct stock *s = &c->plan->stock;
+	const struct devfs *d = &s->dev;
+	const int fds[] = { c->socket, c->ruleset, d->dev,   d->pts,
+			    d->shm,    d->master,  d->slave, s->sys };
 	unsigned int best = ~0u;
 
 	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)

@@ -9,6 +9,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "backends/container/mountfd.h"
+
 int loopback_raise(void)
 {
 	struct ifreq request = { .ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING };
@@ -21,20 +23,33 @@ int loopback_raise(void)
 	return r;
 }
 
+static void let_go(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+/* Of the namespace that the caller is in. */
+static void net_fill(struct stock *s)
+{
+	s->net = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	if (s->net >= 0 && loopback_raise() < 0)
+		let_go(&s->net);
+	if (s->net >= 0)
+		s->sys = mountfd_new("sysfs", "sysfs", NULL, 0, ATTR_SYSTEM | MOUNT_ATTR_RDONLY);
+}
+
 /* The caller has one thread, and is in the new namespace for a moment. */
-static int net_make(int *ret_net)
+static int net_make(struct stock *s)
 {
 	int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC), r = 0;
 
-	*ret_net = -1;
+	s->net = s->sys = -1;
 	if (home < 0)
 		return 0;
 	if (unshare(CLONE_NEWNET) == 0) {
-		*ret_net = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-		if (*ret_net >= 0 && loopback_raise() < 0) {
-			close(*ret_net);
-			*ret_net = -1;
-		}
+		net_fill(s);
 		r = setns(home, CLONE_NEWNET) < 0 ? -errno : 0;
 	}
 	close(home);
@@ -44,13 +59,12 @@ static int net_make(int *ret_net)
 int stock_make(struct stock *s)
 {
 	devfs_make(&s->dev);
-	return net_make(&s->net);
+	return net_make(s);
 }
 
 void stock_close(struct stock *s)
 {
 	devfs_close(&s->dev);
-	if (s->net >= 0)
-		close(s->net);
-	s->net = -1;
+	let_go(&s->net);
+	let_go(&s->sys);
 }

@@ -1,6 +1,7 @@
 /*
  * What a monitor in waiting makes for the container that it will have, whichever that is: to make a
- * network namespace takes as long as to clone a process. All of it is root's, so it serves a
+ * network namespace takes as long as to clone a process, and its sysfs the longer the more there
+ * are already. All of it is root's, so it serves a
  * container that has no user namespace of its own, and it serves one container.
  */
 #ifndef BACKENDS_CONTAINER_STOCK_H
@@ -11,11 +12,12 @@
 struct stock {
 	struct devfs dev;
 	int net; /* a network namespace whose loopback interface is up */
+	int sys; /* sysfs, which shows the interfaces of that namespace; a mount without a place */
 };
 
-#define STOCK_NONE             \
-	{                      \
-		DEVFS_NONE, -1 \
+#define STOCK_NONE                 \
+	{                          \
+		DEVFS_NONE, -1, -1 \
 	}
 
 /*

@@ -32,6 +32,8 @@ put "$c/init.user" 1000:1001
 is "init.user is its user" "$(inside 'id -u; id -g' | xargs)" "1000 1001"
 put "$c/init.user" 0
 
+is "/sys shows its own interfaces" "$(inside 'ls /sys/class/net')" lo
+
 # All that there are, and each of them left out.
 all='pid mount net uts ipc cgroup user time'
 file_of() { # its name below /proc/self/ns
