@@ -80,8 +80,10 @@ kill_meanwhile() {
 	soon "$1: the poker of the one before ends" 10 pid_gone "$poker"
 	daemon=$(daemon_pid)
 }
-hold_poker() {
+hold_poker() { # which has nothing to do: what it was sent before is done
 	poker=$(poker_of "$daemon")
+	poll 5 eval '! told'
+	sleep 0.5
 	kill -STOP "$poker"
 	poll 5 stopped "$poker"
 }
@@ -114,7 +116,6 @@ put "$e/ephemeral" 1
 exec 3<"$e/exit" # which holds it
 put "$e/ctl" start
 await "$e" stopped
-sleep 0.5 # its touches are done
 hold_poker
 exec 3<&-
 kill_meanwhile rmdir
