@@ -1,9 +1,7 @@
 /*
  * The default system call filter: see seccomp.h. The tables are the policy; libseccomp knows the
- * numbers of the names on each architecture, and the program is made here: a search tree over
- * runs of numbers that have the same answer. There are few runs, and each answer stands in it once,
- * so the program is a tenth of what libseccomp would make of it: the kernel compiles it anew for
- * every container.
+ * numbers of the names on each architecture. The program (callfilter.h) is a tenth of what
+ * libseccomp would make of it: the kernel compiles it anew for every container.
  */
 #include "backends/container/seccomp.h"
 
@@ -11,7 +9,6 @@
 #include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/capability.h>
-#include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -24,6 +21,8 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "backends/host/callfilter.h"
 
 /* Calls with a higher number were not thought of here: set_mempolicy_home_node, Linux 5.17. */
 #define NEWEST_KNOWN_CALL 450
@@ -183,43 +182,22 @@ static void decide(struct answers *a, uint64_t capabilities)
 			allow(a, guarded[i].calls);
 }
 
-/* The program as it grows; an overflow is remembered. */
-struct program {
-	struct sock_filter code[BPF_MAXINSNS];
-	size_t n;
-	bool overflow;
-};
-
-static void emit(struct program *p, struct sock_filter instruction)
-{
-	if (p->n < BPF_MAXINSNS)
-		p->code[p->n++] = instruction;
-	else
-		p->overflow = true;
-}
-
-static void emit_return(struct program *p, uint32_t value)
-{
-	emit(p, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, value));
-}
-
 /* The kernel looks at no more than the lower half of these arguments, so neither does this. */
-static void emit_argument(struct program *p)
+static void emit_argument(struct callfilter *f)
 {
-	emit(p, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-					     offsetof(struct seccomp_data, args)));
+	callfilter_load(f, offsetof(struct seccomp_data, args));
 }
 
 /* vsock is not namespaced: it would reach the host's hypervisor. */
-static void emit_socket(struct program *p)
+static void emit_socket(struct callfilter *f)
 {
-	emit_argument(p);
-	emit(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_VSOCK, 1, 0));
-	emit_return(p, SECCOMP_RET_ALLOW);
-	emit_return(p, SECCOMP_RET_ERRNO | EPERM);
+	emit_argument(f);
+	callfilter_jump(f, BPF_JEQ, AF_VSOCK, 1, 0);
+	callfilter_return(f, SECCOMP_RET_ALLOW);
+	callfilter_return(f, SECCOMP_RET_ERRNO | EPERM);
 }
 
-static void emit_personality(struct program *p)
+static void emit_personality(struct callfilter *f)
 {
 	static const unsigned int fine[] = {
 		PER_LINUX,  PER_LINUX32, PERSONALITY_UNAME26, PERSONALITY_UNAME26 | PER_LINUX32,
@@ -227,127 +205,56 @@ static void emit_personality(struct program *p)
 	};
 	const size_t count = sizeof(fine) / sizeof(fine[0]);
 
-	emit_argument(p);
+	emit_argument(f);
 	for (size_t i = 0; i < count; i++)
-		emit(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, fine[i],
-						     (__u8)(count - i), 0));
-	emit_return(p, SECCOMP_RET_ERRNO | EPERM);
-	emit_return(p, SECCOMP_RET_ALLOW);
+		callfilter_jump(f, BPF_JEQ, fine[i], (__u8)(count - i), 0);
+	callfilter_return(f, SECCOMP_RET_ERRNO | EPERM);
+	callfilter_return(f, SECCOMP_RET_ALLOW);
 }
 
-static void emit_clone(struct program *p)
+static void emit_clone(struct callfilter *f)
 {
-	emit_argument(p);
-	emit(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, CLONE_NAMESPACES, 1, 0));
-	emit_return(p, SECCOMP_RET_ALLOW);
-	emit_return(p, SECCOMP_RET_ERRNO | EPERM);
+	emit_argument(f);
+	callfilter_jump(f, BPF_JSET, CLONE_NAMESPACES, 1, 0);
+	callfilter_return(f, SECCOMP_RET_ALLOW);
+	callfilter_return(f, SECCOMP_RET_ERRNO | EPERM);
 }
 
-static void emit_answer(struct program *p, enum answer answer)
+static void emit_answer(struct callfilter *f, unsigned answer, const void *arg)
 {
-	switch (answer) {
+	switch ((enum answer)answer) {
 	case ANSWER_EPERM:
-		emit_return(p, SECCOMP_RET_ERRNO | EPERM);
+		callfilter_return(f, SECCOMP_RET_ERRNO | EPERM);
 		break;
 	case ANSWER_ENOSYS:
-		emit_return(p, SECCOMP_RET_ERRNO | ENOSYS);
+		callfilter_return(f, SECCOMP_RET_ERRNO | ENOSYS);
 		break;
 	case ANSWER_ALLOW:
-		emit_return(p, SECCOMP_RET_ALLOW);
+		callfilter_return(f, SECCOMP_RET_ALLOW);
 		break;
 	case ANSWER_SOCKET:
-		emit_socket(p);
+		emit_socket(f);
 		break;
 	case ANSWER_PERSONALITY:
-		emit_personality(p);
+		emit_personality(f);
 		break;
 	case ANSWER_CLONE:
-		emit_clone(p);
+		emit_clone(f);
 		break;
 	case ANSWERS:
 		break;
 	}
 }
 
-/* A jump of the search that ends it, with what it found. */
-struct leaf {
-	unsigned short at;
-	bool holds; /* where the jump's condition does */
-	unsigned char answer;
-};
-
-/* A search tree as it grows: which runs there are, and what is to be put right at its end. */
-struct search {
-	struct program *program;
-	const struct answers *answers;
-	unsigned short starts[NUMBERS]; /* of the runs */
-	struct leaf leaves[NUMBERS];
-	size_t nleaves;
-};
-
-static void search_leaf(struct search *s, size_t at, bool holds, unsigned short run)
+static void emit_answers(struct callfilter *f, const struct answers *a)
 {
-	s->leaves[s->nleaves++] =
-		(struct leaf){ (unsigned short)at, holds, s->answers->of[s->starts[run]] };
-}
+	const struct callfilter_answers answers = { a->of, NUMBERS, ANSWERS, emit_answer, NULL };
 
-/*
- * Conditional jumps reach 255 instructions. Both trees of every set of capabilities are shorter by
- * far; one that is not must not be cut.
- */
-static void jump_set(struct program *p, size_t at, bool holds, size_t to)
-{
-	size_t distance = to - at - 1;
-
-	if (p->overflow || distance > 255)
-		p->overflow = true;
-	else if (holds)
-		p->code[at].jt = (__u8)distance;
-	else
-		p->code[at].jf = (__u8)distance;
-}
-
-/* Among the runs from first on, two at least, the number being in the accumulator. */
-static void emit_search(struct search *s, unsigned short first, unsigned short count)
-{
-	unsigned short half = count / 2;
-	struct program *p = s->program;
-	size_t at = p->n;
-
-	emit(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, s->starts[first + half], 0,
-					     0));
-	if (half == 1)
-		search_leaf(s, at, false, first);
-	else
-		emit_search(s, first, half);
-	if (count - half == 1) {
-		search_leaf(s, at, true, first + half);
-	} else {
-		jump_set(p, at, true, p->n);
-		emit_search(s, first + half, count - half);
-	}
-}
-
-/* Each answer stands once, behind the tree. */
-static void emit_answers(struct program *p, const struct answers *a)
-{
-	struct search s = { .program = p, .answers = a };
-	unsigned short count = 0;
-
-	for (unsigned short nr = 0; nr < NUMBERS; nr++)
-		if (nr == 0 || a->of[nr] != a->of[nr - 1])
-			s.starts[count++] = nr;
-	emit_search(&s, 0, count); /* what is allowed always makes more than one */
-	for (enum answer answer = 0; answer < ANSWERS; answer++) {
-		for (size_t i = 0; i < s.nleaves; i++)
-			if (s.leaves[i].answer == answer)
-				jump_set(p, s.leaves[i].at, s.leaves[i].holds, p->n);
-		emit_answer(p, answer);
-	}
+	callfilter_search(f, &answers);
 }
 
 /* The kernel's rule: an unknown architecture's numbers mean nothing, so it is killed. */
-static void build(struct program *p, uint64_t capabilities, bool quotas)
+static void build(struct callfilter *f, uint64_t capabilities, bool quotas)
 {
 	struct answers wide = { .arches = { SCMP_ARCH_X86_64, SCMP_ARCH_X32 } };
 	struct answers narrow = { .arches = { SCMP_ARCH_X86 } };
@@ -357,38 +264,35 @@ static void build(struct program *p, uint64_t capabilities, bool quotas)
 	if (quotas)
 		answer(&wide, "quotactl", ANSWER_ALLOW);
 	decide(&narrow, capabilities);
-	*p = (struct program){ 0 };
-	emit(p, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-					     offsetof(struct seccomp_data, arch)));
-	emit(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 3, 0));
-	emit(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_I386, 1, 0));
-	emit_return(p, SECCOMP_RET_KILL_PROCESS);
-	at = p->n;
-	emit(p, (struct sock_filter){ 0 }); // to the narrow part
-	emit(p, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-					     offsetof(struct seccomp_data, nr)));
-	emit(p, (struct sock_filter)BPF_STMT(BPF_ALU | BPF_AND | BPF_K, ~X32_BIT));
-	emit_answers(p, &wide);
-	p->code[at] = (struct sock_filter)BPF_STMT(BPF_JMP | BPF_JA, (uint32_t)(p->n - at - 1));
-	emit(p, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-					     offsetof(struct seccomp_data, nr)));
-	emit_answers(p, &narrow);
+	callfilter_init(f);
+	callfilter_load(f, offsetof(struct seccomp_data, arch));
+	callfilter_jump(f, BPF_JEQ, AUDIT_ARCH_X86_64, 3, 0);
+	callfilter_jump(f, BPF_JEQ, AUDIT_ARCH_I386, 1, 0);
+	callfilter_return(f, SECCOMP_RET_KILL_PROCESS);
+	at = f->n;
+	callfilter_emit(f, (struct sock_filter){ 0 }); // to the narrow part
+	callfilter_load(f, offsetof(struct seccomp_data, nr));
+	callfilter_emit(f, (struct sock_filter)BPF_STMT(BPF_ALU | BPF_AND | BPF_K, ~X32_BIT));
+	emit_answers(f, &wide);
+	f->code[at] = (struct sock_filter)BPF_STMT(BPF_JMP | BPF_JA, (uint32_t)(f->n - at - 1));
+	callfilter_load(f, offsetof(struct seccomp_data, nr));
+	emit_answers(f, &narrow);
 }
 
 int seccomp_profile_export(uint64_t capabilities, bool quotas, int *ret_fd, struct err *e)
 {
-	struct program p;
+	struct callfilter f;
 	size_t size;
 	int fd, r;
 
-	build(&p, capabilities, quotas);
-	size = p.n * sizeof(p.code[0]);
-	if (p.overflow)
+	build(&f, capabilities, quotas);
+	size = f.n * sizeof(f.code[0]);
+	if (f.overflow)
 		return err_set(e, -EIO, "seccomp: the program is too long");
 	fd = memfd_create("seccomp", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0)
 		return err_sys(e, errno, "seccomp");
-	if (write(fd, p.code, size) == (ssize_t)size &&
+	if (write(fd, f.code, size) == (ssize_t)size &&
 	    fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) == 0) {
 		*ret_fd = fd;
 		return 0;

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/audit.h>
-#include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
@@ -17,6 +16,8 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "backends/host/callfilter.h"
 
 #define LOOP MONITOR_LOOP
 #define VCPU MONITOR_VCPU
@@ -40,7 +41,6 @@ enum check {
 	CHECK_NEVER, /* answers EACCES: asked in vain by libc, or where it is no failure */
 };
 
-/* The rows are in the order of how often a call is made: the kernel looks from the top. */
 static const struct call {
 	int nr;
 	unsigned roles;
@@ -165,71 +165,87 @@ static const struct call {
 	{ SYS_access, BOTH, "likewise", CHECK_NEVER },
 	{ SYS_prlimit64, BOTH, "libc asks for the size of stacks", CHECK_EQUAL, 2, 0 },
 };
-#define CALLS	    (sizeof(calls) / sizeof(calls[0]))
-#define PER_CALL    5
-#define PROGRAM_MAX (CALLS * PER_CALL + 8)
+#define CALLS	(sizeof(calls) / sizeof(calls[0]))
+#define NUMBERS 512 /* the last one stands for all that are higher, x32's among them */
 
-struct program {
-	struct sock_filter code[PROGRAM_MAX];
-	unsigned short n;
+enum answer {
+	ANSWER_TRAP,
+	ANSWER_ALLOW,
+	ANSWER_NEVER,
+	ANSWER_CHECK, /* and those after it: by the first of the checked rows, and so on */
 };
 
-static void emit(struct program *p, struct sock_filter instruction)
-{
-	p->code[p->n++] = instruction;
-}
+_Static_assert(ANSWER_CHECK + CALLS <= UINT8_MAX, "an answer is a byte");
 
-static void emit_load(struct program *p, size_t offset)
-{
-	emit(p, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)offset));
-}
+/* A role's answers. */
+struct answers {
+	unsigned char of[NUMBERS];
+	const struct call *checked[CALLS];
+	unsigned nchecked;
+};
 
-static void emit_return(struct program *p, uint32_t value)
+static void decide(struct answers *a, enum monitor_role role)
 {
-	emit(p, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, value));
-}
+	memset(a->of, ANSWER_TRAP, sizeof(a->of));
+	a->nchecked = 0;
+	for (size_t i = 0; i < CALLS; i++) {
+		const struct call *c = &calls[i];
 
-/* When k compares as op says, so many instructions are skipped, or else so many. */
-static void emit_jump(struct program *p, unsigned op, uint32_t k, unsigned yes, unsigned no)
-{
-	emit(p,
-	     (struct sock_filter)BPF_JUMP((__u16)(BPF_JMP | op | BPF_K), k, (__u8)yes, (__u8)no));
-}
-
-static void emit_call(struct program *p, const struct call *c)
-{
-	uint32_t value = c->check == CHECK_SELF ? (uint32_t)getpid() : c->value;
-	bool checked = c->check == CHECK_EQUAL || c->check == CHECK_LACKS || c->check == CHECK_SELF;
-
-	emit_jump(p, BPF_JEQ, (uint32_t)c->nr, 0, checked ? PER_CALL - 1 : 1);
-	if (checked) {
-		emit_load(p, offsetof(struct seccomp_data, args) + 8 * c->argument);
-		if (c->check == CHECK_LACKS)
-			emit_jump(p, BPF_JSET, value, 1, 0);
-		else
-			emit_jump(p, BPF_JEQ, value, 0, 1);
+		if (!(c->roles & role))
+			continue;
+		if (c->check == CHECK_NONE || c->check == CHECK_NEVER) {
+			a->of[c->nr] = c->check == CHECK_NONE ? ANSWER_ALLOW : ANSWER_NEVER;
+			continue;
+		}
+		a->of[c->nr] = (unsigned char)(ANSWER_CHECK + a->nchecked);
+		a->checked[a->nchecked++] = c;
 	}
-	emit_return(p, c->check == CHECK_NEVER ? SECCOMP_RET_ERRNO | EACCES : SECCOMP_RET_ALLOW);
-	if (checked)
-		emit_return(p, SECCOMP_RET_TRAP);
+}
+
+static void emit_check(struct callfilter *f, const struct call *c)
+{
+	callfilter_load(f, offsetof(struct seccomp_data, args) + 8 * c->argument);
+	if (c->check == CHECK_LACKS)
+		callfilter_jump(f, BPF_JSET, c->value, 1, 0);
+	else
+		callfilter_jump(f, BPF_JEQ, c->check == CHECK_SELF ? (uint32_t)getpid() : c->value,
+				0, 1);
+	callfilter_return(f, SECCOMP_RET_ALLOW);
+	callfilter_return(f, SECCOMP_RET_TRAP);
+}
+
+static void emit_answer(struct callfilter *f, unsigned answer, const void *arg)
+{
+	const struct answers *a = arg;
+
+	if (answer >= ANSWER_CHECK)
+		emit_check(f, a->checked[answer - ANSWER_CHECK]);
+	else
+		callfilter_return(f, answer == ANSWER_ALLOW   ? SECCOMP_RET_ALLOW
+				     : answer == ANSWER_NEVER ? SECCOMP_RET_ERRNO | EACCES
+							      : SECCOMP_RET_TRAP);
 }
 
 int monitor_filter_install(enum monitor_role role, struct err *e)
 {
-	struct program p = { .n = 0 };
-	struct sock_fprog prog = { .filter = p.code };
+	struct answers a;
+	struct callfilter_answers answers = { a.of, NUMBERS, 0, emit_answer, &a };
+	struct sock_fprog prog;
+	struct callfilter f;
 
 	if (SANITIZED)
 		return 0;
-	emit_load(&p, offsetof(struct seccomp_data, arch));
-	emit_jump(&p, BPF_JEQ, AUDIT_ARCH_X86_64, 1, 0);
-	emit_return(&p, SECCOMP_RET_KILL_PROCESS);
-	emit_load(&p, offsetof(struct seccomp_data, nr));
-	for (size_t i = 0; i < CALLS; i++)
-		if (calls[i].roles & role)
-			emit_call(&p, &calls[i]);
-	emit_return(&p, SECCOMP_RET_TRAP); /* x32's numbers, too, which have a bit of their own */
-	prog.len = p.n;
+	decide(&a, role);
+	answers.kinds = ANSWER_CHECK + a.nchecked;
+	callfilter_init(&f);
+	callfilter_load(&f, offsetof(struct seccomp_data, arch));
+	callfilter_jump(&f, BPF_JEQ, AUDIT_ARCH_X86_64, 1, 0);
+	callfilter_return(&f, SECCOMP_RET_KILL_PROCESS);
+	callfilter_load(&f, offsetof(struct seccomp_data, nr));
+	callfilter_search(&f, &answers);
+	if (f.overflow)
+		return err_set(e, -EIO, "start: the monitor's system call filter is too long");
+	prog = (struct sock_fprog){ .len = (unsigned short)f.n, .filter = f.code };
 	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog) < 0)
 		return err_sys(e, errno, "start: the monitor's system call filter");
 	return 0;
