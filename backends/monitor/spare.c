@@ -45,13 +45,10 @@ struct spare {
 	int policy;		/* the scheduler's, that it had before it was made to wait */
 	pid_t spent[SPENT_MAX]; /* told to clone or to end, and still to be reaped */
 	struct event *reaper;
-	struct event *later; /* pending: one is to be made */
 };
 
 /* Those that are spent have no more to do than to end. */
 static const struct timeval moment = { .tv_usec = 20000 };
-/* Within which a machine has shown that it runs, or takes its time. */
-static const struct timeval by_then = { .tv_sec = 1 };
 
 /* Whether there is none left. */
 static bool spare_reap(struct spare *s)
@@ -165,8 +162,6 @@ static void mould_answer(struct spare *s)
 	s->asked = -1;
 }
 
-static void on_later(int fd, short what, void *arg);
-
 int spare_new(struct event_base *loop, const char *kind, bool walled, int program,
 	      struct spare **ret, struct err *e)
 {
@@ -179,20 +174,18 @@ int spare_new(struct event_base *loop, const char *kind, bool walled, int progra
 	s->program = program;
 	s->asked = -1;
 	s->reaper = evtimer_new(loop, on_spent, s);
-	s->later = evtimer_new(loop, on_later, s);
-	if (!s->reaper || !s->later) {
-		spare_free(s);
+	if (!s->reaper) {
+		free(s);
 		return err_sys(e, ENOMEM, "spare monitor");
 	}
 	*ret = s;
 	return 0;
 }
 
-static void spare_make(struct spare *s)
+void spare_want(struct spare *s)
 {
 	sigset_t all, old;
 
-	event_del(s->later);
 	if (s->wanted || s->asked >= 0 || s->one.pid || !spare_slot(s))
 		return;
 	if (s->mould.pid)
@@ -203,26 +196,6 @@ static void spare_make(struct spare *s)
 	pthread_sigmask(SIG_SETMASK, &all, &old); /* signals are the loop's */
 	s->wanted = pthread_create(&s->thread, NULL, spare_spawn, s) == 0;
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
-}
-
-static void on_later(int fd, short what, void *arg)
-{
-	spare_make(arg);
-}
-
-/* A copy is made while its mould has nothing else to do, and at no machine's cost. */
-void spare_want(struct spare *s)
-{
-	if (s->walled)
-		event_add(s->later, &by_then);
-	else
-		spare_make(s);
-}
-
-void spare_due(struct spare *s)
-{
-	if (event_pending(s->later, EV_TIMEOUT, NULL))
-		event_add(s->later, &moment);
 }
 
 /* Waits for what is wanted. */
@@ -243,7 +216,7 @@ int spare_take(struct spare *s, const char *title, int listener, int group, pid_
 	int fds[] = { listener, group }, rc;
 
 	for (int tries = 0; tries < 2 && !s->one.pid; tries++) { /* a mould, then its copy */
-		spare_make(s);
+		spare_want(s);
 		spare_join(s);
 	}
 	if (!s->one.pid)
@@ -265,7 +238,6 @@ int spare_take(struct spare *s, const char *title, int listener, int group, pid_
 
 void spare_drop(struct spare *s)
 {
-	event_del(s->later);
 	spare_join(s);
 	waiting_end(&s->one);
 	waiting_end(&s->mould);
@@ -275,12 +247,8 @@ void spare_free(struct spare *s)
 {
 	if (!s)
 		return;
-	if (s->later && s->reaper)
-		spare_drop(s);
+	spare_drop(s);
 	spare_reap(s);
-	if (s->reaper)
-		event_free(s->reaper);
-	if (s->later)
-		event_free(s->later);
+	event_free(s->reaper);
 	free(s);
 }
