@@ -41,7 +41,7 @@ static bool same_place(const struct place *a, const struct place *b)
 static const struct place *places_by_path(const struct places *s, const struct hostpath *p)
 {
 	for (int i = 0; i < PLACES_MAX; i++)
-		if (s->list[i].path && s->list[i].kind == p->kind && s->list[i].avoid == p->avoid &&
+		if (s->list[i].path && s->list[i].avoid == p->avoid &&
 		    !strcmp(s->list[i].path, p->path))
 			return &s->list[i];
 	return NULL;
@@ -70,7 +70,7 @@ int places_find(const struct places *s, const struct hostpath *p)
 
 void places_learn(struct places *s, const struct hostpath *p, int fd)
 {
-	struct place here = { .kind = p->kind, .avoid = p->avoid }, *slot;
+	struct place here = { .avoid = p->avoid }, *slot;
 
 	if (!worth_knowing(p) || !place_of(fd, &here))
 		return;

@@ -5,9 +5,9 @@
  * To ask another process takes longer than all the rest of a look at a path. A path that leads,
  * without a link, to the very place to which it has led before is found in the kernel's own cache,
  * which waits for nobody (openat2(2), RESOLVE_CACHED); whatever is not there, or is another place
- * now, is the opener's again. Only for paths of the user that the process is, whose authority it
- * has anyway, and for kinds that are no more than a place (hostpath_only()). The kernel looks at
- * the permissions on the way each time.
+ * now, is the opener's again. Only for directories, HOSTPATH_DIRECTORY, of the user that the
+ * process is, whose authority it has anyway. The kernel looks at the permissions on the way each
+ * time.
  *
  * One thread at a time.
  */
@@ -21,7 +21,6 @@
 /* Where a path has led, or no path. */
 struct place {
 	char *path;
-	enum hostpath_kind kind;
 	uint64_t avoid;
 	uint64_t mount, inode; /* statx(2)'s */
 	uint32_t major, minor;

@@ -318,11 +318,11 @@ static int parse_root(const struct attr *a, const char *line, void *field, struc
 {
 	static const char image[] = "image ";
 
-	if (*line && *line != '/' && strncmp(line, image, sizeof(image) - 1) != 0)
-		return err_set(e, -EINVAL, "\"%.64s\" is neither an absolute path nor image NAME",
-			       line);
 	if (!*line || *line == '/')
 		return parse_path(a, line, field, e);
+	if (strncmp(line, image, sizeof(image) - 1) != 0)
+		return err_set(e, -EINVAL, "\"%.64s\" is neither an absolute path nor image NAME",
+			       line);
 	if (!object_name_valid(line + sizeof(image) - 1))
 		return err_set(e, -EINVAL, "\"%.64s\" is not the name of an image", line + 6);
 	return parse_string(a, line, field, e);
