@@ -151,7 +151,7 @@ static int outside_begin(const struct layer *l, const struct text *ids, struct e
 	int rc = 0;
 
 	if (fd < 0 || write(fd, text_str(ids), ids->len) != (ssize_t)ids->len || fsync(fd) < 0)
-		rc = err_sys(e, errno, "root.writable: the container's layer");
+		rc = err_sys(e, errno ? errno : EIO, "root.writable: the container's layer");
 	if (fd >= 0)
 		close(fd);
 	return rc;
