@@ -26,13 +26,9 @@
 
 unsigned shift_id(const char *map, unsigned id)
 {
-	unsigned inside, outside, count;
+	unsigned outside;
 
-	for (; *map; map += strcspn(map, "\n"), map += *map == '\n')
-		if (sscanf(map, "%u %u %u", &inside, &outside, &count) == 3 && id >= inside &&
-		    id - inside < count)
-			return outside + (id - inside);
-	return NOBODY;
+	return usermap_outside(map, id, &outside) ? outside : NOBODY;
 }
 
 /* ---- the overlay ---- */

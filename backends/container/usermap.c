@@ -192,6 +192,19 @@ void usermap_free(struct usermap *u)
 	text_free(&u->gids);
 }
 
+bool usermap_outside(const char *map, unsigned id, unsigned *ret)
+{
+	unsigned inside, outside, count;
+
+	for (; *map; map += strcspn(map, "\n"), map += *map == '\n')
+		if (sscanf(map, "%u %u %u", &inside, &outside, &count) == 3 && id >= inside &&
+		    id - inside < count) {
+			*ret = outside + (id - inside);
+			return true;
+		}
+	return false;
+}
+
 /* ---- writing ---- */
 
 static int write_proc(pid_t pid, const char *file, const char *text, struct err *e)

@@ -41,6 +41,9 @@ void usermap_free(struct usermap *u);
 /* Those of a process's user namespace, whatever it is. */
 int usermap_read(pid_t pid, struct usermap *ret, struct err *e);
 
+/* Whom a map, lines of INSIDE OUTSIDE COUNT, has for the id inside; false: nobody. */
+bool usermap_outside(const char *map, unsigned id, unsigned *ret);
+
 /* Writes them for the process pid, which waits; parent's side. May wait for newuidmap. */
 int usermap_write(pid_t pid, const struct usermap *u, struct err *e);
 

@@ -10,6 +10,8 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "backends/container/usermap.h"
+
 static const struct sort {
 	const char *name;
 	unsigned type; /* of quotactl(2) */
@@ -59,18 +61,9 @@ int userquota_check(const struct container_config *c, bool overlay, struct err *
 static bool id_on_disk(const struct layer *l, const struct sort *s, uint32_t id, uint32_t *ret)
 {
 	const char *map = s->type == USRQUOTA ? l->uids : l->gids;
-	unsigned inside, outside, count;
 
 	*ret = id;
-	if (!map)
-		return true;
-	for (; *map; map += strcspn(map, "\n"), map += *map == '\n')
-		if (sscanf(map, "%u %u %u", &inside, &outside, &count) == 3 && id >= inside &&
-		    id - inside < count) {
-			*ret = outside + (id - inside);
-			return true;
-		}
-	return false;
+	return !map || usermap_outside(map, id, ret);
 }
 
 static int check_ids(const struct layer *l, const struct container_config *c, struct err *e)
