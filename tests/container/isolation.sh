@@ -85,6 +85,7 @@ for file in kcore keys timer_list; do
 done
 like "it cannot set the host's kernel" "$(inside 'echo 1 >/proc/sys/kernel/panic 2>&1')" 'ead-only'
 like "/sys is read-only" "$(inside 'echo 1 >/sys/kernel/x 2>&1')" "can't create|ead-only"
+like "and mounted so" "$(inside 'grep " /sys " /proc/mounts')" '^sysfs /sys sysfs ro,nosuid,nodev,noexec'
 is "its /dev has the usual, and nothing else" "$(inside 'cd /dev; ls -A1; ls -A shm' | sort | xargs)" \
 	"console fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero"
 like "nor can it make one" "$(inside 'mknod /tmp/d b 254 0 2>&1 && head -c 1 /tmp/d 2>&1')" \

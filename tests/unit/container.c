@@ -6,6 +6,7 @@
 #include "tests/unit/tap.h"
 
 #include "backends/container/label.h"
+#include "backends/container/usermap.h"
 
 #include <dirent.h>
 #include <pthread.h>
@@ -678,6 +679,20 @@ static void test_labels(void)
 	ok(!strcmp(labelled(NULL, NULL), ""), "neither");
 }
 
+static void test_map(void)
+{
+	static const char map[] = "0 100000 65536\n70000 5 1\n";
+	unsigned id = 0;
+
+	ok(usermap_outside(map, 0, &id) && id == 100000, "a map's first id has another outside");
+	ok(usermap_outside(map, 65535, &id) && id == 165535, "so has the last of a range");
+	ok(!usermap_outside(map, 65536, &id), "the next has none");
+	ok(usermap_outside(map, 70000, &id) && id == 5, "a range of one is one");
+	ok(!usermap_outside(map, 69999, &id) && !usermap_outside(map, 70001, &id),
+	   "and no more, on either side");
+	ok(!usermap_outside("", 0, &id), "an empty map has nobody");
+}
+
 int main(void)
 {
 	struct harness h;
@@ -708,6 +723,7 @@ int main(void)
 	test_monitor_death(&h);
 	test_threads();
 	test_labels();
+	test_map();
 	test_leaks(&h);
 	harness_free(&h);
 	shell("rm -rf --one-file-system %s; rmdir /sys/fs/cgroup/*/machinefs-unit-%d "
