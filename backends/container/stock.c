@@ -58,8 +58,14 @@ static int net_make(struct stock *s)
 
 int stock_make(struct stock *s)
 {
+	/*
+	 * The network first: it is long in the kernel, and the container that took the stock before
+	 * this soon waits for a grace period, to leave the host's root.
+	 */
+	int r = net_make(s);
+
 	devfs_make(&s->dev);
-	return net_make(s);
+	return r;
 }
 
 void stock_close(struct stock *s)

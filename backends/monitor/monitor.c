@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -157,6 +158,11 @@ static void on_ended(int fd, short what, void *arg)
 	ending_record(m->fd[WIRE_ROLE_EXIT], &m->ending);
 	m->run = RUN_ENDED;
 	monitor_say_state(m, 0);
+	/* A VM rests when this process has left its control group; a container can by now. */
+	if (m->engine->keeps_root) {
+		monitor_hang_up(m);
+		sched_yield(); /* most often the daemon waits for this CPU, and not for the rest */
+	}
 	event_base_loopbreak(m->host.loop);
 }
 
