@@ -172,6 +172,7 @@ static void on_message(int fd, short what, void *arg)
 {
 	static void (*const handlers[WIRE_TYPE_END])(struct monitor * m) = {
 		[WIRE_START] = monitor_handle_start,
+		[WIRE_GROUPS] = monitor_handle_groups,
 		[WIRE_VERB] = monitor_handle_verb,
 		[WIRE_INPUT] = monitor_handle_input,
 		[WIRE_CONFIGURE] = monitor_handle_configure,

@@ -29,7 +29,9 @@ struct monitor {
 	int ended_fd;
 	int fd[WIRE_ROLE_ENGINE]; /* those of the roles that are the monitor's own */
 	struct engine_page *page;
-	uint64_t tag; /* the daemon's name for config */
+	uint64_t tag;	      /* the daemon's name for config */
+	bool awaits_groups;   /* there was a START, of which was made what could be ... */
+	struct err unstarted; /* ... or not: why */
 	enum wire_run run;
 	struct ending ending; /* written once, by ended(), before ended_once is published */
 	atomic_bool ended_once;
@@ -63,6 +65,7 @@ void monitor_close_parts(struct monitor *m);
 
 /* Each does what the message in hand says, and answers. */
 void monitor_handle_start(struct monitor *m);
+void monitor_handle_groups(struct monitor *m);
 void monitor_handle_configure(struct monitor *m);
 void monitor_handle_verb(struct monitor *m);
 void monitor_handle_input(struct monitor *m);

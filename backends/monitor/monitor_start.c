@@ -42,18 +42,24 @@ static int *monitor_place(struct monitor *m, const struct machine_config *c,
 	return *slot < 0 ? slot : NULL;
 }
 
+/* Which descriptors a message may bring. */
+enum monitor_takes { TAKES_ALL, TAKES_PARTS, TAKES_OTHERS };
+
 /* Takes the message's descriptors: what they are for, c says. */
 static int monitor_take_fds(struct monitor *m, const struct machine_config *c,
-			    const struct wire_fd *roles, uint32_t n, bool parts_only, struct err *e)
+			    const struct wire_fd *roles, uint32_t n, enum monitor_takes takes,
+			    struct err *e)
 {
 	if (n != (uint32_t)m->message->nfds)
 		return err_set(e, -EINVAL, "start: %d descriptors instead of %u", m->message->nfds,
 			       n);
-	m->host.part_fds = calloc(n + 1, sizeof(*m->host.part_fds));
-	if (!m->host.part_fds)
+	if (takes != TAKES_OTHERS)
+		m->host.part_fds = calloc(n + 1, sizeof(*m->host.part_fds));
+	if (takes != TAKES_OTHERS && !m->host.part_fds)
 		return err_sys(e, ENOMEM, "start");
 	for (uint32_t i = 0; i < n; i++) {
-		bool fits = roles[i].role == WIRE_ROLE_PART || !parts_only;
+		bool part = roles[i].role == WIRE_ROLE_PART;
+		bool fits = takes == TAKES_ALL || part == (takes == TAKES_PARTS);
 		int *place = fits ? monitor_place(m, c, &roles[i]) : NULL;
 
 		if (!place)
@@ -174,7 +180,8 @@ static int monitor_open_console(struct monitor *m, struct err *e)
 			   &console_ops, m, &m->host.console, e);
 }
 
-static int monitor_start(struct monitor *m, struct err *e)
+/* All that START alone makes possible. */
+static int monitor_ready(struct monitor *m, struct err *e)
 {
 	struct wire_start *w = (struct wire_start *)m->message->body;
 	int rc;
@@ -201,41 +208,68 @@ static int monitor_start(struct monitor *m, struct err *e)
 	m->has_config = true;
 	m->host.config = &m->config;
 	m->tag = w->tag;
-	rc = monitor_take_fds(m, &m->config, w->roles, w->nfds, false, e);
+	rc = monitor_take_fds(m, &m->config, w->roles, w->nfds, TAKES_ALL, e);
 	if (rc == 0)
 		rc = monitor_map_counters(m, e);
 	if (rc == 0)
 		rc = monitor_open_console(m, e);
-	if (rc < 0)
-		return rc;
-	m->fd[WIRE_ROLE_LOG] = m->fd[WIRE_ROLE_OLD] = -1;
-	rc = monitor_narrow(m, e);
 	if (rc == 0)
-		rc = m->engine->start(&m->host, &m->self, e);
-	monitor_close_parts(m);
+		m->fd[WIRE_ROLE_LOG] = m->fd[WIRE_ROLE_OLD] = -1;
 	return rc;
 }
 
-void monitor_handle_start(struct monitor *m)
+/* rc: what has come of it so far, as e says. */
+static void monitor_start(struct monitor *m, int rc, struct err *e)
 {
-	struct err e = { 0 };
-	int rc;
-
-	if (m->run != RUN_NEW) {
-		err_set(&e, -EEXIST, "start: this monitor has a machine");
-		monitor_reply(m, m->message->header.seq, -EEXIST, &e);
-		return;
-	}
-	event_del(m->timer);
-	rc = monitor_start(m, &e);
+	if (rc == 0)
+		rc = monitor_narrow(m, e);
+	if (rc == 0)
+		rc = m->engine->start(&m->host, &m->self, e);
+	monitor_close_parts(m);
 	if (rc < 0) {
-		monitor_reply(m, m->message->header.seq, rc, &e);
+		monitor_reply(m, m->message->header.seq, rc, e);
 		event_base_loopbreak(m->host.loop);
 		return;
 	}
 	m->run = monitor_held(m->host.hold);
 	monitor_say_hello(m); /* again: now there are a tty and counters */
-	monitor_reply(m, m->message->header.seq, 0, &e);
+	monitor_reply(m, m->message->header.seq, 0, e);
+}
+
+void monitor_handle_start(struct monitor *m)
+{
+	const struct wire_start *w = (const struct wire_start *)m->message->body;
+	struct err e = { 0 };
+	int rc;
+
+	if (m->run != RUN_NEW || m->awaits_groups) {
+		err_set(&e, -EEXIST, "start: this monitor has a machine");
+		monitor_reply(m, m->message->header.seq, -EEXIST, &e);
+		return;
+	}
+	event_del(m->timer);
+	rc = monitor_ready(m, &e);
+	m->awaits_groups = w->groups != 0;
+	if (m->awaits_groups)
+		m->unstarted = e;
+	else
+		monitor_start(m, rc, &e);
+}
+
+void monitor_handle_groups(struct monitor *m)
+{
+	const struct wire_groups *w = (const struct wire_groups *)m->message->body;
+	struct err e = m->unstarted;
+
+	if (!m->awaits_groups) {
+		err_set(&e, -EINVAL, "start: no machine is waiting for control groups");
+		monitor_reply(m, m->message->header.seq, e.code, &e);
+		return;
+	}
+	m->awaits_groups = false;
+	if (e.code == 0)
+		monitor_take_fds(m, &m->config, w->roles, w->nfds, TAKES_OTHERS, &e);
+	monitor_start(m, e.code, &e);
 }
 
 /* ---- another configuration ---- */
@@ -257,7 +291,7 @@ static int monitor_configure(struct monitor *m, struct err *e)
 				     m->message->extra, &next, e);
 	if (rc < 0)
 		return rc;
-	rc = monitor_take_fds(m, &next, w->roles, w->nfds, true, e);
+	rc = monitor_take_fds(m, &next, w->roles, w->nfds, TAKES_PARTS, e);
 	if (rc == 0)
 		rc = m->engine->configure(m->self, &next, e);
 	monitor_close_parts(m);

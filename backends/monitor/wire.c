@@ -17,6 +17,7 @@ static const struct wire_format {
 	int fds;      /* most descriptors */
 } formats[WIRE_TYPE_END] = {
 	[WIRE_START] = { WIRE_DAEMON, sizeof(struct wire_start), WIRE_CONFIG_MAX, WIRE_FDS_MAX },
+	[WIRE_GROUPS] = { WIRE_DAEMON, sizeof(struct wire_groups), 0, WIRE_GROUPS_MAX },
 	[WIRE_CONFIGURE] = { WIRE_DAEMON, sizeof(struct wire_configure), WIRE_CONFIG_MAX,
 			     WIRE_FDS_MAX },
 	[WIRE_VERB] = { WIRE_DAEMON, sizeof(struct wire_verb), 0, 1 },

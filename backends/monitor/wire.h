@@ -8,10 +8,12 @@
  * string in a body is cut at its array's end.
  *
  * A connection begins with the states of the container's sessions that run, and the monitor's
- * HELLO. The daemon sends START once in a monitor's life, as the first message; every VERB, START,
- * CONFIGURE and EXEC message is answered by exactly one REPLY with its sequence number; STATE comes
- * unasked whenever the state changes, NOTICE when there is one. A STATE that a VERB with
- * WIRE_VERB_ONE brought about has its number, and is the REPLY, too: there was no error.
+ * HELLO. The daemon sends START once in a monitor's life, as the first message; with one that says
+ * so the machine starts when GROUPS has come, too, which has its number: so a monitor makes itself
+ * ready while the control groups are made. Every VERB, START, CONFIGURE and EXEC message is
+ * answered by exactly one REPLY with its sequence number; STATE comes unasked whenever the state
+ * changes, NOTICE when there is one. A STATE that a VERB with WIRE_VERB_ONE brought about has its
+ * number, and is the REPLY, too: there was no error.
  *
  * The daemon and its opener (opener.h) speak in the same manner, each OPEN, CHECK_MAP and
  * FIND_USER answered by one OPENED; and with an importer (image/importer.h), whose one IMPORT is
@@ -28,7 +30,7 @@
 #include "backends/base/err.h"
 #include "backends/engine.h"
 
-#define WIRE_VERSION	4
+#define WIRE_VERSION	5
 #define WIRE_MAX	(128u * 1024) /* bytes in one message */
 #define WIRE_CONFIG_MAX (WIRE_MAX - 2048)
 #define WIRE_FDS_MAX	250 /* the kernel takes three more */
@@ -59,6 +61,7 @@ enum wire_type {
 	WIRE_ADOPT,	  /* asker: struct wire_adopt, descriptors (spare.h) */
 	WIRE_COPY,   /* asker: the socket that a copy of the process is to have in place of this */
 	WIRE_COPIED, /* monitor: struct wire_copied */
+	WIRE_GROUPS, /* daemon: struct wire_groups; descriptors as roles say */
 	WIRE_TYPE_END,
 };
 
@@ -94,10 +97,18 @@ struct wire_start {
 	uint32_t uid;
 	uint32_t gid;
 	uint32_t nfds;
-	uint64_t tag;  /* the daemon's name for this configuration, which HELLO repeats */
-	uint32_t hold; /* enum engine_hold */
-	uint32_t reserved;
+	uint64_t tag;	 /* the daemon's name for this configuration, which HELLO repeats */
+	uint32_t hold;	 /* enum engine_hold */
+	uint32_t groups; /* 1: GROUPS follows */
 	struct wire_fd roles[WIRE_FDS_MAX];
+};
+
+/* Of the machine's control groups: so many beside ENGINE_CGROUP_MAX as an engine knows. */
+#define WIRE_GROUPS_MAX (ENGINE_CGROUP_MAX + 8)
+struct wire_groups {
+	uint32_t nfds;
+	uint32_t reserved;
+	struct wire_fd roles[WIRE_GROUPS_MAX];
 };
 
 /* The configuration that the running machine is to have; it has another one until REPLY says 0. */

@@ -39,6 +39,7 @@ struct launch {
 	struct machine *m;
 	struct wire_start start;
 	struct fd_list fds;
+	struct fd_list groups; /* what is told when they are made, of a container's */
 	struct text config;
 	int listener;
 	int birth_group; /* what the monitor's process is cloned into, or -1 */
@@ -54,6 +55,15 @@ static int launch_add(struct launch *l, unsigned role, int fd, struct err *e)
 static int launch_add_engine(struct launch *l, enum engine_fd role, int fd, struct err *e)
 {
 	return launch_add(l, WIRE_ROLE_ENGINE + role, fd, e);
+}
+
+/* Of the machine's control group. */
+static int launch_add_group(struct launch *l, enum engine_fd role, int fd, struct err *e)
+{
+	struct fd_list *list = l->m->kind == KIND_CONTAINER ? &l->groups : &l->fds;
+
+	return fd_list_add(list, (struct wire_fd){ .role = (uint8_t)(WIRE_ROLE_ENGINE + role) }, fd,
+			   e);
 }
 
 static int launch_state_file(struct launch *l, const char *name, unsigned role, struct err *e)
@@ -289,7 +299,7 @@ static int launch_devices(struct launch *l, struct err *e)
 {
 	int devices = cgroup_open_devices(l->m->cgroup);
 
-	return devices < 0 ? 0 : launch_add_engine(l, ENGINE_FD_DEVICES, devices, e);
+	return devices < 0 ? 0 : launch_add_group(l, ENGINE_FD_DEVICES, devices, e);
 }
 
 static int launch_cgroup_fds(struct launch *l, struct err *e)
@@ -308,19 +318,19 @@ static int launch_cgroup_fds(struct launch *l, struct err *e)
 		if (l->m->kind == KIND_VM && l->birth_group >= 0 && cgroup_fd_is_v2(procs[i]))
 			close(procs[i]);
 		else
-			added = launch_add_engine(l, role, procs[i], e);
+			added = launch_add_group(l, role, procs[i], e);
 		rc = rc ? rc : added;
 	}
 	if (rc == 0 && l->m->kind == KIND_CONTAINER && l->birth_group >= 0) {
-		rc = launch_add_engine(l, ENGINE_FD_CGROUP_V2, l->birth_group, e);
+		rc = launch_add_group(l, ENGINE_FD_CGROUP_V2, l->birth_group, e);
 		l->birth_group = -1;
 	}
 	if (rc == 0 && l->m->kind == KIND_CONTAINER)
 		rc = cgroup_open_freezer(l->m->cgroup, &freezer, &frozen, e);
 	if (rc == 0 && freezer >= 0)
-		rc = launch_add_engine(l, ENGINE_FD_FREEZER, freezer, e);
+		rc = launch_add_group(l, ENGINE_FD_FREEZER, freezer, e);
 	if (rc == 0 && frozen >= 0)
-		rc = launch_add_engine(l, ENGINE_FD_FROZEN, frozen, e);
+		rc = launch_add_group(l, ENGINE_FD_FROZEN, frozen, e);
 	if (rc == 0 && l->m->kind == KIND_CONTAINER)
 		rc = launch_devices(l, e);
 	return rc;
@@ -594,14 +604,14 @@ static int launch_connect(struct launch *l, struct err *e)
 
 /*
  * A VM's monitor is born into the machine's control group, as are its shares' servers, so that
- * comes first. A container's is not, and finds its feet while we make the group.
+ * comes first. A container's is not, and reads what it is to start while we make the group.
  */
 static int launch_build(struct launch *l, struct request *r, struct err *e)
 {
-	bool born_inside = l->m->kind == KIND_VM;
+	bool meanwhile = l->m->kind == KIND_CONTAINER && l->m->object.daemon->cgroups;
 	int rc = launch_gather(l, e);
 
-	if (rc == 0 && born_inside)
+	if (rc == 0 && !meanwhile)
 		rc = launch_cgroup(l, e);
 	if (rc == 0)
 		rc = fd_list_add_parts(&l->fds, l->m, &l->m->config, NULL, e);
@@ -609,16 +619,19 @@ static int launch_build(struct launch *l, struct request *r, struct err *e)
 		return rc;
 	launch_mark_running(l);
 	rc = launch_connect(l, e);
-	if (rc == 0 && !born_inside)
+	if (rc == 0 && !meanwhile)
+		return link_start(l->m->link, r, &l->start, &l->config, &l->fds, e);
+	if (rc == 0)
+		rc = link_announce(l->m->link, &l->start, &l->config, &l->fds, e);
+	if (rc == 0)
 		rc = launch_cgroup(l, e);
-	if (rc < 0)
-		return rc;
-	return link_start(l->m->link, r, &l->start, &l->config, &l->fds, e);
+	return rc < 0 ? rc : link_start_groups(l->m->link, r, &l->groups, e);
 }
 
 static void launch_free(struct launch *l)
 {
 	fd_list_close(&l->fds);
+	fd_list_close(&l->groups);
 	if (l->listener >= 0)
 		close(l->listener);
 	if (l->birth_group >= 0)

@@ -33,6 +33,12 @@ bool link_exists(const struct machine *m);
 /* Sends START; r is finished when the monitor has answered. */
 int link_start(struct link *l, struct request *r, struct wire_start *start,
 	       const struct text *config, const struct fd_list *fds, struct err *e);
+/* Sends a START that is not all yet, ... */
+int link_announce(struct link *l, struct wire_start *start, const struct text *config,
+		  const struct fd_list *fds, struct err *e);
+/* ... and what was missing; r as above. */
+int link_start_groups(struct link *l, struct request *r, const struct fd_list *groups,
+		      struct err *e);
 /* Sends CONFIGURE; change_answered(c) when the monitor has answered, or never will. */
 int link_configure(struct link *l, struct config_change *c, struct wire_configure *w,
 		   const struct text *config, const struct fd_list *fds, struct err *e);

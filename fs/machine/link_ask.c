@@ -75,12 +75,23 @@ int link_refuse_foreign(const struct link *l, struct err *e)
 		       l->foreign, WIRE_VERSION);
 }
 
+static int link_send(struct link *l, enum wire_type type, uint32_t seq, const void *body,
+		     size_t len, const struct text *extra, const int *fds, int nfds, struct err *e)
+{
+	int rc = wire_send(l->fd, type, seq, body, len, extra ? text_str(extra) : NULL,
+			   extra ? extra->len : 0, fds, nfds);
+
+	if (rc < 0)
+		err_set(e, rc == -EAGAIN ? -EBUSY : -ENXIO, "ctl: the monitor %s",
+			rc == -EAGAIN ? "does not listen" : "is gone");
+	return rc < 0 ? e->code : 0;
+}
+
 static int link_ask(struct link *l, struct request *r, link_answered *then, enum wire_type type,
 		    const void *body, size_t len, const struct text *extra, const int *fds,
 		    int nfds, struct err *e)
 {
 	struct asked *a;
-	int rc;
 
 	if (l->foreign)
 		return link_refuse_foreign(l, e);
@@ -89,19 +100,16 @@ static int link_ask(struct link *l, struct request *r, link_answered *then, enum
 	a = calloc(1, sizeof(*a));
 	if (!a)
 		return err_sys(e, ENOMEM, "ctl");
-	a->seq = ++l->seq;
+	a->seq = type == WIRE_GROUPS ? l->start_seq : ++l->seq;
 	if (type == WIRE_START)
 		l->start_seq = a->seq;
 	a->request = r;
 	a->then = then;
 	if (type == WIRE_EXEC_START)
 		a->exec = ((const struct wire_exec *)body)->id;
-	rc = wire_send(l->fd, type, a->seq, body, len, extra ? text_str(extra) : NULL,
-		       extra ? extra->len : 0, fds, nfds);
-	if (rc < 0) {
+	if (link_send(l, type, a->seq, body, len, extra, fds, nfds, e) < 0) {
 		free(a);
-		return err_set(e, rc == -EAGAIN ? -EBUSY : -ENXIO, "ctl: the monitor %s",
-			       rc == -EAGAIN ? "does not listen" : "is gone");
+		return e->code;
 	}
 	LIST_INSERT_HEAD(&l->asked, a, link);
 	l->nasked++;
@@ -120,6 +128,29 @@ int link_start(struct link *l, struct request *r, struct wire_start *start,
 	memcpy(start->roles, fds->role, sizeof(start->roles));
 	return link_ask(l, r, ctl_continue, WIRE_START, start, sizeof(*start), config, fds->fd,
 			(int)fds->n, e);
+}
+
+int link_announce(struct link *l, struct wire_start *start, const struct text *config,
+		  const struct fd_list *fds, struct err *e)
+{
+	start->groups = 1;
+	start->nfds = fds->n;
+	memcpy(start->roles, fds->role, sizeof(start->roles));
+	l->start_seq = ++l->seq;
+	return link_send(l, WIRE_START, l->start_seq, start, sizeof(*start), config, fds->fd,
+			 (int)fds->n, e);
+}
+
+int link_start_groups(struct link *l, struct request *r, const struct fd_list *groups,
+		      struct err *e)
+{
+	struct wire_groups w = { .nfds = groups->n };
+
+	if (groups->n > WIRE_GROUPS_MAX)
+		return err_set(e, -ENOSPC, "start: more than %d control groups", WIRE_GROUPS_MAX);
+	memcpy(w.roles, groups->role, groups->n * sizeof(*w.roles));
+	return link_ask(l, r, ctl_continue, WIRE_GROUPS, &w, sizeof(w), NULL, groups->fd,
+			(int)groups->n, e);
 }
 
 int link_dump(struct link *l, struct request *r, int fd, struct err *e)

@@ -250,6 +250,21 @@ static void say_start(int fd, uint32_t seq, const char *body, size_t len)
 		close(fds[i]);
 }
 
+/* The bytes are the number that is told, and a role for each descriptor. */
+static void say_groups(int fd, uint32_t seq, const char *body, size_t len)
+{
+	struct wire_groups w = { .nfds = len ? (unsigned char)body[0] : 0 };
+	int fds[WIRE_GROUPS_MAX] = { 0 }, n = 0;
+
+	while (n < WIRE_GROUPS_MAX && (size_t)n + 1 < len) {
+		w.roles[n].role = (uint8_t)body[n + 1];
+		fds[n++] = memfd_create("file", MFD_CLOEXEC);
+	}
+	wire_send(fd, WIRE_GROUPS, seq, &w, sizeof(w), NULL, 0, fds, n);
+	for (int i = 0; i < n; i++)
+		close(fds[i]);
+}
+
 /* The first bytes are roles, as many as the first one says; the rest is the document. */
 static void say_configure(int fd, uint32_t seq, const char *body, size_t len)
 {
@@ -310,6 +325,8 @@ static void say(int fd, unsigned type, uint32_t seq, const char *body, size_t le
 
 	if (type == WIRE_START) {
 		say_start(fd, seq, body, len);
+	} else if (type == WIRE_GROUPS) {
+		say_groups(fd, seq, body, len);
 	} else if (type == WIRE_CONFIGURE) {
 		say_configure(fd, seq, body, len);
 	} else if (type == WIRE_EXEC_START) {
@@ -381,7 +398,8 @@ static void one(const char *data, size_t len)
 					  WIRE_EXEC_START,
 					  WIRE_EXEC_INPUT,
 					  WIRE_EXEC_SIGNAL,
-					  WIRE_TYPE_END };
+					  WIRE_TYPE_END,
+					  WIRE_GROUPS };
 	struct sockaddr_un sun;
 	socklen_t sun_len;
 	int before = next_fd(), listener = listener_new(&sun, &sun_len);
@@ -389,7 +407,7 @@ static void one(const char *data, size_t len)
 	uint32_t seqs[CONNECTIONS] = { 0 };
 
 	while (len >= 2 || !used) {
-		unsigned type = len >= 2 ? types[(unsigned char)data[0] % 9] : 0;
+		unsigned type = len >= 2 ? types[(unsigned char)data[0] % 10] : 0;
 		size_t size = len >= 2 ? (unsigned char)data[1] : 0;
 
 		if ((type == 0 || !used) && used < CONNECTIONS) {
