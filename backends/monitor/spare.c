@@ -42,6 +42,7 @@ struct spare {
 	struct waiting mould;
 	int asked;		/* the daemon's end of the copy that the mould makes, or -1 */
 	struct waiting one;	/* the monitor in waiting */
+	int told;		/* where the last one was adopted, or -1: see spare_take() */
 	int policy;		/* the scheduler's, that it had before it was made to wait */
 	pid_t spent[SPENT_MAX]; /* told to clone or to end, and still to be reaped */
 	struct event *reaper;
@@ -172,7 +173,7 @@ int spare_new(struct event_base *loop, const char *kind, bool walled, int progra
 	s->kind = kind;
 	s->walled = walled;
 	s->program = program;
-	s->asked = -1;
+	s->asked = s->told = -1;
 	s->reaper = evtimer_new(loop, on_spent, s);
 	if (!s->reaper) {
 		free(s);
@@ -182,10 +183,18 @@ int spare_new(struct event_base *loop, const char *kind, bool walled, int progra
 	return 0;
 }
 
+static void spare_hang_up(struct spare *s)
+{
+	if (s->told >= 0)
+		close(s->told);
+	s->told = -1;
+}
+
 void spare_want(struct spare *s)
 {
 	sigset_t all, old;
 
+	spare_hang_up(s);
 	if (s->wanted || s->asked >= 0 || s->one.pid || !spare_slot(s))
 		return;
 	if (s->mould.pid)
@@ -225,7 +234,9 @@ int spare_take(struct spare *s, const char *title, int listener, int group, pid_
 		return waiting_end(&s->one), -ENXIO;
 	snprintf(w.title, sizeof(w.title), "%s", title);
 	rc = wire_send(s->one.fd, WIRE_ADOPT, 0, &w, sizeof(w), NULL, 0, fds, group < 0 ? 1 : 2);
-	close(s->one.fd);
+	/* To close a socket whose descriptors are under way sets off the kernel's garbage collector. */
+	spare_hang_up(s);
+	s->told = s->one.fd;
 	*ret_pid = s->one.pid;
 	if (rc < 0 || s->walled) {
 		*spare_slot(s) = s->one.pid; /* there is one: spare_want() */
@@ -239,6 +250,7 @@ int spare_take(struct spare *s, const char *title, int listener, int group, pid_
 void spare_drop(struct spare *s)
 {
 	spare_join(s);
+	spare_hang_up(s);
 	waiting_end(&s->one);
 	waiting_end(&s->mould);
 }
