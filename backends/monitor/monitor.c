@@ -60,7 +60,7 @@ void monitor_say_state(struct monitor *m, uint32_t seq)
 	monitor_say(m, WIRE_STATE, seq, &s, sizeof(s), NULL, 0);
 }
 
-void monitor_say_hello(struct monitor *m)
+void monitor_say_hello(struct monitor *m, uint32_t seq)
 {
 	struct wire_hello h = { .state = monitor_state(m) };
 	int fds[2], n = 0, layer = m->self && m->engine->layer ? m->engine->layer(m->self) : -1;
@@ -76,7 +76,7 @@ void monitor_say_hello(struct monitor *m)
 	h.tag = m->tag;
 	if (m->self && m->engine->exec)
 		m->engine->exec->list(m->self);
-	monitor_say(m, WIRE_HELLO, 0, &h, sizeof(h), fds, n);
+	monitor_say(m, WIRE_HELLO, seq, &h, sizeof(h), fds, n);
 }
 
 void monitor_reply(struct monitor *m, uint32_t seq, int code, const struct err *e)
@@ -225,7 +225,7 @@ static void on_accept(int fd, short what, void *arg)
 			event_base_loopbreak(m->host.loop);
 		return;
 	}
-	monitor_say_hello(m);
+	monitor_say_hello(m, 0);
 	if (m->daemon >= 0)
 		on_message(m->daemon, EV_READ, m); /* START is most often here already */
 }

@@ -50,7 +50,8 @@ void monitor_say(struct monitor *m, enum wire_type type, uint32_t seq, const voi
 		 const int *fds, int nfds);
 /* seq: of the verb that it answers, or 0. */
 void monitor_say_state(struct monitor *m, uint32_t seq);
-void monitor_say_hello(struct monitor *m);
+/* seq: of the START that it answers, or 0. */
+void monitor_say_hello(struct monitor *m, uint32_t seq);
 void monitor_reply(struct monitor *m, uint32_t seq, int code, const struct err *e);
 
 /* What it is when it is held there, or no more. */

@@ -232,8 +232,7 @@ static void monitor_start(struct monitor *m, int rc, struct err *e)
 		return;
 	}
 	m->run = monitor_held(m->host.hold);
-	monitor_say_hello(m); /* again: now there are a tty and counters */
-	monitor_reply(m, m->message->header.seq, 0, e);
+	monitor_say_hello(m, m->message->header.seq); /* now there are a tty and counters */
 }
 
 void monitor_handle_start(struct monitor *m)

@@ -11,9 +11,10 @@
  * HELLO. The daemon sends START once in a monitor's life, as the first message; with one that says
  * so the machine starts when GROUPS has come, too, which has its number: so a monitor makes itself
  * ready while the control groups are made. Every VERB, START, CONFIGURE and EXEC message is
- * answered by exactly one REPLY with its sequence number; STATE comes unasked whenever the state
- * changes, NOTICE when there is one. A STATE that a VERB with WIRE_VERB_ONE brought about has its
- * number, and is the REPLY, too: there was no error.
+ * answered by exactly one REPLY with its sequence number, but for these, which are that at once,
+ * since there was no error: another HELLO, with START's number, when the machine runs; and the
+ * STATE that a VERB with WIRE_VERB_ONE brought about, with the verb's. STATE comes also unasked,
+ * whenever the state changes, and NOTICE when there is one.
  *
  * The daemon and its opener (opener.h) speak in the same manner, each OPEN, CHECK_MAP and
  * FIND_USER answered by one OPENED; and with an importer (image/importer.h), whose one IMPORT is

@@ -95,6 +95,8 @@ static void handle_hello(struct link *l)
 {
 	struct wire_hello *h = (struct wire_hello *)link_message(l)->body;
 	int n = link_message(l)->nfds;
+	struct err none = { 0 };
+	struct asked *a;
 
 	link_own(l, link_message(l)->pid);
 	h->tty[sizeof(h->tty) - 1] = '\0';
@@ -116,6 +118,9 @@ static void handle_hello(struct link *l)
 	    h->tag != config_tag(&l->machine->config))
 		change_restore(l->machine);
 	execs_settle(l->machine, false);
+	a = link_message(l)->header.seq == l->start_seq ? asked_find(l, l->start_seq) : NULL;
+	if (a)
+		asked_answer(l, a, 0, &none);
 }
 
 static void handle_state(struct link *l)

@@ -349,10 +349,10 @@ static void hear(int fd, uint32_t asked)
 	bool answered[256] = { false };
 
 	while (wire_recv(fd, WIRE_MONITOR, &m) == 1) {
-		bool state = m.header.type == WIRE_STATE;
+		bool state = m.header.type == WIRE_STATE, hello = m.header.type == WIRE_HELLO;
 
 		/* One that is an answer, too, is so only where that is understood. */
-		if (m.header.type == WIRE_REPLY || (state && m.header.seq)) {
+		if (m.header.type == WIRE_REPLY || ((state || hello) && m.header.seq)) {
 			fuzz_check(m.header.seq < 256 && m.header.seq <= asked &&
 				   !answered[m.header.seq] && (!state || m.header.seq & 1));
 			answered[m.header.seq] = true;
