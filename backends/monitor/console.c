@@ -3,6 +3,7 @@
 
 #include <event2/event.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,8 +78,10 @@ void console_output(struct console *c, const void *data, size_t len)
 	looks = c->looks;
 	c->looks = c->grown = true;
 	pthread_mutex_unlock(&c->lock);
-	if (!looks && write(c->wake, &one, sizeof(one)) < 0)
+	if (looks || write(c->wake, &one, sizeof(one)) < 0)
 		return; /* the counter is full: the loop is awake already */
+	/* It may wait for this CPU, which a vCPU would not leave for long. */
+	sched_yield();
 }
 
 /* What has been printed in an interval, and whether the next is looked at by itself. */

@@ -140,7 +140,7 @@ static const struct call {
 	{ SYS_sched_getaffinity, BOTH, "how many there are" },
 	{ SYS_sched_setscheduler, BOTH, "vCPUs that must not wait; a loop that can" },
 	{ SYS_sched_getscheduler, LOOP, "whether it still is as it was" },
-	{ SYS_sched_yield, BOTH, "locks" },
+	{ SYS_sched_yield, BOTH, "locks; for the loop, when the console has begun to print" },
 	{ SYS_setpriority, BOTH, "workers that may wait" },
 	{ SYS_getrandom, BOTH, "the guest's random numbers" },
 	{ SYS_sysinfo, LOOP, "how much memory there is" },
