@@ -46,10 +46,13 @@ struct spare {
 	int policy;		/* the scheduler's, that it had before it was made to wait */
 	pid_t spent[SPENT_MAX]; /* told to clone or to end, and still to be reaped */
 	struct event *reaper;
+	struct event *later; /* pending: one is to be made */
 };
 
 /* Those that are spent have no more to do than to end. */
 static const struct timeval moment = { .tv_usec = 20000 };
+/* Within which a machine has shown that it runs, or takes its time. */
+static const struct timeval by_then = { .tv_sec = 1 };
 
 /* Whether there is none left. */
 static bool spare_reap(struct spare *s)
@@ -163,6 +166,8 @@ static void mould_answer(struct spare *s)
 	s->asked = -1;
 }
 
+static void on_later(int fd, short what, void *arg);
+
 int spare_new(struct event_base *loop, const char *kind, bool walled, int program,
 	      struct spare **ret, struct err *e)
 {
@@ -175,8 +180,9 @@ int spare_new(struct event_base *loop, const char *kind, bool walled, int progra
 	s->program = program;
 	s->asked = s->told = -1;
 	s->reaper = evtimer_new(loop, on_spent, s);
-	if (!s->reaper) {
-		free(s);
+	s->later = evtimer_new(loop, on_later, s);
+	if (!s->reaper || !s->later) {
+		spare_free(s);
 		return err_sys(e, ENOMEM, "spare monitor");
 	}
 	*ret = s;
@@ -190,10 +196,11 @@ static void spare_hang_up(struct spare *s)
 	s->told = -1;
 }
 
-void spare_want(struct spare *s)
+static void spare_make(struct spare *s)
 {
 	sigset_t all, old;
 
+	event_del(s->later);
 	spare_hang_up(s);
 	if (s->wanted || s->asked >= 0 || s->one.pid || !spare_slot(s))
 		return;
@@ -205,6 +212,26 @@ void spare_want(struct spare *s)
 	pthread_sigmask(SIG_SETMASK, &all, &old); /* signals are the loop's */
 	s->wanted = pthread_create(&s->thread, NULL, spare_spawn, s) == 0;
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
+}
+
+static void on_later(int fd, short what, void *arg)
+{
+	spare_make(arg);
+}
+
+/* A copy is made while its mould has nothing else to do, and at no machine's cost. */
+void spare_want(struct spare *s)
+{
+	if (s->walled)
+		event_add(s->later, &by_then);
+	else
+		spare_make(s);
+}
+
+void spare_due(struct spare *s)
+{
+	if (event_pending(s->later, EV_TIMEOUT, NULL))
+		event_add(s->later, &moment);
 }
 
 /* Waits for what is wanted. */
@@ -225,7 +252,7 @@ int spare_take(struct spare *s, const char *title, int listener, int group, pid_
 	int fds[] = { listener, group }, rc;
 
 	for (int tries = 0; tries < 2 && !s->one.pid; tries++) { /* a mould, then its copy */
-		spare_want(s);
+		spare_make(s);
 		spare_join(s);
 	}
 	if (!s->one.pid)
@@ -234,7 +261,8 @@ int spare_take(struct spare *s, const char *title, int listener, int group, pid_
 		return waiting_end(&s->one), -ENXIO;
 	snprintf(w.title, sizeof(w.title), "%s", title);
 	rc = wire_send(s->one.fd, WIRE_ADOPT, 0, &w, sizeof(w), NULL, 0, fds, group < 0 ? 1 : 2);
-	/* To close a socket whose descriptors are under way sets off the kernel's garbage collector. */
+	/* To close a socket whose descriptors are under way sets off the kernel's garbage
+	 * collector. */
 	spare_hang_up(s);
 	s->told = s->one.fd;
 	*ret_pid = s->one.pid;
@@ -249,6 +277,7 @@ int spare_take(struct spare *s, const char *title, int listener, int group, pid_
 
 void spare_drop(struct spare *s)
 {
+	event_del(s->later);
 	spare_join(s);
 	spare_hang_up(s);
 	waiting_end(&s->one);
@@ -259,8 +288,12 @@ void spare_free(struct spare *s)
 {
 	if (!s)
 		return;
-	spare_drop(s);
+	if (s->later && s->reaper)
+		spare_drop(s);
 	spare_reap(s);
-	event_free(s->reaper);
+	if (s->reaper)
+		event_free(s->reaper);
+	if (s->later)
+		event_free(s->later);
 	free(s);
 }

@@ -38,9 +38,12 @@ int spare_new(struct event_base *loop, const char *kind, bool walled, int progra
 
 /*
  * Has one made, unless there is one, and does not wait for that. That there can be none is nobody's
- * failure.
+ * failure. One that has to be executed is made when spare_due() says so, or a second later: the
+ * machine that has just started comes first.
  */
 void spare_want(struct spare *s);
+/* That machine has shown that it runs: what is wanted is made in a moment. */
+void spare_due(struct spare *s);
 
 /*
  * Makes the spare, which is made first if there is none, the monitor that listens on listener; a

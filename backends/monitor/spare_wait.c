@@ -17,7 +17,7 @@
 #include "backends/monitor/walls.h"
 #include "backends/monitor/wire.h"
 
-#define SPENT_MS  2
+#define SPENT_MS  20
 #define HEAP_ROOM (1 << 20)
 
 /* The arguments lie in one piece; ps and pgrep read them there. */
@@ -75,8 +75,10 @@ static int adopted(const struct wire_message *m, char **argv, struct monitor_pla
 		if (pid == 0)
 			setsid();
 	}
-	if (pid > 0) /* an address space takes its time to go: the monitor first */
+	if (pid > 0) { /* an address space takes its time to go: the machine's start first */
+		memcpy(argv[1], "--spent", strlen("--spent"));
 		poll(NULL, 0, SPENT_MS);
+	}
 	if (pid != 0) /* that it came to nothing, the daemon sees by the listener's end */
 		return -EPIPE;
 	if (group >= 0)

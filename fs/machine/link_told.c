@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "backends/monitor/spare.h"
 #include "fs/daemon.h"
 #include "fs/exec/exec.h"
 #include "fs/machine/change.h"
@@ -206,6 +207,7 @@ static void handle_exec_grew(struct link *l)
 static void handle_grew(struct link *l)
 {
 	object_changed(&l->machine->object, "console");
+	spare_due(l->machine->object.daemon->spares[l->machine->kind]);
 }
 
 /*

@@ -108,6 +108,9 @@ if [ -w /dev/kvm ]; then
 	put "$M/vm/v/ctl" start
 	soon "one waits for a VM" 5 one_waits vm
 	spare=$(waiting vm)
+	born() { sed 's/.*) //' "/proc/$1/stat" | cut -d' ' -f20; } # in ticks of 10 ms
+	ok "it was made when the VM before had printed" \
+		test $(($(born "$spare") - $(born "$(monitor_of vm/v)"))) -ge 1
 	behind_walls() { [ "$(readlink "/proc/$spare/ns/net")" != "$(readlink "/proc/$MACHINEFS_PID/ns/net")" ]; }
 	idles() { [ "$(policy "$spare")" = SCHED_IDLE ]; }
 	soon "with what time others leave it" 5 idles
