@@ -282,11 +282,14 @@ static int vm_build(struct vm *vm, struct err *e)
 		r = kvm_make_vm(vm, e);
 	if (r == 0)
 		r = vm_cpus_build(vm, &entry, e);
+	if (r == 0)
+		indexes_begin(&vm->indexes, vm->host->fd[ENGINE_FD_KVM], vm->fd, vm->vcpus[0].run);
 	return r;
 }
 
 static void vm_unbuild(struct vm *vm)
 {
+	indexes_begin(&vm->indexes, -1, -1, NULL);
 	vm_cpus_unbuild(vm);
 	if (vm->fd >= 0)
 		close(vm->fd);
@@ -340,6 +343,7 @@ int vm_new(struct engine_host *host, struct vm **ret, struct err *e)
 	}
 	vm->virtio_env = (struct virtio_env){ &vm->mem, host->loop, vm_device_failed, vm };
 	vm->routes = calloc(VM_ROUTES, sizeof(*vm->routes));
+	indexes_init(&vm->indexes);
 	pthread_mutex_init(&vm->lock, NULL);
 	pthread_cond_init(&vm->asked, NULL);
 	pthread_cond_init(&vm->stood, NULL);
@@ -407,6 +411,7 @@ void vm_free(struct vm *vm)
 	pthread_cond_destroy(&vm->stood);
 	pthread_cond_destroy(&vm->asked);
 	pthread_mutex_destroy(&vm->lock);
+	indexes_destroy(&vm->indexes);
 	free(vm);
 }
 

@@ -21,6 +21,7 @@
 
 #include "backends/base/err.h"
 #include "backends/engine.h"
+#include "vmm/board/indexes.h"
 #include "vmm/board/iobus.h"
 #include "vmm/cpu/cpu_topology.h"
 #include "vmm/cpu/vcpu.h"
@@ -48,6 +49,7 @@ struct vm {
 	struct guestmem mem;
 	struct iobus pio;
 	struct iobus mmio;
+	struct indexes indexes;	   /* in them */
 	struct uart *uart;	   /* NULL: its console is a virtio device alone */
 	struct virtio_device *hvc; /* or NULL; a slot's */
 	_Atomic bool on_hvc;	   /* where the guest printed last */

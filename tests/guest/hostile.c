@@ -125,7 +125,9 @@ static void say(const char *what, u64 n)
 /* What ends the machine, or takes its devices away, has its own words. */
 static int ends_it(u16 port, unsigned size, u32 v)
 {
-	static const u16 ports[] = { PM, 0xcf9, 0x64, 0x505, 0xae08, 0xae09, 0xae0a, 0xae0b };
+	static const u16 ports[] = {
+		PM, PM + 3, 0xcf9, 0x64, 0x505, 0xae08, 0xae09, 0xae0a, 0xae0b
+	};
 
 	for (unsigned i = 0; i < sizeof(ports) / sizeof(ports[0]); i++)
 		if (ports[i] >= port && ports[i] < port + size && !(port == 0xcf8 && size == 4) &&

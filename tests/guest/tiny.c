@@ -202,6 +202,26 @@ static void do_touch(u64 mib)
 	put("tiny: touched\n");
 }
 
+#define PCI_HOST_BRIDGE 0x00081b36u
+
+/* Names a register of PCI's, n times, and reads it; each time another than before. */
+static void do_pci(u64 n)
+{
+	u64 wrong = 0;
+
+	for (u64 i = 0; i < n; i++) {
+		u32 name = 0x80000000 | (u32)(i % 31 << 11);
+		u32 id;
+
+		outl(0xcf8, name);
+		id = inl(0xcfc);
+		wrong += (i % 31 == 0) != (id == PCI_HOST_BRIDGE);
+		if (i % 8 == 0)
+			wrong += inl(0xcf8) != name;
+	}
+	put(wrong ? "tiny: pci wrong\n" : "tiny: pci right\n");
+}
+
 static void do_how(const struct boot *b)
 {
 	put("tiny: entered as ");
@@ -224,6 +244,8 @@ static void run_word(const struct boot *b, const char *s)
 		do_memory(b);
 	else if (is(s, "smp", &v))
 		do_smp(v);
+	else if (is(s, "pci", &v))
+		do_pci(v);
 	else if (is(s, "touch", &v))
 		do_touch(v);
 	else if (is(s, "count", &v))
@@ -242,6 +264,8 @@ static void run_word(const struct boot *b, const char *s)
 		outb(0x64, 0xfe);
 	else if (is(s, "reboot=bios", &v))
 		tiny_bios();
+	else if (is(s, "reboot=acpi", &v))
+		outb(PM + 3, 0x06);
 	else if (is(s, "reboot", &v))
 		outb(0xcf9, 0x06);
 	else if (is(s, "triple", &v))

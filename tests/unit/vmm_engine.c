@@ -19,6 +19,10 @@ static void test_endings(void)
 	} cases[] = {
 		{ "poweroff", ENDING_POWEROFF, "" },
 		{ "reboot", ENDING_RESET, "" },
+		{ "reboot=acpi", ENDING_RESET, "" },
+		{ "pci=40 reboot=acpi", ENDING_RESET, "" },
+		{ "pci=40 reboot=kbd", ENDING_RESET, "" },
+		{ "pci=40 reboot=bios", ENDING_RESET, "" },
 		{ "reboot=kbd", ENDING_RESET, "" },
 		{ "reboot=bios", ENDING_RESET, "" },
 		{ "triple", ENDING_FAILED, "triple fault at rip 0x" },
@@ -96,6 +100,32 @@ static void test_input(void)
 	for (int i = 0; i < 100; i++)
 		n += vm_engine.input(m.self, text, 1000);
 	ok(n >= 16384 && n < 100000, "a guest that does not read takes %zu bytes, no more", n);
+	machine_free(&m);
+}
+
+/* Half of what a guest does to look for PCI devices does not leave it; and the machine ends by it.
+ */
+static void test_indexes(void)
+{
+	const uint64_t n = 4000;
+	struct machine m;
+	uint64_t exits;
+	size_t from;
+
+	ok(machine_start(&m, "tiny.elf", "pci=4000 halt") == 0 &&
+		   machine_says(&m, "tiny: pci right\n", LONG),
+	   "what is named by an index register is what is read then, and it reads back");
+	exits = m.counters[COUNTER_VCPUS + VCPU_EXITS_IO];
+	if (ioctl(m.host.fd[ENGINE_FD_KVM], KVM_CHECK_EXTENSION, KVM_CAP_COALESCED_PIO) > 0)
+		ok(exits > n && exits < n + n / 2,
+		   "to name it does not leave the guest: %ju exits for %ju reads", (uintmax_t)exits,
+		   (uintmax_t)n);
+	else
+		skip("to name it does not leave the guest", "this KVM keeps no writes to ports");
+	from = machine_printed(&m);
+	ok(vm_engine.reset(m.self, &m.err) == 0 &&
+		   machine_says_after(&m, from, "tiny: ready\ntiny: pci right\n", LONG),
+	   "after a reset likewise");
 	machine_free(&m);
 }
 
@@ -371,6 +401,7 @@ int main(void)
 	test_boot_data("tiny.elf", "elf64");
 	test_boot_data("tiny-pvh.elf", "pvh32");
 	test_input();
+	test_indexes();
 	test_pause();
 	test_reset();
 	test_reset_fails();

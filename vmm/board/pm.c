@@ -32,7 +32,7 @@ static uint64_t pm_read(struct device *d, unsigned region, uint64_t offset, unsi
 	uint8_t v = 0;
 
 	pthread_mutex_lock(&p->lock);
-	if (region == 1)
+	if (region == 1 || offset == PM_RESET)
 		v = p->reset;
 	else if (offset == PM_SLEEP_STS)
 		v = p->status;
@@ -51,7 +51,7 @@ static void pm_write(struct device *d, unsigned region, uint64_t offset, unsigne
 	bool off = false, reset = false;
 
 	pthread_mutex_lock(&p->lock);
-	if (region == 1) {
+	if (region == 1 || offset == PM_RESET) {
 		reset = value & ~(uint64_t)p->reset & RESET_CPU;
 		p->reset = (uint8_t)value;
 	} else if (offset == PM_SLEEP_CTL) {

@@ -489,7 +489,7 @@ static void fadt_build(struct text *t, uint64_t dsdt)
 			  .century = 0x32,
 			  .iapc_boot_arch = BOOT_ARCH_LEGACY | BOOT_ARCH_NO_VGA,
 			  .flags = FADT_RESET_REG | FADT_HEADLESS | FADT_HW_REDUCED,
-			  .reset_reg = port(PM_RESET_PORT, 1),
+			  .reset_reg = port(PM_PORT + PM_RESET, 1),
 			  .reset_value = PM_RESET_VALUE,
 			  .minor_version = 4,
 			  .sleep_control = port(PM_PORT + PM_SLEEP_CTL, 1),

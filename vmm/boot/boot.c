@@ -195,11 +195,12 @@ static int tables_make(const struct guestmem *m)
  */
 static int reset_vector_make(const struct guestmem *m)
 {
+	enum { PORT = PM_PORT + PM_RESET };
 	static const uint8_t code[] = {
-		0xb0, PM_RESET_VALUE,				// mov $value, %al
-		0xba, PM_RESET_PORT & 0xff, PM_RESET_PORT >> 8, // mov $port, %dx
-		0xee,						// out %al, (%dx)
-		0xf4,						// hlt
+		0xb0, PM_RESET_VALUE,		 // mov $value, %al
+		0xba, PORT & 0xff,    PORT >> 8, // mov $port, %dx
+		0xee,				 // out %al, (%dx)
+		0xf4,				 // hlt
 	};
 
 	return guestmem_write(m, BOOT_RESET, code, sizeof(code));

@@ -233,6 +233,7 @@ static void vcpu_io(struct vcpu *v)
 	for (uint32_t i = 0; i < run->io.count; i++, data += run->io.size) {
 		if (run->io.direction == KVM_EXIT_IO_OUT) {
 			memcpy(&value, data, run->io.size);
+			indexes_written(&v->vm->indexes, true, run->io.port);
 			iobus_write(&v->vm->pio, run->io.port, run->io.size, value);
 		} else {
 			value = iobus_read(&v->vm->pio, run->io.port, run->io.size);
@@ -250,6 +251,7 @@ static void vcpu_mmio(struct vcpu *v)
 	count(v, VCPU_EXITS_MMIO);
 	if (run->mmio.is_write) {
 		memcpy(&value, run->mmio.data, len);
+		indexes_written(&v->vm->indexes, false, run->mmio.phys_addr);
 		iobus_write(&v->vm->mmio, run->mmio.phys_addr, len, value);
 	} else {
 		value = iobus_read(&v->vm->mmio, run->mmio.phys_addr, len);
@@ -366,17 +368,20 @@ static void *vcpu_thread(void *arg)
 	run = vm_park(v->vm, v);
 
 	while (run) {
-		if (ioctl(v->fd, KVM_RUN, 0) == 0) {
+		int why = ioctl(v->fd, KVM_RUN, 0) < 0 ? errno : 0;
+
+		indexes_finish(&v->vm->indexes, &v->vm->pio, &v->vm->mmio);
+		if (why == 0) {
 			vcpu_exit(v);
-		} else if (errno == EINTR) {
+		} else if (why == EINTR) {
 			count(v, VCPU_EXITS_SIGNAL);
 			run = vm_park(v->vm, v);
-		} else if (errno == EAGAIN) { // a vCPU that SIPI just woke answers so
+		} else if (why == EAGAIN) { // a vCPU that SIPI just woke answers so
 			vm_signal_online(v->vm, v->id, true);
 		} else {
 			snprintf(what, sizeof(what), "KVM_RUN: %s",
-				 errno == EFAULT ? "the guest touched memory that it has not"
-						 : strerror(errno));
+				 why == EFAULT ? "the guest touched memory that it has not"
+					       : strerror(why));
 			vcpu_fail(v, what);
 		}
 	}
