@@ -250,15 +250,15 @@ static void say_start(int fd, uint32_t seq, const char *body, size_t len)
 		close(fds[i]);
 }
 
-/* The bytes are the number that is told, and a role for each descriptor. */
+/* The bytes are the number that is told, and a struct wire_fd for each descriptor. */
 static void say_groups(int fd, uint32_t seq, const char *body, size_t len)
 {
 	struct wire_groups w = { .nfds = len ? (unsigned char)body[0] : 0 };
 	int fds[WIRE_GROUPS_MAX] = { 0 }, n = 0;
 
-	while (n < WIRE_GROUPS_MAX && (size_t)n + 1 < len) {
-		w.roles[n].role = (uint8_t)body[n + 1];
-		fds[n++] = memfd_create("file", MFD_CLOEXEC);
+	for (; n < WIRE_GROUPS_MAX && 1 + sizeof(*w.roles) * ((size_t)n + 1) <= len; n++) {
+		memcpy(&w.roles[n], body + 1 + sizeof(*w.roles) * (size_t)n, sizeof(*w.roles));
+		fds[n] = memfd_create("file", MFD_CLOEXEC);
 	}
 	wire_send(fd, WIRE_GROUPS, seq, &w, sizeof(w), NULL, 0, fds, n);
 	for (int i = 0; i < n; i++)
