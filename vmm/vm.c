@@ -289,7 +289,7 @@ static int vm_build(struct vm *vm, struct err *e)
 
 static void vm_unbuild(struct vm *vm)
 {
-	indexes_begin(&vm->indexes, -1, -1, NULL);
+	indexes_end(&vm->indexes);
 	vm_cpus_unbuild(vm);
 	if (vm->fd >= 0)
 		close(vm->fd);

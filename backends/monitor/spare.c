@@ -261,9 +261,10 @@ int spare_take(struct spare *s, const char *title, int listener, int group, pid_
 		return waiting_end(&s->one), -ENXIO;
 	snprintf(w.title, sizeof(w.title), "%s", title);
 	rc = wire_send(s->one.fd, WIRE_ADOPT, 0, &w, sizeof(w), NULL, 0, fds, group < 0 ? 1 : 2);
-	/* To close a socket whose descriptors are under way sets off the kernel's garbage
-	 * collector. */
-	spare_hang_up(s);
+	/*
+	 * To close a socket whose descriptors are under way sets off the kernel's garbage
+	 * collector: that is done when the next is made.
+	 */
 	s->told = s->one.fd;
 	*ret_pid = s->one.pid;
 	if (rc < 0 || s->walled) {

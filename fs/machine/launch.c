@@ -47,9 +47,14 @@ struct launch {
 
 /* ---- descriptors ---- */
 
+static int launch_add_to(struct fd_list *list, unsigned role, int fd, struct err *e)
+{
+	return fd_list_add(list, (struct wire_fd){ .role = (uint8_t)role }, fd, e);
+}
+
 static int launch_add(struct launch *l, unsigned role, int fd, struct err *e)
 {
-	return fd_list_add(&l->fds, (struct wire_fd){ .role = (uint8_t)role }, fd, e);
+	return launch_add_to(&l->fds, role, fd, e);
 }
 
 static int launch_add_engine(struct launch *l, enum engine_fd role, int fd, struct err *e)
@@ -62,8 +67,7 @@ static int launch_add_group(struct launch *l, enum engine_fd role, int fd, struc
 {
 	struct fd_list *list = l->m->kind == KIND_CONTAINER ? &l->groups : &l->fds;
 
-	return fd_list_add(list, (struct wire_fd){ .role = (uint8_t)(WIRE_ROLE_ENGINE + role) }, fd,
-			   e);
+	return launch_add_to(list, WIRE_ROLE_ENGINE + role, fd, e);
 }
 
 static int launch_state_file(struct launch *l, const char *name, unsigned role, struct err *e)

@@ -121,11 +121,16 @@ static int link_ask(struct link *l, struct request *r, link_answered *then, enum
 	return NODE_PARKED;
 }
 
-int link_start(struct link *l, struct request *r, struct wire_start *start,
-	       const struct text *config, const struct fd_list *fds, struct err *e)
+static void start_name_fds(struct wire_start *start, const struct fd_list *fds)
 {
 	start->nfds = fds->n;
 	memcpy(start->roles, fds->role, sizeof(start->roles));
+}
+
+int link_start(struct link *l, struct request *r, struct wire_start *start,
+	       const struct text *config, const struct fd_list *fds, struct err *e)
+{
+	start_name_fds(start, fds);
 	return link_ask(l, r, ctl_continue, WIRE_START, start, sizeof(*start), config, fds->fd,
 			(int)fds->n, e);
 }
@@ -134,8 +139,7 @@ int link_announce(struct link *l, struct wire_start *start, const struct text *c
 		  const struct fd_list *fds, struct err *e)
 {
 	start->groups = 1;
-	start->nfds = fds->n;
-	memcpy(start->roles, fds->role, sizeof(start->roles));
+	start_name_fds(start, fds);
 	l->start_seq = ++l->seq;
 	return link_send(l, WIRE_START, l->start_seq, start, sizeof(*start), config, fds->fd,
 			 (int)fds->n, e);

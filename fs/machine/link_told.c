@@ -92,12 +92,20 @@ static void link_take_layer(struct link *l, int *fd)
 	*fd = -1;
 }
 
+/* What was asked by this number, if anything was, has been done. */
+static void link_done(struct link *l, uint32_t seq)
+{
+	struct asked *a = asked_find(l, seq);
+	struct err none = { 0 };
+
+	if (a)
+		asked_answer(l, a, 0, &none);
+}
+
 static void handle_hello(struct link *l)
 {
 	struct wire_hello *h = (struct wire_hello *)link_message(l)->body;
 	int n = link_message(l)->nfds;
-	struct err none = { 0 };
-	struct asked *a;
 
 	link_own(l, link_message(l)->pid);
 	h->tty[sizeof(h->tty) - 1] = '\0';
@@ -119,21 +127,16 @@ static void handle_hello(struct link *l)
 	    h->tag != config_tag(&l->machine->config))
 		change_restore(l->machine);
 	execs_settle(l->machine, false);
-	a = link_message(l)->header.seq == l->start_seq ? asked_find(l, l->start_seq) : NULL;
-	if (a)
-		asked_answer(l, a, 0, &none);
+	if (link_message(l)->header.seq == l->start_seq)
+		link_done(l, l->start_seq);
 }
 
 static void handle_state(struct link *l)
 {
 	uint32_t seq = link_message(l)->header.seq;
-	struct err none = { 0 };
-	struct asked *a;
 
 	link_take_state(l, (struct wire_state *)link_message(l)->body);
-	a = asked_find(l, seq);
-	if (a)
-		asked_answer(l, a, 0, &none);
+	link_done(l, seq);
 }
 
 static void handle_reply(struct link *l)

@@ -69,7 +69,7 @@ static void out(u16 port, unsigned size, u32 v)
 	else if (size == 2)
 		__asm__ volatile("outw %0, %1" : : "a"((u16)v), "Nd"(port));
 	else
-		__asm__ volatile("outl %0, %1" : : "a"(v), "Nd"(port));
+		outl(port, v);
 }
 
 static u32 in(u16 port, unsigned size)
@@ -81,7 +81,7 @@ static u32 in(u16 port, unsigned size)
 	else if (size == 2)
 		__asm__ volatile("inw %1, %w0" : "+a"(v) : "Nd"(port));
 	else
-		__asm__ volatile("inl %1, %0" : "=a"(v) : "Nd"(port));
+		v = inl(port);
 	return v;
 }
 

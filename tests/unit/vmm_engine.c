@@ -103,8 +103,7 @@ static void test_input(void)
 	machine_free(&m);
 }
 
-/* Half of what a guest does to look for PCI devices does not leave it; and the machine ends by it.
- */
+/* Half of what a guest does to look for PCI devices does not leave it. */
 static void test_indexes(void)
 {
 	const uint64_t n = 4000;

@@ -34,16 +34,20 @@ void indexes_destroy(struct indexes *x)
 
 void indexes_begin(struct indexes *x, int kvm, int vm, void *run)
 {
-	int page = run ? ioctl(kvm, KVM_CHECK_EXTENSION, KVM_CAP_COALESCED_MMIO) : 0;
+	int page = ioctl(kvm, KVM_CHECK_EXTENSION, KVM_CAP_COALESCED_MMIO);
 	size_t size = (size_t)sysconf(_SC_PAGESIZE);
 
-	x->ring = NULL;
 	x->vm = vm;
-	x->ports = run && ioctl(kvm, KVM_CHECK_EXTENSION, KVM_CAP_COALESCED_PIO) > 0;
+	x->ports = ioctl(kvm, KVM_CHECK_EXTENSION, KVM_CAP_COALESCED_PIO) > 0;
 	atomic_store(&x->known, 0);
 	x->max = (uint32_t)((size - sizeof(*x->ring)) / sizeof(struct kvm_coalesced_mmio));
 	if (page > 0)
 		x->ring = (void *)((char *)run + (size_t)page * size);
+}
+
+void indexes_end(struct indexes *x)
+{
+	x->ring = NULL;
 }
 
 void indexes_written(struct indexes *x, bool port, uint64_t addr)

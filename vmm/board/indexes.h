@@ -34,10 +34,11 @@ void indexes_init(struct indexes *x);
 void indexes_destroy(struct indexes *x);
 
 /*
- * The ring lies in what is mapped of any vCPU, run. No vCPU runs yet; from here until the next
- * call, or indexes_destroy(), run must stay mapped. NULL: nothing is kept any more.
+ * The ring lies in what is mapped of any vCPU, run, which must stay so until indexes_end(). No vCPU
+ * runs when these are called.
  */
 void indexes_begin(struct indexes *x, int kvm, int vm, void *run);
+void indexes_end(struct indexes *x);
 
 /* A vCPU has left the guest to write addr, a port's number or a physical address. */
 void indexes_written(struct indexes *x, bool port, uint64_t addr);
