@@ -36,8 +36,12 @@ static inline void cpulist_add(struct cpulist *l, unsigned n)
 /* The first member from n on; CPULIST_MAX when there is none. */
 static inline unsigned cpulist_next(const struct cpulist *l, unsigned n)
 {
-	while (n < CPULIST_MAX && !cpulist_has(l, n))
-		n++;
+	for (; n < CPULIST_MAX; n = (n / 64 + 1) * 64) {
+		uint64_t rest = l->bits[n / 64] >> (n % 64);
+
+		if (rest)
+			return n + (unsigned)__builtin_ctzll(rest);
+	}
 	return n;
 }
 
