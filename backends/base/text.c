@@ -18,10 +18,10 @@ static bool text_reserve(struct text *t, size_t more)
 
 	if (t->failed)
 		return false;
+	if (t->cap - t->len > more)
+		return true;
 	while (cap - t->len <= more)
 		cap *= 2;
-	if (cap == t->cap)
-		return true;
 	data = realloc(t->data, cap);
 	if (!data) {
 		t->failed = true;
@@ -50,6 +50,17 @@ void text_add_bytes(struct text *t, const void *data, size_t len)
 void text_add(struct text *t, const char *s)
 {
 	text_add_bytes(t, s, strlen(s));
+}
+
+void text_add_number(struct text *t, uint64_t n)
+{
+	char digits[20];
+	size_t at = sizeof(digits);
+
+	do
+		digits[--at] = (char)('0' + n % 10);
+	while (n /= 10);
+	text_add_bytes(t, digits + at, sizeof(digits) - at);
 }
 
 /* Most often there is room already, and once is enough. */

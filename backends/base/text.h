@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct text {
 	char *data; /* NUL-terminated when not NULL; owned */
@@ -23,6 +24,8 @@ struct text {
 
 void text_add(struct text *t, const char *s);
 void text_add_bytes(struct text *t, const void *data, size_t len);
+/* In decimal digits: what most settings are, and a format takes ten times as long. */
+void text_add_number(struct text *t, uint64_t n);
 void text_addf(struct text *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Room for size more bytes at the end, for the caller to fill and add to len; NULL: no memory. */
 char *text_room(struct text *t, size_t size);

@@ -148,6 +148,8 @@ bool attr_equal(const struct attr *a, const void *x, const void *y)
 
 	if (!memcmp(attr_field(a, x), attr_field(a, y), a->type->size))
 		return true;
+	if (a->type->equal)
+		return a->type->equal(attr_field(a, x), attr_field(a, y));
 	attr_show(a, x, &tx);
 	attr_show(a, y, &ty);
 	same = !strcmp(text_str(&tx), text_str(&ty));

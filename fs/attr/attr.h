@@ -38,6 +38,8 @@ struct attr_type {
 	int (*parse)(const struct attr *a, const char *line, void *field, struct err *e);
 	/* The text that parse accepts, with a newline at the end of each line. */
 	void (*print)(const struct attr *a, const void *field, struct text *out);
+	/* NULL: what prints the same text is the same. */
+	bool (*equal)(const void *x, const void *y);
 	/* NULL: plain data, copied and forgotten as bytes. */
 	int (*copy)(const void *from, void *to);
 	void (*free)(void *field);
@@ -124,9 +126,12 @@ extern const struct attr_type attr_cpu_affinity;  /* struct keyed: lines VCPUS C
 
 /* For types: decimal digits and nothing else, -EINVAL or -ERANGE; units: K, M, G, T behind them. */
 int attr_parse_number(const char *s, bool units, uint64_t *ret);
+/* `max` or decimal digits. */
+void attr_print_limit(uint64_t n, struct text *out);
 
 /* For types that are kept as strings: what they share. */
 void attr_print_string(const struct attr *a, const void *field, struct text *out);
+bool attr_equal_string(const void *x, const void *y);
 int attr_copy_string(const void *from, void *to);
 void attr_free_string(void *field);
 

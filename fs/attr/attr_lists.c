@@ -31,6 +31,7 @@ const struct attr_type attr_cpulist = {
 	.size = sizeof(char *),
 	.parse = parse_cpulist,
 	.print = attr_print_string,
+	.equal = attr_equal_string,
 	.copy = attr_copy_string,
 	.free = attr_free_string,
 };
@@ -106,10 +107,7 @@ static void print_rates(const struct attr *a, const void *field, struct text *ou
 
 	for (unsigned i = 0; i < rates_count(a->type); i++) {
 		text_addf(out, "%s%s=", i ? " " : "", a->type->keys[i]);
-		if (r[i].rate == LIMIT_MAX)
-			text_add(out, "max");
-		else
-			text_addf(out, "%llu", (unsigned long long)r[i].rate);
+		attr_print_limit(r[i].rate, out);
 		if (r[i].burst)
 			text_addf(out, " %s.burst=%llu", a->type->keys[i],
 				  (unsigned long long)r[i].burst);

@@ -23,6 +23,7 @@ const struct attr_type attr_name = {
 	.size = sizeof(char *),
 	.parse = parse_name,
 	.print = attr_print_string,
+	.equal = attr_equal_string,
 	.copy = attr_copy_string,
 	.free = attr_free_string,
 };

@@ -98,14 +98,18 @@ static int parse_size(const struct attr *a, const char *line, void *field, struc
 	return limit_parse(a, line, true, field, e);
 }
 
+void attr_print_limit(uint64_t n, struct text *out)
+{
+	if (n == LIMIT_MAX)
+		text_add(out, "max");
+	else
+		text_add_number(out, n);
+}
+
 static void print_number(const struct attr *a, const void *field, struct text *out)
 {
-	uint64_t n = *(const uint64_t *)field;
-
-	if (n == LIMIT_MAX)
-		text_add(out, "max\n");
-	else
-		text_addf(out, "%llu\n", (unsigned long long)n);
+	attr_print_limit(*(const uint64_t *)field, out);
+	text_add(out, "\n");
 }
 
 const struct attr_type attr_number = {
@@ -179,7 +183,8 @@ static int parse_word(const struct attr *a, const char *line, void *field, struc
 
 static void print_word(const struct attr *a, const void *field, struct text *out)
 {
-	text_addf(out, "%s\n", a->words[*(const int *)field]);
+	text_add(out, a->words[*(const int *)field]);
+	text_add(out, "\n");
 }
 
 const struct attr_type attr_word = {
@@ -215,7 +220,8 @@ static void print_words(const struct attr *a, const void *field, struct text *ou
 	for (int i = 0; a->words[i]; i++) {
 		if (!(bits & 1ULL << i))
 			continue;
-		text_addf(out, "%s%s", space, a->words[i]);
+		text_add(out, space);
+		text_add(out, a->words[i]);
 		space = " ";
 	}
 	text_add(out, "\n");
@@ -262,7 +268,8 @@ static void print_capabilities(const struct attr *a, const void *field, struct t
 	for (int i = 0; i < 64; i++) {
 		if (!(bits & 1ULL << i) || !capability_name(i))
 			continue;
-		text_addf(out, "%s%s", space, capability_name(i));
+		text_add(out, space);
+		text_add(out, capability_name(i));
 		space = " ";
 	}
 	text_add(out, "\n");
@@ -364,7 +371,15 @@ void attr_print_string(const struct attr *a, const void *field, struct text *out
 {
 	const char *s = *(char *const *)field;
 
-	text_addf(out, "%s\n", s ? s : "");
+	text_add(out, s ? s : "");
+	text_add(out, "\n");
+}
+
+bool attr_equal_string(const void *x, const void *y)
+{
+	const char *sx = *(char *const *)x, *sy = *(char *const *)y;
+
+	return !strcmp(sx ? sx : "", sy ? sy : "");
 }
 
 int attr_copy_string(const void *from, void *to)
@@ -388,6 +403,7 @@ void attr_free_string(void *field)
 		.size = sizeof(char *),              \
 		.parse = parser,                     \
 		.print = attr_print_string,          \
+		.equal = attr_equal_string,          \
 		.copy = attr_copy_string,            \
 		.free = attr_free_string,            \
 	}
@@ -591,11 +607,10 @@ static void print_cpu_max(const struct attr *a, const void *field, struct text *
 {
 	const struct cpu_max *m = field;
 
-	if (m->quota == LIMIT_MAX)
-		text_addf(out, "max %llu\n", (unsigned long long)m->period);
-	else
-		text_addf(out, "%llu %llu\n", (unsigned long long)m->quota,
-			  (unsigned long long)m->period);
+	attr_print_limit(m->quota, out);
+	text_add(out, " ");
+	text_add_number(out, m->period);
+	text_add(out, "\n");
 }
 
 const struct attr_type attr_cpu_max = {
@@ -645,7 +660,9 @@ static void print_user(const struct attr *a, const void *field, struct text *out
 {
 	const struct init_user *u = field;
 
-	text_addf(out, "%u:%u", u->uid, u->gid);
+	text_add_number(out, u->uid);
+	text_add(out, ":");
+	text_add_number(out, u->gid);
 	for (uint32_t i = 0; i < u->ngroups; i++)
 		text_addf(out, ",%u", u->groups[i]);
 	text_add(out, "\n");

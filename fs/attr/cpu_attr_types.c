@@ -24,6 +24,7 @@ const struct attr_type attr_cpu_model = {
 	.size = sizeof(char *),
 	.parse = parse_model,
 	.print = attr_print_string,
+	.equal = attr_equal_string,
 	.copy = attr_copy_string,
 	.free = attr_free_string,
 };

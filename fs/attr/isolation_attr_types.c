@@ -92,6 +92,7 @@ const struct attr_type attr_signal = {
 	.size = sizeof(char *),
 	.parse = parse_signal,
 	.print = attr_print_string,
+	.equal = attr_equal_string,
 	.copy = attr_copy_string,
 	.free = attr_free_string,
 };
@@ -102,6 +103,7 @@ const struct attr_type attr_paths = {
 	.size = sizeof(char *),
 	.parse = parse_paths,
 	.print = attr_print_string,
+	.equal = attr_equal_string,
 	.copy = attr_copy_string,
 	.free = attr_free_string,
 };

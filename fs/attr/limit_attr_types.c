@@ -183,18 +183,12 @@ static int parse_quota(const struct attr *a, const char *line, void *field, stru
 	return rc;
 }
 
-static void print_limit(const char *name, uint64_t n, struct text *out)
-{
-	if (n == LIMIT_MAX)
-		text_addf(out, "%s=max", name);
-	else
-		text_addf(out, "%s=%llu", name, (unsigned long long)n);
-}
-
 static void print_words(const struct quota *q, struct text *out)
 {
-	print_limit("bytes", q->bytes, out);
-	print_limit(" inodes", q->inodes, out);
+	text_add(out, "bytes=");
+	attr_print_limit(q->bytes, out);
+	text_add(out, " inodes=");
+	attr_print_limit(q->inodes, out);
 }
 
 static void print_quota(const struct attr *a, const void *field, struct text *out)

@@ -101,9 +101,21 @@ static void print_double(struct text *out, const char *s, size_t len)
 	text_add(out, "\"");
 }
 
+/* What most are: a plain one, seen at a glance. */
+static bool is_word(const char *s, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (!((s[i] >= '0' && s[i] <= '9') || (s[i] >= 'a' && s[i] <= 'z') ||
+		      (s[i] == '.' && i) || s[i] == '/'))
+			return false;
+	return true;
+}
+
 static void print_scalar(struct text *out, const char *s, size_t len)
 {
-	if (has_special(s, len))
+	if (is_word(s, len))
+		text_add_bytes(out, s, len);
+	else if (has_special(s, len))
 		print_double(out, s, len);
 	else if (is_plain(s, len))
 		text_add_bytes(out, s, len);
@@ -127,6 +139,14 @@ static void print_key(struct text *out, int depth, const char *key, size_t len)
 		text_add(out, "\n");
 		print_indent(out, depth);
 	}
+	text_add(out, ":");
+}
+
+/* Of an attribute or a directory of parts: a plain and short one. */
+static void print_name(struct text *out, int depth, const char *name)
+{
+	print_indent(out, depth);
+	text_add(out, name);
 	text_add(out, ":");
 }
 
@@ -163,7 +183,7 @@ static void print_settings(struct printer *p, int depth, const struct schema *s,
 		text_clear(&p->value);
 		attr_show(a, base, &p->value);
 		value = text_str(&p->value);
-		print_key(p->out, depth, a->name, strlen(a->name));
+		print_name(p->out, depth, a->name);
 		if (a->type->separator)
 			print_keyed(p->out, depth + 1, a->type->separator, value);
 		else
@@ -185,7 +205,7 @@ static void print_parts(struct printer *p, const struct machine_config *c, enum 
 		if (p->complete && !part_complete(kind, part))
 			continue;
 		if (!any) {
-			print_key(p->out, 0, type->dir, strlen(type->dir));
+			print_name(p->out, 0, type->dir);
 			text_add(p->out, "\n");
 		}
 		any = true;

@@ -125,7 +125,8 @@ static void test_round_trip(const struct schema *s, const struct attr *a, const 
 
 static void test_good(const struct schema *s, const struct attr *a)
 {
-	void *base = base_new(s), *copy = calloc(1, s->size);
+	void *base = base_new(s), *copy = calloc(1, s->size), *fresh = base_new(s);
+	static char was[ATTR_VALUE_MAX], begins[ATTR_VALUE_MAX];
 	struct err e;
 
 	ok(store(a, base, a->good, &e) == 0, "%s of a %s: \"%s\" is accepted: %s", a->name, s->noun,
@@ -133,6 +134,9 @@ static void test_good(const struct schema *s, const struct attr *a)
 	test_round_trip(s, a, base, "the good sample");
 	ok(schema_copy(s, base, copy, &e) == 0 && attr_equal(a, base, copy),
 	   "%s: a copy has the same value", a->name);
+	if (strcmp(show(a, base, was, sizeof(was)), show(a, fresh, begins, sizeof(begins))))
+		ok(!attr_equal(a, base, fresh), "%s: another value is not", a->name);
+	base_free(s, fresh);
 	base_free(s, base);
 	test_round_trip(s, a, copy, "the copy, when the original is freed,");
 	base_free(s, copy);

@@ -20,6 +20,11 @@ static void test_text(void)
 	ok(t.len == 5000 && strlen(text_str(&t)) == 5000, "it grows with what is added");
 	ok(!strcmp(text_str(&t) + 4990, "0998 0999 "), "what was added last is at its end");
 	text_clear(&t);
+	text_add_number(&t, 0);
+	text_add(&t, " ");
+	text_add_number(&t, UINT64_MAX);
+	ok(!strcmp(text_str(&t), "0 18446744073709551615"), "numbers are decimal digits");
+	text_clear(&t);
 	ok(t.len == 0 && !strcmp(text_str(&t), ""), "cleared, it is empty");
 	ok(text_read_fd(&t, null) == 0 && t.len == 0, "an empty file adds nothing");
 	ok(text_read_fd(&t, zero) == -EFBIG, "an endless file is refused");
