@@ -3,8 +3,9 @@
  * console file, of a new VM each time.
  * machine_bench RUNS container MOUNT ROOT: a container's whole life: mkdir, root, init, start,
  * wait, rmdir. With APART in the environment each by itself, else one upon the other.
- * machine_bench 1 until MOUNT NAME MARK: from the write of `start` until the console of vm/NAME,
- * which is there and is left running, has MARK behind what it had. System calls on the tree and
+ * machine_bench 1 until MOUNT NAME MARK SECONDS: from the write of `start` until the console of
+ * vm/NAME, which is there and is left running, has MARK behind what it had; it may be silent for
+ * SECONDS. System calls on the tree and
  * nothing else: a shell's own cost is not the filesystem's.
  */
 #include <poll.h>
@@ -86,14 +87,14 @@ static void vm_bench(struct samples *s, int runs, const struct machine *m, char 
 	}
 }
 
-static void until_bench(struct samples *s, const struct machine *m, const char *mark)
+static void until_bench(struct samples *s, const struct machine *m, char **argv)
 {
 	int fd = console_open(m);
 	off_t at = lseek(fd, 0, SEEK_END);
 	double start = now_us();
 
 	put(m, "ctl", "%s\n", "start");
-	console_wait(fd, at, mark, 120000);
+	console_wait(fd, at, argv[5], atoi(argv[6]) * 1000);
 	sample_add(s, now_us() - start);
 	close(fd);
 }
@@ -125,14 +126,15 @@ int main(int argc, char **argv)
 	struct machine m;
 	int runs;
 
-	if (argc < 5 || (strcmp(argv[2], "container") && argc < 6))
+	if (argc < 5 || (strcmp(argv[2], "container") && argc < 6) ||
+	    (!strcmp(argv[2], "until") && argc < 7))
 		return 2;
 	runs = runs_arg(argv[1]);
 	prctl(PR_SET_TIMERSLACK, 1);
 	snprintf(m.dir, sizeof(m.dir), "%s/%s/" NAME, argv[3], argv[2]);
 	if (!strcmp(argv[2], "until")) {
 		snprintf(m.dir, sizeof(m.dir), "%s/vm/%s", argv[3], argv[4]);
-		until_bench(&s, &m, argv[5]);
+		until_bench(&s, &m, argv);
 	} else if (!strcmp(argv[2], "vm"))
 		vm_bench(&s, runs, &m, argv);
 	else
