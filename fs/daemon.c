@@ -426,6 +426,8 @@ int daemon_new(const struct daemon_options *options, struct daemon **ret, struct
 		rc = opener_new(&d->opener, e);
 	for (int kind = 0; rc == 0 && kind < 2; kind++)
 		rc = launch_spare_new(d->loop, kind, d->program, &d->spares[kind], e);
+	for (int kind = 0; rc == 0 && kind < 2; kind++)
+		rc = config_init(kind, &d->defaults[kind], e);
 	if (rc == 0)
 		rc = store_open(options->state_dir, &d->state_fd, e);
 	if (rc == 0)
@@ -483,8 +485,10 @@ void daemon_free(struct daemon *d)
 	autostart_free(d->autostart);
 	cgroup_host_free(d->cgroups);
 	opener_free(d->opener);
-	for (int kind = 0; kind < 2; kind++)
+	for (int kind = 0; kind < 2; kind++) {
 		spare_free(d->spares[kind]);
+		config_free(&d->defaults[kind]);
+	}
 	event_log_free(d->events);
 	free(d->message);
 	if (d->loop)

@@ -9,6 +9,7 @@
 
 #include "backends/base/err.h"
 #include "backends/cgroup/cgroup.h"
+#include "backends/config.h"
 #include "fs/node.h"
 #include "fs/options.h"
 
@@ -66,10 +67,11 @@ struct daemon {
 	struct poker *poker;	 /* NULL until mounted */
 	struct upgrade *upgrade; /* likewise */
 	struct opener *opener;
-	struct spare *spares[2]; /* monitors in waiting, by kind */
-	int program;		 /* backends/host/program.h; -1: by its path */
-	uint64_t own_dev;	 /* of the mount; 0 until mounted */
-	int seccomp_fd;		 /* the default profile, compiled at first use; -1 */
+	struct spare *spares[2];	   /* monitors in waiting, by kind */
+	struct machine_config defaults[2]; /* by kind: what a new machine has */
+	int program;			   /* backends/host/program.h; -1: by its path */
+	uint64_t own_dev;		   /* of the mount; 0 until mounted */
+	int seccomp_fd;			   /* the default profile, compiled at first use; -1 */
 	uint64_t seccomp_capabilities;
 	bool seccomp_quotas;
 	struct timespec clock; /* the newest time given out */

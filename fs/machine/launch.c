@@ -522,7 +522,8 @@ static int launch_config(struct launch *l, struct err *e)
 	else
 		rc = numa_cpus_complete(&c, HOST_NODES, e);
 	if (rc == 0)
-		rc = config_print_complete(&c, &l->config, e);
+		rc = config_print_changed(&c, &l->m->object.daemon->defaults[c.kind], &l->config,
+					  e);
 	config_free(&c);
 	return rc;
 }

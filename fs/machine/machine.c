@@ -220,7 +220,7 @@ int machine_mkdir(struct object *parent, const char *name, struct caller who, mo
 	m = machine_new(kind);
 	if (!m)
 		return err_sys(e, ENOMEM, "%s", name);
-	rc = config_init(kind, &m->config, e);
+	rc = config_copy(&d->defaults[kind], &m->config, e);
 	if (rc == 0)
 		rc = machine_insert(m, d, id, name, e);
 	if (rc < 0) {

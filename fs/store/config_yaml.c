@@ -22,8 +22,9 @@
 
 struct printer {
 	struct text *out;
-	struct text value; /* of the setting that is printed */
-	bool complete;	   /* only parts that are there for the engine */
+	struct text value;		       /* of the setting that is printed */
+	bool complete;			       /* only parts that are there for the engine */
+	const struct machine_config *defaults; /* what is as here goes without saying; or NULL */
 };
 
 /*
@@ -173,13 +174,16 @@ static void print_keyed(struct text *out, int depth, char separator, const char 
 	}
 }
 
-static void print_settings(struct printer *p, int depth, const struct schema *s, const void *base)
+static void print_settings(struct printer *p, int depth, const struct schema *s, const void *base,
+			   const void *defaults)
 {
 	const struct attr *a;
 
 	for (size_t i = 0; (a = schema_attr(s, i)); i++) {
 		const char *value;
 
+		if (defaults && attr_equal(a, base, defaults))
+			continue;
 		text_clear(&p->value);
 		attr_show(a, base, &p->value);
 		value = text_str(&p->value);
@@ -211,15 +215,19 @@ static void print_parts(struct printer *p, const struct machine_config *c, enum 
 		any = true;
 		print_key(p->out, 1, part->name, strlen(part->name));
 		text_add(p->out, schema_attr(&type->schema, 0) ? "\n" : " {}\n");
-		print_settings(p, 2, &type->schema, part);
+		print_settings(p, 2, &type->schema, part, NULL);
 	}
 }
 
 static int print_document(struct printer *p, const struct machine_config *c, struct err *e)
 {
-	print_settings(p, 0, machine_schema(c->kind), c);
+	size_t begun = p->out->len;
+
+	print_settings(p, 0, machine_schema(c->kind), c, p->defaults);
 	for (int k = 0; k < PART_KINDS; k++)
 		print_parts(p, c, (enum part_kind)k);
+	if (p->out->len == begun)
+		text_add(p->out, "{}\n");
 	text_add(p->out, "...\n");
 	text_free(&p->value);
 	if (text_failed(p->out))
@@ -237,6 +245,16 @@ int config_print(const struct machine_config *c, struct text *out, struct err *e
 int config_print_complete(const struct machine_config *c, struct text *out, struct err *e)
 {
 	struct printer p = { .out = out, .value = TEXT_INIT, .complete = true };
+
+	return print_document(&p, c, e);
+}
+
+int config_print_changed(const struct machine_config *c, const struct machine_config *defaults,
+			 struct text *out, struct err *e)
+{
+	struct printer p = {
+		.out = out, .value = TEXT_INIT, .complete = true, .defaults = defaults
+	};
 
 	return print_document(&p, c, e);
 }

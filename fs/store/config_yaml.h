@@ -20,6 +20,10 @@
 int config_print(const struct machine_config *c, struct text *out, struct err *e);
 /* Likewise, without the parts that are not there yet (part_type.h): what an engine is told. */
 int config_print_complete(const struct machine_config *c, struct text *out, struct err *e);
+/* Likewise, without the settings that are as in defaults (config_init()), of the same kind: for who
+ * is of this very program, and so has the same ones. */
+int config_print_changed(const struct machine_config *c, const struct machine_config *defaults,
+			 struct text *out, struct err *e);
 
 /*
  * Parses a document into a configuration; keys that it lacks have their defaults. *ret is

@@ -32,6 +32,26 @@ static bool comes_back(const struct machine_config *c, struct err *e)
 	return good;
 }
 
+/* The same of what is said to who has the same defaults; its text goes to text. */
+static bool changes_come_back(const struct machine_config *c, char *text, size_t size,
+			      struct err *e)
+{
+	struct machine_config defaults = { 0 }, back = { 0 };
+	struct text t = TEXT_INIT;
+	bool good = config_init(c->kind, &defaults, e) == 0 &&
+		    config_print_changed(c, &defaults, &t, e) == 0 &&
+		    config_parse(c->kind, text_str(&t), t.len, &back, NULL, e) == 0;
+
+	if (good) {
+		good = config_equal(c, &back);
+		config_free(&back);
+	}
+	snprintf(text, size, "%s", text_str(&t));
+	config_free(&defaults);
+	text_free(&t);
+	return good;
+}
+
 static const char *const odd_values[] = {
 	"null",
 	"~",
@@ -177,12 +197,22 @@ static void test_samples(void)
 		struct machine_config c = { 0 };
 		const struct attr *a;
 		struct err e = { 0 };
+		char text[8192];
 
 		ok(config_init((enum machine_kind)kind, &c, &e) == 0 && comes_back(&c, &e),
 		   "the defaults come back: %s", e.text);
+		ok(changes_come_back(&c, text, sizeof(text), &e) && !strcmp(text, "{}\n...\n"),
+		   "nothing of them is a change");
+		set(&c, "cpu.count", "3", &e);
+		set(&c, "autostart", "1", &e);
+		ok(changes_come_back(&c, text, sizeof(text), &e) &&
+			   !strcmp(text, "autostart: 1\ncpu.count: 3\n...\n"),
+		   "two changes are, and alone");
 		for (size_t i = 0; (a = schema_attr(machine_schema(c.kind), i)); i++)
 			set(&c, a->name, a->good, &e);
 		ok(comes_back(&c, &e), "all good samples come back: %s", e.text);
+		ok(changes_come_back(&c, text, sizeof(text), &e), "so do they as changes: %s",
+		   e.text);
 		config_free(&c);
 	}
 }
