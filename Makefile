@@ -94,7 +94,7 @@ help:
 	@echo 'make fuzz         the fuzzers alone; FUZZ_SECONDS=3600 FUZZ_SEED=N FUZZ_KEEP=DIR'
 	@echo 'make lab-check    the tests that run inside the lab; tests/lab/run TEST runs one'
 	@echo 'make bench        figures beside the peers, as ratios (root)'
-	@echo 'make bench-lab    VMs beside QEMU, in the lab; BENCH="boot first idle disk net" ROUNDS=N'
+	@echo 'make bench-lab    VMs beside QEMU, in the lab; BENCH="boot first disk net idle" ROUNDS=N'
 	@echo 'make lint         formatting, include directions, static checks'
 	@echo 'make manual       docs/machinefs.5, anew from the tables in fs/'
 	@echo 'make install      to DESTDIR and PREFIX ($(PREFIX))'

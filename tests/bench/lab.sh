@@ -7,7 +7,7 @@
 . tests/lib.sh
 [ -n "${IN_LAB-}" ] || skip_all "runs inside the lab only: make bench-lab"
 tap_planned=1
-# shellcheck source=/dev/null # BENCH, ROUNDS and SILENT
+# shellcheck source=/dev/null # BENCH, ROUNDS, PHASE and SILENT
 . "$B/tests/bench/lab-env"
 bench=$PWD/$B/tests/bench
 peer=$bench/qemu
@@ -48,21 +48,21 @@ for module in virtio_pci virtio_mmio virtio_blk virtio_net virtio_rng virtio_con
 		[[ " ${modules[*]} " = *" $file "* ]] || modules+=("$file")
 	done < <(modprobe -S "$version" --show-depends "$module" 2>/dev/null | grep ^insmod)
 done
-cat >"$T/init" <<'INIT'
+cat >"$T/init" <<INIT
 #!/bin/sh
 echo "bench: up"
 export PATH=/bin
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev 2>/dev/null
-for m in /modules/*; do insmod "$m" 2>/dev/null; done
-for word in $(cat /proc/cmdline); do
-	case $word in
-	do=disk) guest_io disk /dev/vda 3 ;;
+for m in /modules/*; do insmod "\$m" 2>/dev/null; done
+for word in \$(cat /proc/cmdline); do
+	case \$word in
+	do=disk) guest_io disk /dev/vda $PHASE ;;
 	do=net)
 		ip link set eth0 up
 		ip addr add 10.77.0.2/24 dev eth0
-		guest_io net 10.77.0.1 3
+		guest_io net 10.77.0.1 $PHASE
 		;;
 	esac
 done
