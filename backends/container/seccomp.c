@@ -90,7 +90,16 @@ static const char always[] =
 	"timer_settime64 timerfd_create timerfd_gettime timerfd_gettime64 timerfd_settime "
 	"timerfd_settime64 times tkill truncate truncate64 ugetrlimit umask uname unlink unlinkat "
 	"utime utimensat utimensat_time64 utimes vfork vmsplice wait4 waitid waitpid write writev "
-	"arch_prctl modify_ldt";
+	"arch_prctl modify_ldt "
+	/* Of 32-bit programs that are older than most of the above: */
+	"nice oldfstat oldlstat oldolduname oldstat olduname readdir sgetmask sigaction signal "
+	"sigpending sigsuspend ssetmask";
+
+/* No kernel has these, and says so itself; so each may have the answer of the number before it,
+ * where one of its own would be two runs more. In the order of i386's numbers. */
+static const char gone[] =
+	"break stty gtty ftime prof lock mpx ulimit profil idle create_module get_kernel_syms "
+	"afs_syscall query_module getpmsg putpmsg vserver tuxcall security";
 
 /* Let through for who has the capability: the kernel's own check decides then. */
 static const struct {
@@ -152,18 +161,67 @@ static void answer(struct answers *a, const char *name, enum answer answer)
 	}
 }
 
+/* The next of these names, which moves behind it; false: there is none. */
+static bool next_name(const char **names, char name[64])
+{
+	size_t len = strcspn(*names, " ");
+
+	if (len == 0 || len >= 64)
+		return false;
+	memcpy(name, *names, len);
+	name[len] = '\0';
+	*names += len + ((*names)[len] == ' ');
+	return true;
+}
+
 static void allow(struct answers *a, const char *calls)
 {
-	while (*calls) {
-		size_t len = strcspn(calls, " ");
-		char name[64];
+	char name[64];
 
-		if (len < sizeof(name)) {
-			memcpy(name, calls, len);
-			name[len] = '\0';
-			answer(a, name, ANSWER_ALLOW);
-		}
-		calls += len + (calls[len] == ' ');
+	while (next_name(&calls, name))
+		answer(a, name, ANSWER_ALLOW);
+}
+
+static bool is_allowed(const char *call)
+{
+	const char *calls = always;
+	char name[64];
+
+	while (next_name(&calls, name))
+		if (!strcmp(name, call))
+			return true;
+	return false;
+}
+
+/*
+ * i386 has two ways to some calls, of which libseccomp resolves a name to the older one, a part of
+ * socketcall or ipc, which is no number of a call. From the numbers it knows the newer one's name.
+ */
+static void answer_direct(struct answers *a)
+{
+	for (int nr = 0; nr <= NEWEST_KNOWN_CALL; nr++) {
+		char *name = a->of[nr] == ANSWER_EPERM
+				     ? seccomp_syscall_resolve_num_arch(a->arches[0], nr)
+				     : NULL;
+
+		if (name && !strcmp(name, "socket"))
+			a->of[nr] = ANSWER_SOCKET;
+		else if (name && is_allowed(name))
+			a->of[nr] = ANSWER_ALLOW;
+		free(name);
+	}
+}
+
+static void join_gone(struct answers *a)
+{
+	const char *calls = gone;
+	char name[64];
+
+	while (next_name(&calls, name)) {
+		int nr = seccomp_syscall_resolve_name_arch(a->arches[0], name);
+
+		if (nr > 0 && nr < NUMBERS - 1 && a->of[nr - 1] <= ANSWER_ALLOW)
+			a->of[nr] = a->of[nr - 1];
 	}
 }
 
@@ -173,6 +231,7 @@ static void decide(struct answers *a, uint64_t capabilities)
 	memset(a->of + NEWEST_KNOWN_CALL + 1, ANSWER_ENOSYS, X32_FIRST - NEWEST_KNOWN_CALL - 1);
 	a->of[NUMBERS - 1] = ANSWER_ENOSYS;
 	allow(a, always);
+	answer_direct(a);
 	answer(a, "socket", ANSWER_SOCKET);
 	answer(a, "personality", ANSWER_PERSONALITY);
 	answer(a, "clone", ANSWER_CLONE);
@@ -180,6 +239,7 @@ static void decide(struct answers *a, uint64_t capabilities)
 	for (size_t i = 0; i < sizeof(guarded) / sizeof(guarded[0]); i++)
 		if (has_capability(capabilities, guarded[i].capability))
 			allow(a, guarded[i].calls);
+	join_gone(a);
 }
 
 /* The kernel looks at no more than the lower half of these arguments, so neither does this. */

@@ -41,6 +41,29 @@ static int try(long nr, long a, long b, long c)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 255;
 }
 
+/* The same of i386's calls, which a 64-bit program may make, too. */
+static int try_i386(unsigned nr, unsigned a, unsigned b, unsigned c)
+{
+	struct sock_fprog prog = { .len = count, .filter = program };
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		int r = (int)nr;
+
+		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+		    (prog.len && syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog) < 0))
+			_exit(254);
+		__asm__ volatile("int $0x80"
+				 : "+a"(r)
+				 : "b"(a), "c"(b), "d"(c), "S"(0), "D"(0)
+				 : "memory", "r8", "r9", "r10", "r11");
+		_exit(r < 0 ? -r : 0);
+	}
+	waitpid(pid, &status, 0);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 255;
+}
+
 static void use(uint64_t capabilities, bool quotas)
 {
 	struct err e = { 0 };
@@ -93,6 +116,53 @@ static void test_default(void)
 	}
 }
 
+static void test_i386(void)
+{
+	static const struct {
+		const char *name;
+		unsigned nr, a, b, c;
+		int want;
+	} calls[] = {
+		{ "getpid", 20, 0, 0, 0, 0 },
+		{ "mount", 21, 0, 0, 0, EPERM },
+		{ "socket AF_UNIX, by its own number", 359, AF_UNIX, SOCK_STREAM, 0, 0 },
+		{ "socket AF_VSOCK", 359, AF_VSOCK, SOCK_STREAM, 0, EPERM },
+		{ "bind", 361, 99, 0, 0, EBADF },
+		{ "connect", 362, 99, 0, 0, EBADF },
+		{ "accept4", 364, 99, 0, 0, EBADF },
+		{ "sendmmsg", 345, 99, 0, 0, EBADF },
+		{ "recvmmsg", 337, 99, 0, 0, EBADF },
+		{ "shmget", 395, 0, 0, 0, EINVAL },
+		{ "sigpending", 73, 0, 0, 0, EFAULT },
+		{ "nice", 34, 0, 0, 0, 0 },
+		{ "oldstat", 18, 0, 0, 0, EFAULT },
+		{ "a call that is no more, stty", 31, 0, 0, 0, ENOSYS },
+		{ "add_key", 286, 0, 0, 0, EPERM },
+		{ "perf_event_open", 336, 0, 0, 0, EPERM },
+		{ "fanotify_init", 338, 0, 0, 0, EPERM },
+		{ "setns", 346, 0, 0, 0, EPERM },
+		{ "reboot", 88, 0, 0, 0, EPERM },
+		{ "io_uring_setup", 425, 0, 0, 0, EPERM },
+		{ "a call of the future", 460, 0, 0, 0, ENOSYS },
+	};
+	unsigned short all;
+
+	use(0, false);
+	all = count;
+	count = 0;
+	if (try_i386(20, 0, 0, 0) != 0) {
+		count = all;
+		skip("calls of i386", "this kernel has none");
+		return;
+	}
+	count = all;
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+		int got = try_i386(calls[i].nr, calls[i].a, calls[i].b, calls[i].c);
+
+		ok(got == calls[i].want, "of i386, %s: %s", calls[i].name, strerror(got));
+	}
+}
+
 static void test_capable(void)
 {
 	use(capabilities_all(), false);
@@ -142,6 +212,7 @@ static void test_names(void)
 int main(void)
 {
 	test_default();
+	test_i386();
 	test_capable();
 	test_load();
 	test_names();
