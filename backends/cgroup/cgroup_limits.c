@@ -27,7 +27,7 @@ static void number(uint64_t value, const char *unlimited, struct text *out)
 	if (value == LIMIT_MAX)
 		text_add(out, unlimited);
 	else
-		text_addf(out, "%" PRIu64, value);
+		text_add_number(out, value);
 }
 
 /* The kernel's own relation of the two: weight 100 and 1024 shares are the same nice level. */

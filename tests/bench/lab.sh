@@ -186,9 +186,9 @@ echo "# machinefs has: $devices and what a machine always has"
 bench_boot() {
 	local ms
 	for ((i = 0; i < ROUNDS; i++)); do
-		ms=$(timeout "$SILENT" "$bench/vm_floor" 1 "$bench/vmlinux" "$mebibytes" "$T/initrd" "$cmdline" "$mark" 2>"$T/why" | cut -d. -f1) ||
-			diag "least VMM: $(tail -n 1 "$T/why")"
-		figure "boot floor" "$((${ms:-0} / 1000))"
+		ms=$(timeout "$SILENT" "$bench/vm_floor" 1 "$bench/vmlinux" "$mebibytes" "$T/initrd" "$cmdline" "$mark" 2>"$T/why" | cut -d. -f1)
+		[ -n "$ms" ] || diag "least VMM: $(tail -n 1 "$T/why")"
+		figure "boot floor" "${ms:+$((ms / 1000))}"
 		for k in vmlinux vmlinuz; do
 			file=$kernel
 			[ $k = vmlinuz ] || file=$bench/vmlinux
@@ -197,7 +197,7 @@ bench_boot() {
 			for m in microvm q35 $kvmtool; do
 				# q35's option ROM takes a bzImage only, and so does kvmtool.
 				[ "$m $k" != "q35 vmlinux" ] && [ "$m $k" != "kvmtool vmlinux" ] || continue
-					peer_run "$m" "$file" "" "$mark" && figure "boot $m $k" $((took / 1000))
+				peer_run "$m" "$file" "" "$mark" && figure "boot $m $k" $((took / 1000))
 				peer_end
 			done
 		done
