@@ -162,6 +162,7 @@ struct container_config {
 	uint64_t io_priority; /* of the best-effort class, 0..7 */
 	char *apparmor;	      /* a profile, or "" */
 	char *selinux;	      /* a context, or "" */
+	char *selinux_files;  /* likewise, of the files of its own mounts */
 	uint64_t cpu_burst;   /* microseconds */
 	char *cpu_affinity;   /* CPUs, a list of cpulist.h; "": any */
 	char *memory_numa;    /* nodes, likewise */

@@ -33,11 +33,12 @@ static const struct {
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 
-int devfs_new(struct devfs *d)
+int devfs_new(struct devfs *d, const char *context)
 {
 	static const struct mount_option options[] = { { "mode", "0755" }, { "size", "65536k" } };
 
-	d->dev = mountfd_new("tmpfs", "tmpfs", options, COUNT(options), MOUNT_ATTR_NOSUID);
+	d->dev = mountfd_new_labelled("tmpfs", "tmpfs", options, COUNT(options), MOUNT_ATTR_NOSUID,
+				      context);
 	return d->dev < 0 ? -1 : 0;
 }
 
@@ -95,24 +96,25 @@ int devfs_fill(const struct devfs *d, bool *ret_nodes, const char **what)
 	return r;
 }
 
-int devfs_new_pts(struct devfs *d, bool owned)
+int devfs_new_pts(struct devfs *d, bool owned, const char *context)
 {
 	/* 5 is the group tty everywhere. */
 	static const struct mount_option options[] = { { "ptmxmode", "0666" },
 						       { "mode", "0620" },
 						       { "gid", "5" } };
 
-	d->pts = mountfd_new("devpts", "devpts", options, owned ? 3 : 2,
-			     MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+	d->pts = mountfd_new_labelled("devpts", "devpts", options, owned ? 3 : 2,
+				      MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, context);
 	return d->pts < 0 ? -1 : 0;
 }
 
-int devfs_new_shm(struct devfs *d)
+int devfs_new_shm(struct devfs *d, const char *context)
 {
 	static const struct mount_option options[] = { { "mode", "1777" }, { "size", "65536k" } };
 
-	d->shm = mountfd_new("tmpfs", "shm", options, COUNT(options),
-			     MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+	d->shm = mountfd_new_labelled("tmpfs", "shm", options, COUNT(options),
+				      MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
+				      context);
 	return d->shm < 0 ? -1 : 0;
 }
 
@@ -141,8 +143,8 @@ void devfs_make(struct devfs *d)
 	bool real;
 
 	*d = (struct devfs)DEVFS_NONE;
-	if (devfs_new(d) < 0 || devfs_fill(d, &real, &what) < 0 || !real ||
-	    devfs_new_pts(d, true) < 0 || devfs_new_shm(d) < 0 ||
+	if (devfs_new(d, NULL) < 0 || devfs_fill(d, &real, &what) < 0 || !real ||
+	    devfs_new_pts(d, true, NULL) < 0 || devfs_new_shm(d, NULL) < 0 ||
 	    devfs_open_console(d->pts, "ptmx", &d->master, &d->slave) < 0)
 		devfs_close(d);
 }

@@ -22,8 +22,10 @@ struct devfs {
 		-1, -1, -1, -1, -1 \
 	}
 
+/* context: SELinux's, of their files; NULL or "": the policy's choice. */
+
 /* The tmpfs, empty; it can be mounted, and then filled. */
-int devfs_new(struct devfs *d);
+int devfs_new(struct devfs *d, const char *context);
 /*
  * Nodes, links and places. A user namespace may make no nodes: *ret_nodes is false where that is
  * so, and the host's nodes are still to be mounted on devfs_node(). *what: what it was about.
@@ -32,8 +34,8 @@ int devfs_fill(const struct devfs *d, bool *ret_nodes, const char **what);
 /* "null" and so on, below the host's /dev as well, until NULL. */
 const char *devfs_node(int n);
 /* The terminals. owned: the namespace knows the group tty. */
-int devfs_new_pts(struct devfs *d, bool owned);
-int devfs_new_shm(struct devfs *d);
+int devfs_new_pts(struct devfs *d, bool owned, const char *context);
+int devfs_new_shm(struct devfs *d, const char *context);
 
 /* All that. *d is as DEVFS_NONE where it cannot be done. */
 void devfs_make(struct devfs *d);

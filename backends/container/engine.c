@@ -23,6 +23,7 @@
 #include "backends/base/signame.h"
 #include "backends/cgroup/cgroup.h"
 #include "backends/container/device_part.h"
+#include "backends/container/label.h"
 #include "backends/container/launch.h"
 #include "backends/container/mount_part.h"
 #include "backends/container/nics.h"
@@ -276,7 +277,7 @@ static void take_from_stock(const struct engine_host *host, struct plan *p)
 
 	if (!s || (p->namespaces & NS_USER))
 		return;
-	if (p->namespaces & NS_MOUNT)
+	if ((p->namespaces & NS_MOUNT) && !label_of_files(p->config))
 		p->stock.dev = s->dev;
 	if (!(p->namespaces & NS_NET) || p->waits)
 		return;

@@ -2,9 +2,12 @@
 #include "backends/container/child.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "backends/container/label.h"
 
 /* "init: WORDS PATH", the name being the setting's that says what to execute. */
 static _Noreturn void refuse_exec(struct child *c, int errnum, const char *words, const char *path)
@@ -16,10 +19,18 @@ static _Noreturn void refuse_exec(struct child *c, int errnum, const char *words
 	child_refuse(c, errnum, what, path);
 }
 
+/* The mode lets it, so the label does not. */
+static const char *label_forbids(const struct child *c, const char *path)
+{
+	return faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) == 0 ? label_of_programs(c->plan->config)
+								: NULL;
+}
+
 /* Why could path not be executed? A file that is there answers ENOENT when its loader is not. */
 static _Noreturn void explain_exec(struct child *c, const char *path, int errnum)
 {
-	char what[64] = "";
+	const char *label;
+	char what[96] = "";
 	struct stat st;
 
 	if (errnum == ENOENT && stat(path, &st) == 0)
@@ -27,6 +38,13 @@ static _Noreturn void explain_exec(struct child *c, const char *path, int errnum
 			    ": the interpreter or loader that it needs is missing: ", path);
 	if (errnum == ENOENT || errnum == ENOTDIR)
 		refuse_exec(c, ENOENT, ": not in the root directory: ", path);
+	label = errnum == EACCES ? label_forbids(c, path) : NULL;
+	if (label) {
+		child_append(what, sizeof(what), label);
+		child_append(what, sizeof(what),
+			     ": not to be executed under it, by the host's policy: ");
+		child_refuse(c, EACCES, what, path);
+	}
 	if (errnum == EACCES)
 		refuse_exec(c, EACCES, ": not executable: ", path);
 	if (errnum == ENOEXEC)

@@ -116,7 +116,10 @@ int mount_spec_init(struct mount_spec *s, struct engine_host *host, const struct
 	int source = engine_take_fd(host, PART_MOUNT, p->name, 0), r;
 	bool recursive;
 
-	*s = (struct mount_spec){ .name = p->name, .target = p->mount.target, .mnt = -1 };
+	*s = (struct mount_spec){ .name = p->name,
+				  .target = p->mount.target,
+				  .mnt = -1,
+				  .context = host->config->container.selinux_files };
 	/* A device's permission is device/NAME's to give. */
 	s->attributes = MOUNT_ATTR_NODEV | (p->mount.type == MOUNT_TMPFS ? MOUNT_ATTR_NOSUID : 0);
 	r = parse_options(s, p, &recursive, e);
@@ -217,7 +220,8 @@ void mount_spec_put(struct child *c, const struct mount_spec *s, int root)
 		child_refuse(c, EINVAL,
 			     "mount target: nothing can be mounted in /proc and /sys: ", s->target);
 	if (mnt < 0)
-		mnt = mountfd_new("tmpfs", s->name, s->options, s->noptions, s->attributes);
+		mnt = mountfd_new_labelled("tmpfs", s->name, s->options, s->noptions, s->attributes,
+					   s->context);
 	if (mnt < 0 || mountfd_place(mnt, place) < 0)
 		fail(c, errno, "mounting at ", s->target);
 	close(place);

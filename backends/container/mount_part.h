@@ -29,6 +29,7 @@ struct mount_spec {
 	char *text; /* of the options; owned */
 	struct mount_option options[MOUNT_OPTIONS_MAX];
 	int noptions;
+	const char *context; /* SELinux's, of a new tmpfs's files; the configuration's */
 };
 
 /* Takes the part's descriptor. Sentences begin with "mount/NAME/SETTING: ". */

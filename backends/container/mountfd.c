@@ -7,28 +7,40 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+static int configure(int fs, const char *key, const char *value)
+{
+	return (int)syscall(SYS_fsconfig, fs, value ? FSCONFIG_SET_STRING : FSCONFIG_SET_FLAG, key,
+			    value, 0);
+}
+
+int mountfd_new_labelled(const char *type, const char *source, const struct mount_option *options,
+			 int count, unsigned int attributes, const char *context)
+{
+	int fs = (int)syscall(SYS_fsopen, type, FSOPEN_CLOEXEC), mnt = -1, saved;
+
+	if (fs < 0)
+		return -1;
+	if (configure(fs, "source", source) < 0)
+		goto out;
+	for (int i = 0; i < count; i++)
+		if (configure(fs, options[i].key, options[i].value) < 0)
+			goto out;
+	if (context && *context && configure(fs, "context", context) < 0)
+		goto out;
+	if (syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		goto out;
+	mnt = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, attributes);
+out:
+	saved = errno;
+	close(fs);
+	errno = saved;
+	return mnt;
+}
+
 int mountfd_new(const char *type, const char *source, const struct mount_option *options, int count,
 		unsigned int attributes)
 {
-	int context = (int)syscall(SYS_fsopen, type, FSOPEN_CLOEXEC), mnt = -1, saved;
-
-	if (context < 0)
-		return -1;
-	if (syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "source", source, 0) < 0)
-		goto out;
-	for (int i = 0; i < count; i++)
-		if (syscall(SYS_fsconfig, context,
-			    options[i].value ? FSCONFIG_SET_STRING : FSCONFIG_SET_FLAG,
-			    options[i].key, options[i].value, 0) < 0)
-			goto out;
-	if (syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
-		goto out;
-	mnt = (int)syscall(SYS_fsmount, context, FSMOUNT_CLOEXEC, attributes);
-out:
-	saved = errno;
-	close(context);
-	errno = saved;
-	return mnt;
+	return mountfd_new_labelled(type, source, options, count, attributes, NULL);
 }
 
 int mountfd_copy(int dir, const char *path, bool recursive)

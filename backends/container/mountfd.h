@@ -22,6 +22,9 @@ struct mount_option {
 /* A new instance of a filesystem, mounted nowhere yet; source: what mount(8) shows first. */
 int mountfd_new(const char *type, const char *source, const struct mount_option *options, int count,
 		unsigned int attributes);
+/* The same, and all its files have this context of SELinux's; NULL or "": those that they have. */
+int mountfd_new_labelled(const char *type, const char *source, const struct mount_option *options,
+			 int count, unsigned int attributes, const char *context);
 /* A copy of the mount at path, or of the file there, mounted nowhere yet; "": of dir itself. */
 int mountfd_copy(int dir, const char *path, bool recursive);
 /* attributes: MOUNT_ATTR_*, which it has from now on. */

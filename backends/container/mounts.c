@@ -176,11 +176,12 @@ static void mount_queues(struct child *c)
 
 static void mount_dev(struct child *c)
 {
+	const char *context = c->plan->config->selinux_files;
 	struct devfs d = c->plan->stock.dev;
 	const bool made = d.dev >= 0;
 
 	if (!made)
-		devfs_new(&d);
+		devfs_new(&d, context);
 	c->dev = d.dev;
 	put(c, d.dev, root_place(c, "dev"), "dev");
 	if (!made)
@@ -189,12 +190,12 @@ static void mount_dev(struct child *c)
 	for (size_t i = 0; c->plan->devices && i < c->plan->devices->n; i++)
 		device_spec_put(c, &c->plan->devices->list[i], c->dev);
 	if (!made)
-		devfs_new_pts(&d, !(c->plan->namespaces & NS_USER));
+		devfs_new_pts(&d, !(c->plan->namespaces & NS_USER), context);
 	put(c, d.pts, place_open(c->dev, "pts"), "dev/pts");
 	mount_console(c, &d);
 	close(d.pts);
 	if (!made)
-		devfs_new_shm(&d);
+		devfs_new_shm(&d, context);
 	put(c, d.shm, place_open(c->dev, "shm"), "dev/shm");
 	close(d.shm);
 	mount_queues(c);

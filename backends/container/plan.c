@@ -14,14 +14,13 @@
 #include "backends/base/argv.h"
 #include "backends/cgroup/cgroup.h"
 #include "backends/container/delegate.h"
+#include "backends/container/label.h"
 #include "backends/container/landlock.h"
 #include "backends/container/mount_part.h"
 #include "backends/container/seccomp.h"
 #include "backends/container/sysctl.h"
 #include "backends/container/userquota.h"
 
-#define APPARMOR     "/sys/kernel/security/apparmor"
-#define SELINUX	     "/sys/fs/selinux/enforce"
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 /* Turns a pool of NUL-terminated strings into a vector; pool must not grow after this. */
@@ -335,6 +334,10 @@ static bool oom_protected(void)
 
 static int check(const struct plan *p, struct err *e)
 {
+	int r = label_check(p->config, e);
+
+	if (r < 0)
+		return r;
 	if (p->writable != ROOT_DIRECT && !(p->namespaces & NS_MOUNT))
 		return err_set(e, -EINVAL,
 			       "root.writable: %s needs a mount namespace, see namespaces",
@@ -358,10 +361,6 @@ static int check(const struct plan *p, struct err *e)
 		return err_set(e, -ENXIO,
 			       "namespaces.join: pid: without a control group, by which its "
 			       "processes are killed when it ends");
-	if (p->config->apparmor && *p->config->apparmor && access(APPARMOR, F_OK) < 0)
-		return err_set(e, -ENXIO, "apparmor: this kernel has it not, or not enabled");
-	if (p->config->selinux && *p->config->selinux && access(SELINUX, F_OK) < 0)
-		return err_set(e, -ENXIO, "selinux: this kernel has it not, or not enabled");
 	if (p->config->landlock.n && !landlock_abi())
 		return err_set(e, -ENXIO,
 			       "landlock: this kernel has it not, or not enabled; see host/check");

@@ -323,7 +323,8 @@ static int overlay(struct child *c)
 	};
 	bool user = c->plan->namespaces & NS_USER;
 	/* In a user namespace it cannot use trusted.* to say what is hidden. */
-	int mnt = mountfd_new("overlay", "overlay", options, user ? 4 : 3, 0);
+	int mnt = mountfd_new_labelled("overlay", "overlay", options, user ? 4 : 3, 0,
+				       c->plan->config->selinux_files);
 
 	if (mnt < 0 && errno == ENODEV)
 		child_refuse(c, ENXIO, "root.writable: this kernel has no overlayfs", NULL);

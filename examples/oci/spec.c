@@ -254,6 +254,14 @@ static int take_propagation(void *arg, const char *path, const json_t *v, struct
 		       : refuse(path, "a container's mounts are private", e);
 }
 
+static int take_mount_label(void *arg, const char *path, const json_t *v, struct err *e)
+{
+	struct spec *s = arg;
+
+	json_object_set(s->settings, "selinux.files", (json_t *)v);
+	return 0;
+}
+
 static int take_seccomp(void *arg, const char *path, const json_t *v, struct err *e)
 {
 	((struct spec *)arg)->seccomp = v;
@@ -283,7 +291,7 @@ static int take_linux(void *arg, const char *path, const json_t *v, struct err *
 		{ "rootfsPropagation", take_propagation },
 		{ "personality", take_personality },
 		{ "cgroupsPath", NULL }, // the tree has its own groups
-		{ "mountLabel", key_refuse },
+		{ "mountLabel", take_mount_label },
 		{ "intelRdt", key_refuse },
 		{ "timeOffsets", key_refuse },
 		{ "netDevices", key_refuse },

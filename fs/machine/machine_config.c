@@ -122,7 +122,7 @@ static int check_authority(const struct machine *m, const struct machine_config 
 			   struct caller who, struct err *e)
 {
 	static const char *const roots[] = { "paths.masked", "paths.readonly", "apparmor",
-					     "selinux" };
+					     "selinux", "selinux.files" };
 	const struct owner *own = &m->object.owner;
 
 	if (c->ephemeral && !m->config.ephemeral && !may_remove(m, who))

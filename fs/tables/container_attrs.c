@@ -404,6 +404,16 @@ static const struct attr rows[] = {
 	  .doc = "The SELinux context of its processes.",
 	  .good = "system_u:system_r:container_t:s0",
 	  .bad = "a\001" },
+	{ .name = "selinux.files",
+	  .type = &attr_string,
+	  AT(container.selinux_files),
+	  .max = 255,
+	  .doc = "The SELinux context of all files of what is mounted for it alone: a root with "
+		 "an overlay, /dev, its terminals and shared memory, and mounts of type tmpfs. "
+		 "What is the host's, as a root without an overlay or the source of a mount, keeps "
+		 "its own.",
+	  .good = "system_u:object_r:container_file_t:s0",
+	  .bad = "a\001" },
 	{ .name = "capabilities",
 	  .type = &attr_capabilities,
 	  AT(container.capabilities),
