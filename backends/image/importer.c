@@ -400,6 +400,7 @@ static int task_verify(struct import *i, struct err *e)
 	int fd = openat(i->data, "filesystem", O_RDONLY | O_CLOEXEC | O_NOFOLLOW), rc;
 
 	atomic_store(&i->progress->done, 0);
+	atomic_store(&i->progress->all, i->task->bytes_max);
 	if (fd >= 0) {
 		rc = verify_file(i, fd, e);
 		close(fd);

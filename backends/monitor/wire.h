@@ -259,9 +259,9 @@ struct wire_import {
 	uint32_t type; /* enum image_type */
 	uint32_t uid;  /* the image's owner */
 	uint32_t gid;
-	uint64_t bytes_max;
-	char name[256];	 /* source.ref; of what is to be removed */
-	char digest[72]; /* that the source must have, or "" */
+	uint64_t bytes_max; /* of IMPORT_VERIFY: as many as were unpacked */
+	char name[256];	    /* source.ref; of what is to be removed */
+	char digest[72];    /* that the source must have, or "" */
 };
 
 struct wire_imported {

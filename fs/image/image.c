@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,7 +60,8 @@ int image_dir(const struct image *i)
 
 static void image_print(const struct image *i, struct text *out)
 {
-	text_addf(out, "state %s\n", image_state_words[i->state]);
+	text_addf(out, "state %s\nread %" PRIu64 " %" PRIu64 "\n", image_state_words[i->state],
+		  i->read, i->all);
 	rows_print(&image_schema, &i->settings, out);
 	rows_print(&image_found_schema, &i->found, out);
 	text_add(out, "end\n");
@@ -82,6 +85,15 @@ static void read_state(struct image *i, const char *word, size_t len)
 			i->state = (enum image_state)s;
 }
 
+/* What is no number is none. */
+static void read_progress(struct image *i, const char *line)
+{
+	char *end;
+
+	i->read = strtoull(line, &end, 10);
+	i->all = strtoull(end, NULL, 10);
+}
+
 /* One line NAME VALUE. What another version has written is passed over. */
 static int read_line(struct image *i, const char *line, size_t len, struct err *e)
 {
@@ -89,6 +101,10 @@ static int read_line(struct image *i, const char *line, size_t len, struct err *
 
 	if (len > 6 && !memcmp(line, "state ", 6)) {
 		read_state(i, line + 6, len - 6);
+		return 0;
+	}
+	if (len > 5 && !memcmp(line, "read ", 5)) {
+		read_progress(i, line + 5);
 		return 0;
 	}
 	rc = rows_read(&image_schema, &i->settings, line, len, e);
@@ -116,12 +132,23 @@ static int image_read(struct image *i, int dir, struct err *e)
 
 /* ---- making and removing ---- */
 
+void image_drop_progress(struct image *i, bool keep)
+{
+	if (!i->progress)
+		return;
+	if (keep) {
+		i->read = atomic_load(&i->progress->done);
+		i->all = atomic_load(&i->progress->all);
+	}
+	munmap(i->progress, sizeof(*i->progress));
+	i->progress = NULL;
+}
+
 void image_free(struct object *o)
 {
 	struct image *i = object_image(o);
 
-	if (i->progress)
-		munmap(i->progress, sizeof(*i->progress));
+	image_drop_progress(i, false);
 	event_log_free(i->object.events);
 	schema_free(&image_schema, &i->settings);
 	schema_free(&image_found_schema, &i->found);

@@ -45,7 +45,8 @@ struct image {
 	struct err broken; /* why its files could not be read; code 0: they could */
 	enum image_state state;
 	struct importer *importer; /* at work on it, or NULL */
-	struct import_progress *progress;
+	struct import_progress *progress; /* its page, or NULL: nothing is under way */
+	uint64_t read, all;		  /* how far the last import came */
 	bool cancelled;
 	struct request *verifier; /* waits for `verify`, or NULL: nobody does any more */
 	bool verifying;
@@ -73,6 +74,8 @@ void image_free(struct object *o);
 
 /* As machine_load(). */
 int image_load(struct daemon *d, const char *name, bool anew, struct err *e);
+/* Nothing is under way any more: what the page said is kept, if it was an import's. */
+void image_drop_progress(struct image *i, bool keep);
 /* The tree is whole: an import that was under way goes on. */
 void image_recover(struct image *i);
 /* Answers all that wait: the daemon ends. */

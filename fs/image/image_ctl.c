@@ -39,8 +39,7 @@ static int open_progress(struct image *i, struct err *e)
 			close(fd);
 		return e->code;
 	}
-	if (i->progress)
-		munmap(i->progress, sizeof(*i->progress));
+	image_drop_progress(i, false);
 	i->progress = page;
 	return fd;
 }
@@ -101,7 +100,7 @@ static int start_importer(struct image *i, enum import_task what, int data, int 
 		.type = i->settings.type,
 		.uid = i->object.owner.uid,
 		.gid = i->object.owner.gid,
-		.bytes_max = i->settings.size_max,
+		.bytes_max = what == IMPORT_VERIFY ? i->found.bytes : i->settings.size_max,
 	};
 	int fds[3] = { data, source, open_progress(i, e) }, rc;
 
@@ -110,6 +109,8 @@ static int start_importer(struct image *i, enum import_task what, int data, int 
 	snprintf(task.name, sizeof(task.name), "%s", said(i->settings.ref));
 	snprintf(task.digest, sizeof(task.digest), "%s", said(i->settings.digest));
 	rc = importer_start(i->object.daemon, &task, fds, 3, done, i, &i->importer, e);
+	if (rc < 0)
+		image_drop_progress(i, false);
 	close(fds[2]);
 	return rc;
 }
@@ -172,6 +173,7 @@ static void on_imported(void *arg, const struct wire_imported *answer, const cha
 	enum image_state state;
 
 	i->importer = NULL;
+	image_drop_progress(i, true);
 	if (!answer && i->cancelled)
 		err_set(&e, -EIO, "import: cancelled");
 	if (!e.code && take_found(i, answer, run, &e) == 0)
@@ -280,6 +282,7 @@ static void on_verified(void *arg, const struct wire_imported *answer, const cha
 
 	i->importer = NULL;
 	i->verifying = false;
+	image_drop_progress(i, false);
 	if (answer && !e.code && strcmp(answer->tree, said(i->found.tree)))
 		err_set(&e, -EIO, "verify: it is not what was imported: %s is now %s",
 			said(i->found.tree), answer->tree);

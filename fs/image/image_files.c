@@ -1,5 +1,6 @@
 /* The files of an image's directory. See image.h. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdatomic.h>
 
 #include "fs/attr/attr_files.h"
@@ -52,10 +53,11 @@ static int write_setting(struct handle *h, struct request *r, const char *data, 
 
 static void show_progress(struct object *o, const struct file *f, struct text *out)
 {
-	struct import_progress *p = object_image(o)->progress;
+	const struct image *i = object_image(o);
+	const struct import_progress *p = i->progress;
 
-	text_addf(out, "done %llu\nall %llu\n", (unsigned long long)(p ? atomic_load(&p->done) : 0),
-		  (unsigned long long)(p ? atomic_load(&p->all) : 0));
+	text_addf(out, "done %" PRIu64 "\nall %" PRIu64 "\n", p ? atomic_load(&p->done) : i->read,
+		  p ? atomic_load(&p->all) : i->all);
 }
 
 static void show_users(struct object *o, const struct file *f, struct text *out)
@@ -88,7 +90,7 @@ static const struct file rows[] = {
 	  .mode = 0444,
 	  .show = show_progress,
 	  .doc = "How far the import is: done, bytes of the source that were read, and all of "
-		 "them." },
+		 "them. While it is being verified: bytes of what was unpacked." },
 	{ .name = "users",
 	  .mode = 0444,
 	  .show = show_users,

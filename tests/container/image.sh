@@ -248,7 +248,20 @@ i=$M/image/again
 ok "goes on with the next daemon" put "$i/wait" ready 30
 is "with what was done already" "$(first_layer again)" "$layer"
 is "to the same end" "$(cat "$i/digest.tree")" "$(cat "$M/image/three/digest.tree")"
+far="$(progress "done") $(progress all)"
+like "all was read" "$far" '^([1-9][0-9]+) \1$'
+machinefs_stop
+MACHINEFS_UNDER=("$failcall" -p root openat STOP 0)
+machinefs_start
+put "$i/ctl" verify &
+verify=$!
+poll 20 stands_still
+is "how much is to be verified can be seen" "$(progress "done") $(progress all)" "0 $(cat "$i/size")"
+kill -CONT "$importer"
+wait "$verify"
+is "and ends well" $? 0
 is "what was ready still is" "$(cat "$M/image/oci-config/state" "$M/image/oci-config/entrypoint" | xargs)" "ready /bin/sh -c"
+is "and was read as far" "$(progress "done") $(progress all)" "$far"
 is "what has failed still has" "$(cat "$M/image/dotdot/state")" failed
 
 # --- many are removed, and what removes them is held up
