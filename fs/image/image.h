@@ -44,7 +44,7 @@ struct image {
 	struct image_found found;
 	struct err broken; /* why its files could not be read; code 0: they could */
 	enum image_state state;
-	struct importer *importer; /* at work on it, or NULL */
+	struct importer *importer;	  /* at work on it, or NULL */
 	struct import_progress *progress; /* its page, or NULL: nothing is under way */
 	uint64_t read, all;		  /* how far the last import came */
 	bool cancelled;

@@ -227,6 +227,9 @@ void change_answered(struct config_change *c, int rc, const struct err *e)
 		return;
 	}
 	m->change = NULL;
+	/* No engine is left that has to act on it: it holds from the next start on. */
+	if (rc < 0 && !m->link && !c->restores)
+		rc = 0;
 	if (rc == 0 && !c->restores) {
 		/* Whose client has gone, his kernel is to be told of what it does not expect. */
 		rc = machine_adopt(m, &c->next, c->has_own && c->request ? &c->own : NULL, &why);

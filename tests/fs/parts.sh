@@ -218,7 +218,20 @@ restored() {
 	[ "$(inside)" = "e g" ]
 }
 ok "and the next daemon restores it" poll 10 restored
-put "$c/ctl" kill
+
+# --- a machine that ends meanwhile
+monitor=$(sed -n 's/^PPid:\t//p' "/proc/$(cat "$c/pid")/status")
+kill -STOP "$monitor"
+put "$c/nic/g/net" '' &
+writer=$!
+parked $writer
+rmdir "$c/nic/e" &
+remover=$!
+kill -KILL "$monitor"
+wait $writer
+is "what an engine was asked that has ended is so from the next start on" "$? $(cat "$c/nic/g/net")" "0 "
+wait $remover
+is "a part goes" "$? $(names "$c/nic")" "0 g"
 await "$c" stopped
-ok "a stopped machine's parts go at once" rmdir "$c/nic/e" "$c/nic/g"
+ok "a stopped machine's parts go at once" rmdir "$c/nic/g"
 done_testing
