@@ -125,10 +125,10 @@ static int connection(const char *address, char mode)
 	return fd;
 }
 
-static void net_stream(const char *name, const char *address, char mode, double seconds)
+/* Megabytes a second. */
+static double net_move(const char *name, int fd, char mode, double seconds)
 {
 	static char buf[BIG];
-	int fd = connection(address, mode);
 	double start = now_us(), end = start + seconds * 1e6;
 	uint64_t bytes = 0;
 
@@ -140,7 +140,20 @@ static void net_stream(const char *name, const char *address, char mode, double 
 			give_up(name);
 		bytes += (uint64_t)n;
 	}
-	printf("net %s %.1f MB/s\n", name, (double)bytes / (now_us() - start));
+	return (double)bytes / (now_us() - start);
+}
+
+/*
+ * What comes first is no figure: windows and buffers grow and are filled, and the guest takes pages
+ * that are new to the host if its boot happens not to have touched them, a huge one of which takes
+ * 4 ms of the lab. What counts is longer: both ends have turns of up to a megabyte.
+ */
+static void net_stream(const char *name, const char *address, char mode, double seconds)
+{
+	int fd = connection(address, mode);
+
+	net_move(name, fd, mode, seconds);
+	printf("net %s %.1f MB/s\n", name, net_move(name, fd, mode, 3 * seconds));
 	fflush(stdout);
 	close(fd);
 }
