@@ -4,8 +4,9 @@
  *
  * Whenever one is installed the kernel compiles it, and runs it for every number that there is, to
  * know which are always allowed; both are part of what the start of a machine takes. So a program
- * is to be short, and no number's way through it long: it searches among runs of numbers that have
- * the same answer, and each answer stands in it once, behind the tree.
+ * is to be short, and no number's way through it long: it searches among stretches of numbers that
+ * have the same answer but for a few, which are compared one by one, and each answer stands in it
+ * once, behind the tree.
  *
  * linux/filter.h, linux/seccomp.h; Documentation/userspace-api/seccomp_filter.rst. No allocation.
  */
