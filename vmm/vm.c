@@ -239,11 +239,9 @@ static int kvm_make_vm(struct vm *vm, struct err *e)
 	uint64_t identity = IDENTITY_ADDR;
 	int r;
 
-	do
-		vm->fd = ioctl(vm->host->fd[ENGINE_FD_KVM], KVM_CREATE_VM, 0);
-	while (vm->fd < 0 && errno == EINTR);
+	vm->fd = kvm_creation_end(&vm->creation, vm->host->fd[ENGINE_FD_KVM]);
 	if (vm->fd < 0)
-		return err_sys(e, errno, "KVM_CREATE_VM");
+		return err_sys(e, -vm->fd, "KVM_CREATE_VM");
 	// Only Intel needs these; a KVM that has no use for them refuses.
 	(void)ioctl(vm->fd, KVM_SET_TSS_ADDR, (unsigned long)TSS_ADDR);
 	(void)ioctl(vm->fd, KVM_SET_IDENTITY_MAP_ADDR, &identity);
@@ -349,6 +347,8 @@ int vm_new(struct engine_host *host, struct vm **ret, struct err *e)
 	pthread_cond_init(&vm->stood, NULL);
 	r = vm->routes ? kvm_check(vm, e) : err_sys(e, ENOMEM, "VM");
 	if (r == 0)
+		kvm_creation_begin(&vm->creation, host->fd[ENGINE_FD_KVM]);
+	if (r == 0)
 		r = pace_new(host->loop, &vm->virtio_env.pace, e);
 	if (r == 0)
 		r = vcpu_signal_setup(e);
@@ -398,6 +398,7 @@ void vm_free(struct vm *vm)
 	pthread_mutex_unlock(&vm->lock);
 	for (unsigned i = 0; vm->vcpus && i < vm->ncpus; i++)
 		vcpu_join(&vm->vcpus[i]);
+	kvm_creation_cancel(&vm->creation);
 	vm_unbuild(vm);
 	vm_pci_free(vm);
 	for (unsigned i = 0; i < vm->ndevices; i++)

@@ -27,6 +27,7 @@
 #include "vmm/cpu/vcpu.h"
 #include "vmm/device.h"
 #include "vmm/guestmem.h"
+#include "vmm/kvm_creation.h"
 #include "vmm/vm_pci.h"
 
 struct cpuid;
@@ -45,7 +46,8 @@ enum vm_request { VM_RUN, VM_PAUSE, VM_QUIT };
 
 struct vm {
 	struct engine_host *host;
-	int fd; /* of the KVM virtual machine; made anew at a reset */
+	int fd;			      /* of the KVM virtual machine; made anew at a reset */
+	struct kvm_creation creation; /* of the first one */
 	struct guestmem mem;
 	struct iobus pio;
 	struct iobus mmio;

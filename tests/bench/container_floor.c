@@ -108,7 +108,7 @@ int main(int argc, char **argv)
 		double start;
 
 		if (getenv("APART"))
-			start_pause();
+			start_pause(i);
 		start = now_us();
 		container_once(&f);
 		if (i >= 0)

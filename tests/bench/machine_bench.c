@@ -73,7 +73,7 @@ static void vm_bench(struct samples *s, int runs, const struct machine *m, char 
 		put(m, "boot.kernel", "%s\n", argv[4]);
 		put(m, "memory.size", "%sM\n", argv[5]);
 		fd = console_open(m);
-		start_pause();
+		start_pause(i);
 		start = now_us();
 		put(m, "ctl", "%s\n", "start");
 		console_wait(fd, 0, "", 5000);
@@ -105,7 +105,7 @@ static void container_bench(struct samples *s, int runs, const struct machine *m
 		double start;
 
 		if (getenv("APART"))
-			start_pause();
+			start_pause(i);
 		start = now_us();
 		if (mkdir(m->dir, 0755))
 			give_up(m->dir);

@@ -438,7 +438,7 @@ int main(int argc, char **argv)
 	for (int i = argc == 4 ? -3 : 0; i < runs; i++) {
 		double us;
 
-		start_pause();
+		start_pause(i);
 		us = start_once(argv);
 
 		if (i >= 0)
