@@ -11,6 +11,15 @@ container_new() {
 	mkdir "$c" && put "$c/root" "$T/root" && put "$c/init" "$*"
 }
 
+# session_said CONTAINER COMMAND...: what a session of it prints.
+session_said() {
+	local s=$1/exec/s
+	shift
+	[ -d "$s" ] || mkdir "$s"
+	put "$s/argv" "$@" && put "$s/ctl" start && await "$s" stopped &&
+		cat "$s/stdout" "$s/stderr"
+}
+
 # vm_new NAME WORD...: a VM with the tiny guest, which does what the words say (tests/guest/tiny.c).
 vm_new() {
 	local v=$M/vm/$1

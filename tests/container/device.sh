@@ -15,9 +15,7 @@ c=$M/container/c
 container_new c sleep 1000
 
 session() { # COMMAND...: what it prints
-	[ -d "$c/exec/s" ] || mkdir "$c/exec/s"
-	put "$c/exec/s/argv" "$@" && put "$c/exec/s/ctl" start && await "$c/exec/s" stopped &&
-		cat "$c/exec/s/stdout" "$c/exec/s/stderr"
+	session_said "$c" "$@"
 }
 
 opens() { # MODE PATH: what a session says when it opens it

@@ -2,6 +2,7 @@
 # Two more ways out that were published: keyrings, which no namespace divides, and typing on the
 # terminal of whoever started it all (TIOCSTI). The container's root is this machine's own, for its perl.
 . tests/lib.sh
+. tests/machines.sh
 need_root
 need_command perl script
 secret=secret-$$
@@ -46,9 +47,7 @@ put "$c/mount/t/options" ro,bind
 put "$c/mount/t/target" /mnt
 
 session() { # COMMAND...: what it prints
-	[ -d "$c/exec/s" ] || mkdir "$c/exec/s"
-	put "$c/exec/s/argv" "$@" && put "$c/exec/s/ctl" start && await "$c/exec/s" stopped &&
-		cat "$c/exec/s/stdout" "$c/exec/s/stderr"
+	session_said "$c" "$@"
 }
 
 # --- keys

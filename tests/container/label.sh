@@ -30,13 +30,8 @@ ok "under one that is" put "$c/ctl" start
 poll 5 grep -q '^up' "$c/console"
 like "init runs under it" "$(cat "$c/console")" 'machinefs-test \(enforce\)'
 like "which holds it" "$(cat "$c/console")" '/secret.*Permission denied'
-session() { # COMMAND
-	mkdir "$c/exec/s"
-	put "$c/exec/s/argv" /bin/sh -c "'$1'"
-	put "$c/exec/s/ctl" start
-	await "$c/exec/s" stopped
-	cat "$c/exec/s/stdout" "$c/exec/s/stderr"
-	rmdir "$c/exec/s"
+session() { # SHELL-COMMAND: what it prints
+	session_said "$c" /bin/sh -c "'$1'"
 }
 like "a session runs under it" "$(session 'cat /proc/self/attr/current')" '^machinefs-test \(enforce\)'
 like "which holds it, too" "$(session 'cat /secret')" 'Permission denied'

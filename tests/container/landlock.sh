@@ -46,9 +46,7 @@ printed() { # LINE: a line that begins so is on the console behind $before
 }
 
 session() { # SHELL-COMMAND: what it prints
-	[ -d "$c/exec/s" ] || mkdir "$c/exec/s"
-	put "$c/exec/s/argv" sh -c "'$1'" && put "$c/exec/s/ctl" start && await "$c/exec/s" stopped &&
-		cat "$c/exec/s/stdout" "$c/exec/s/stderr"
+	session_said "$c" sh -c "'$1'"
 }
 
 init() { # SHELL-COMMAND: the same by init

@@ -11,9 +11,7 @@ echo here >"$T/data/file"
 echo there >"$T/data/deep/file"
 
 session() { # COMMAND...: what it prints
-	[ -d "$c/exec/s" ] || mkdir "$c/exec/s"
-	put "$c/exec/s/argv" "$@" && put "$c/exec/s/ctl" start && await "$c/exec/s" stopped &&
-		cat "$c/exec/s/stdout" "$c/exec/s/stderr"
+	session_said "$c" "$@"
 }
 
 mount_new() { # NAME SOURCE TARGET [OPTIONS]

@@ -52,13 +52,8 @@ like "init runs in it" "$(said "$c/console")" "^$of_container:c1"
 like "which keeps it from a type" "$(said "$c/console")" '/secret.*Permission denied'
 like "and from other categories" "$(said "$c/console")" '/others.*Permission denied'
 like "but not from its own" "$(said "$c/console")" 'of one'
-session() { # COMMAND
-	mkdir "$c/exec/s"
-	put "$c/exec/s/argv" /bin/sh -c "'$1'"
-	put "$c/exec/s/ctl" start
-	await "$c/exec/s" stopped
-	said "$c/exec/s/stdout" "$c/exec/s/stderr"
-	rmdir "$c/exec/s"
+session() { # SHELL-COMMAND: what it prints
+	session_said "$c" /bin/sh -c "'$1'" | tr -d '\0'
 }
 like "a session runs in it" "$(session 'cat /proc/self/attr/current')" "^$of_container:c1"
 like "which holds it, too" "$(session 'cat /secret')" 'Permission denied'
@@ -72,9 +67,12 @@ put "$c/ctl" kill
 await "$c" stopped
 
 # --- the context of its own files
-in_root() { # FILE: the context of one that the container sees
+label_of() { # FILE
 	python3 -c 'import os, sys
-print(os.getxattr(sys.argv[1], "security.selinux").rstrip(b"\0").decode())' "/proc/$(cat "$c/pid")/root$1"
+print(os.getxattr(sys.argv[1], "security.selinux").rstrip(b"\0").decode())' "$1"
+}
+in_root() { # FILE: the context of one that the container sees
+	label_of "/proc/$(cat "$c/pid")/root$1"
 }
 own=$(context container_file_t c1)
 put "$c/selinux" "$of_container:c1"
@@ -98,8 +96,7 @@ mkdir "$c/mount/later"
 put "$c/mount/later/type" tmpfs
 ok "a tmpfs is added while it runs" put "$c/mount/later/target" /later
 is "with it" "$(in_root /later)" "$own"
-is "the host's files keep theirs" "$(context secret_t)" "$(python3 -c 'import os, sys
-print(os.getxattr(sys.argv[1], "security.selinux").rstrip(b"\0").decode())' "$T/root/secret")"
+is "the host's files keep theirs" "$(label_of "$T/root/secret")" "$(context secret_t)"
 like "the policy goes by it" "$(session 'cat /secret; echo more >/written; cat /written')" 'the secret.*more'
 put "$c/ctl" kill
 await "$c" stopped
