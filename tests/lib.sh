@@ -106,6 +106,10 @@ soon() {
 	fi
 }
 
+pid_gone() {
+	! kill -0 "$1" 2>/dev/null
+}
+
 # poll SECONDS COMMAND...: repeats it until it succeeds; 1 when the time is over. The lab has more.
 poll() {
 	local end=$((${EPOCHREALTIME/./} + $1 * 1000000 * ${LAB_SLOWER:-1}))

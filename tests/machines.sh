@@ -40,10 +40,6 @@ can_run_vms() {
 	device_opens /dev/kvm && [ -e "$TINY" ]
 }
 
-pid_gone() {
-	! kill -0 "$1" 2>/dev/null
-}
-
 # The tree as text: every file of a directory with mode, owner and content.
 snapshot() {
 	(cd "$1" && for file in *; do

@@ -238,9 +238,12 @@ machinefs_start
 held again
 ok "another one, whose daemon is killed" stands_still
 layer=$(first_layer again)
-kill -KILL "$(pgrep -P "$MACHINEFS_PID" -x machinefs)"
+daemon=$(pgrep -P "$MACHINEFS_PID" -x machinefs)
+# Let go before the daemon's end of its socket is closed, it would come to stand still again.
+kill -KILL "$daemon"
+soon "is left alone" 20 pid_gone "$daemon"
 kill -CONT "$importer"
-poll 10 eval "! kill -0 $importer 2>/dev/null"
+soon "and ends with its daemon" 20 pid_gone "$importer"
 machinefs_kill9
 MACHINEFS_UNDER=()
 machinefs_start

@@ -15,10 +15,6 @@ run() { # COMMAND...: runs it to its end
 	new "$@" && put "$c/ctl" start && await "$c" stopped
 }
 
-pid_gone() {
-	! kill -0 "$1" 2>/dev/null
-}
-
 # --- start and end
 ok "a container runs to its end" run /bin/sh -c "'echo hello; exit 3'"
 is "its output is on the console" "$(cat "$c/console")" hello

@@ -109,7 +109,7 @@ ok "resume" oci resume "$id"
 not_ok "delete of a running one" oci delete "$id"
 ok "kill" oci kill "$id" TERM
 soon "stopped" 5 status_is "$id" stopped
-ok "who waits for the keeper learns of it" poll 5 sh -c "! kill -0 $keeper"
+ok "who waits for the keeper learns of it" poll 5 pid_gone "$keeper"
 like "kill of a stopped one" "$(oci kill "$id" TERM 2>&1)" 'container not running'
 ok "delete" oci delete "$id"
 not_ok "it is gone" oci state "$id"

@@ -22,9 +22,6 @@ execute() { # COMMAND...: in a session; what it prints
 	cat "$c/exec/x/stdout"
 	rmdir "$c/exec/x"
 }
-pid_gone() {
-	! kill -0 "$1" 2>/dev/null
-}
 groups_left() {
 	find /sys/fs/cgroup -type d -path "*/machinefs/*$uuid*"
 }
@@ -219,6 +216,6 @@ done
 new /bin/sleep 1000
 put "$c/ctl" prepare
 ok "shutdown ends it, too" put "$M/ctl" shutdown
-poll 20 sh -c "! kill -0 $MACHINEFS_PID"
+poll 20 pid_gone "$MACHINEFS_PID"
 MACHINEFS_PID=
 done_testing

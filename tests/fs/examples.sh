@@ -94,7 +94,7 @@ if command -v inotifywait >/dev/null; then
 	soon "to the last" 5 last stopped
 	put "$M/container/o/label" 'a b'
 	rmdir "$M/container/o"
-	soon "on-state.sh ends with the machine" 5 eval "! kill -0 $watcher 2>/dev/null"
+	soon "on-state.sh ends with the machine" 5 pid_gone "$watcher"
 	wait $watcher
 	is "on-state.sh ends well" $? 0
 	says "on-state.sh, no such machine" 1 'there is no container/o' $ex/on-state.sh container/o true
