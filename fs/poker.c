@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -18,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "backends/base/thread.h"
 #include "backends/host/spawn.h"
 
 #define POKES_MAX 65536
@@ -189,7 +189,6 @@ static void on_told(evutil_socket_t fd, short what, void *arg)
 int poker_new(const char *mountpoint, struct event_base *loop, struct poker **ret, struct err *e)
 {
 	struct poker *p = calloc(1, sizeof(*p));
-	sigset_t all, old;
 	int rc;
 
 	if (!p || !(p->mountpoint = strdup(mountpoint)) ||
@@ -206,14 +205,11 @@ int poker_new(const char *mountpoint, struct event_base *loop, struct poker **re
 		poker_release(p);
 		return rc;
 	}
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	rc = pthread_create(&p->thread, NULL, poker_run, p);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (rc) {
+	rc = thread_start(&p->thread, THREAD_STACK_USUAL, 0, poker_run, p);
+	if (rc < 0) {
 		poker_helper_end(p);
 		poker_release(p);
-		return err_sys(e, rc, "helper thread");
+		return err_sys(e, -rc, "helper thread");
 	}
 	*ret = p;
 	return 0;

@@ -4,11 +4,10 @@
 #include <errno.h>
 #include <linux/kvm.h>
 #include <sched.h>
-#include <signal.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#define STACK_SIZE (64 << 10)
+#include "backends/base/thread.h"
 
 static int create(int kvm)
 {
@@ -30,17 +29,8 @@ static void *creation_main(void *arg)
 
 void kvm_creation_begin(struct kvm_creation *c, int kvm)
 {
-	pthread_attr_t attr;
-	sigset_t block;
-
 	c->kvm = kvm;
-	sigfillset(&block);
-	sigdelset(&block, SIGSYS); /* to tell of a forbidden call */
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, STACK_SIZE);
-	pthread_attr_setsigmask_np(&attr, &block);
-	c->under_way = pthread_create(&c->thread, &attr, creation_main, c) == 0;
-	pthread_attr_destroy(&attr);
+	c->under_way = thread_start(&c->thread, THREAD_STACK_SMALL, 0, creation_main, c) == 0;
 	/* Where there is but one processor it is to be asked for now, not when this thread sleeps.
 	 */
 	if (c->under_way)

@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -16,8 +15,9 @@
 
 #include "backends/block/block_io.h"
 
-#define THREADS	   4
-#define STACK_SIZE ((size_t)64 << 10)
+#include "backends/base/thread.h"
+
+#define THREADS 4
 
 struct call {
 	struct block_request *r;
@@ -114,19 +114,9 @@ static void *threads_main(void *arg)
 /* One more thread, as long as there are few; fewer than wanted are only slower. */
 static void threads_grow(struct block_threads *t)
 {
-	pthread_attr_t attr;
-	sigset_t block;
-
-	if (t->nthreads == THREADS)
-		return;
-	sigfillset(&block);
-	sigdelset(&block, SIGSYS); /* to tell of a forbidden call */
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, STACK_SIZE);
-	pthread_attr_setsigmask_np(&attr, &block);
-	if (pthread_create(&t->threads[t->nthreads], &attr, threads_main, t) == 0)
+	if (t->nthreads < THREADS &&
+	    thread_start(&t->threads[t->nthreads], THREAD_STACK_SMALL, 0, threads_main, t) == 0)
 		t->nthreads++;
-	pthread_attr_destroy(&attr);
 }
 
 static void threads_start(struct block_io *io, struct block_request *r,

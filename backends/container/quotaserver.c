@@ -7,7 +7,6 @@
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,10 +19,10 @@
 #include <unistd.h>
 
 #include "backends/base/ratelimit.h"
+#include "backends/base/thread.h"
 
 #define STATUS_SIZE   16384 /* with more groups than fit, a caller is nobody */
-#define STACK_SIZE    65536
-#define FREE_PATIENCE 2 /* seconds for a caller's memory that does not come */
+#define FREE_PATIENCE 2	    /* seconds for a caller's memory that does not come */
 
 struct quotaserver {
 	int dir, epoll, stop;
@@ -269,18 +268,10 @@ static void *server_main(void *arg)
 
 static int server_begin(struct quotaserver *s)
 {
-	pthread_attr_t attr;
-	sigset_t all;
-	int rc;
+	int rc = thread_start(&s->thread, THREAD_STACK_SMALL, 0, server_main, s);
 
-	sigfillset(&all);
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, STACK_SIZE);
-	pthread_attr_setsigmask_np(&attr, &all);
-	rc = pthread_create(&s->thread, &attr, server_main, s);
-	pthread_attr_destroy(&attr);
 	s->started = rc == 0;
-	return -rc;
+	return rc;
 }
 
 static int watch(struct quotaserver *s, int fd)

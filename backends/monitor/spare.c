@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "backends/base/thread.h"
 #include "backends/host/spawn.h"
 #include "backends/monitor/spare_wait.h"
 #include "backends/monitor/wire.h"
@@ -198,8 +199,6 @@ static void spare_hang_up(struct spare *s)
 
 static void spare_make(struct spare *s)
 {
-	sigset_t all, old;
-
 	event_del(s->later);
 	spare_hang_up(s);
 	if (s->wanted || s->asked >= 0 || s->one.pid || !spare_slot(s))
@@ -208,10 +207,7 @@ static void spare_make(struct spare *s)
 		mould_ask(s);
 	if (s->mould.pid)
 		return;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old); /* signals are the loop's */
-	s->wanted = pthread_create(&s->thread, NULL, spare_spawn, s) == 0;
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	s->wanted = thread_start(&s->thread, THREAD_STACK_USUAL, 0, spare_spawn, s) == 0;
 }
 
 static void on_later(int fd, short what, void *arg)

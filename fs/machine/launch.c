@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +13,7 @@
 #include <unistd.h>
 
 #include "backends/base/signame.h"
+#include "backends/base/thread.h"
 #include "backends/cgroup/cgroup.h"
 #include "backends/container/seccomp.h"
 #include "backends/host/hostnodes.h"
@@ -477,20 +477,13 @@ static void *monitor_thread(void *arg)
 /* The listener is the thread's from here on. */
 static int launch_thread(struct launch *l, struct err *e)
 {
-	sigset_t all, old;
-	pthread_attr_t attributes;
 	pthread_t thread;
-	int rc;
+	int rc = thread_start(&thread, THREAD_STACK_USUAL, 0, monitor_thread,
+			      (void *)(intptr_t)l->listener);
 
-	sigfillset(&all);
-	pthread_attr_init(&attributes);
-	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-	pthread_sigmask(SIG_SETMASK, &all, &old); /* signals are the daemon's loop's */
-	rc = pthread_create(&thread, &attributes, monitor_thread, (void *)(intptr_t)l->listener);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	pthread_attr_destroy(&attributes);
-	if (rc)
-		return err_sys(e, rc, "start: monitor");
+	if (rc < 0)
+		return err_sys(e, -rc, "start: monitor");
+	pthread_detach(thread);
 	l->listener = -1;
 	return 0;
 }

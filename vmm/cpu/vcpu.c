@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "backends/base/cpulist.h"
+#include "backends/base/thread.h"
 #include "backends/monitor/monitor_filter.h"
 #include "vmm/vm.h"
 
@@ -390,20 +391,10 @@ static void *vcpu_thread(void *arg)
 
 int vcpu_start(struct vcpu *v, struct err *e)
 {
-	pthread_attr_t attr;
-	sigset_t block;
-	int r;
+	int r = thread_start(&v->thread, STACK_SIZE, KICK, vcpu_thread, v);
 
-	sigfillset(&block);
-	sigdelset(&block, KICK);
-	sigdelset(&block, SIGSYS); /* to tell of a forbidden call */
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, STACK_SIZE);
-	pthread_attr_setsigmask_np(&attr, &block);
-	r = pthread_create(&v->thread, &attr, vcpu_thread, v);
-	pthread_attr_destroy(&attr);
-	if (r)
-		return err_sys(e, r, "vCPU %u: no thread", v->id);
+	if (r < 0)
+		return err_sys(e, -r, "vCPU %u: no thread", v->id);
 	v->has_thread = true;
 	return 0;
 }
