@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +15,7 @@
 
 #include "backends/container/inside.h"
 #include "backends/container/mountfd.h"
+#include "backends/host/openin.h"
 
 /* Not from sys/mount.h, whose names clash with those of linux/mount.h in this C library. */
 #define UMOUNT_LAZY	2
@@ -199,13 +199,10 @@ static _Noreturn void fail(struct child *c, int errnum, const char *what,
 	child_fail(c, errnum, text, s->path);
 }
 
-static int below(int dev, const char *path, uint64_t flags)
+static int below(int dev, const char *path, int flags)
 {
-	struct open_how how = { .flags = O_PATH | O_CLOEXEC | flags,
-				.resolve =
-					RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV };
-
-	return (int)syscall(SYS_openat2, dev, path, &how, sizeof(how));
+	return open_in(dev, path, O_PATH | flags,
+		       RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV);
 }
 
 /*

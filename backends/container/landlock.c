@@ -4,13 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/landlock.h>
-#include <linux/openat2.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "backends/container/child.h"
+#include "backends/host/openin.h"
 
 /* Newer than this C library's headers. */
 #define RIGHT_TRUNCATE	(UINT64_C(1) << 14) /* version 3 */
@@ -75,13 +75,11 @@ static uint64_t known(int abi)
 /* The root is entered already; what /proc has may lead out of it. */
 static int open_inside(const char *path)
 {
-	struct open_how how = { .flags = O_PATH | O_CLOEXEC,
-				.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
 	int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC), fd, saved;
 
 	if (root < 0)
 		return -1;
-	fd = (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
+	fd = open_in(root, path, O_PATH, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
 	saved = errno;
 	close(root);
 	errno = saved;

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
-#include <linux/openat2.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -13,6 +12,7 @@
 #include <unistd.h>
 
 #include "backends/container/inside.h"
+#include "backends/host/openin.h"
 
 /* Not from sys/mount.h, whose names clash with those of linux/mount.h in this C library. */
 #define UMOUNT_LAZY	2
@@ -152,12 +152,9 @@ static _Noreturn void fail(struct child *c, int errnum, const char *what, const 
 }
 
 /* As the container sees it: no way leads out, and none over a magic link. */
-static int in_root(int root, const char *path, uint64_t open_flags)
+static int in_root(int root, const char *path, int how)
 {
-	struct open_how how = { .flags = O_CLOEXEC | open_flags,
-				.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
-
-	return (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
+	return open_in(root, path, how, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
 }
 
 /* Makes the directories on the way to path, and path itself. */

@@ -3,9 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "backends/host/openin.h"
 
 static int configure(int fs, const char *key, const char *value)
 {
@@ -78,8 +79,5 @@ int mountfd_place(int mnt, int place)
 
 int mountfd_open(int dir, const char *path, unsigned long long resolve)
 {
-	struct open_how how = { .flags = O_PATH | O_CLOEXEC,
-				.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH | resolve };
-
-	return (int)syscall(SYS_openat2, dir, path, &how, sizeof(how));
+	return open_in(dir, path, O_PATH, RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH | resolve);
 }

@@ -3,13 +3,13 @@
 
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
+
+#include "backends/host/openin.h"
 
 /* Only what a walk by names alone decides: access(2) as the owner is the opener's to ask. */
 static bool worth_knowing(const struct hostpath *p)
@@ -49,10 +49,6 @@ static const struct place *places_by_path(const struct places *s, const struct h
 
 int places_find(const struct places *s, const struct hostpath *p)
 {
-	struct open_how how = {
-		.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
-		.resolve = RESOLVE_CACHED | RESOLVE_NO_SYMLINKS,
-	};
 	const struct place *known = worth_knowing(p) ? places_by_path(s, p) : NULL;
 	char path[PATH_MAX];
 	struct place here;
@@ -60,7 +56,8 @@ int places_find(const struct places *s, const struct hostpath *p)
 
 	/* Behind a slash, it must be one that may be searched. */
 	if (known && snprintf(path, sizeof(path), "%s/.", p->path) < (int)sizeof(path))
-		fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+		fd = open_in(AT_FDCWD, path, O_PATH | O_DIRECTORY,
+			     RESOLVE_CACHED | RESOLVE_NO_SYMLINKS);
 	if (fd >= 0 && place_of(fd, &here) && same_place(known, &here))
 		return fd;
 	if (fd >= 0)

@@ -5,13 +5,13 @@
 #include <archive_entry.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
+
+#include "backends/host/openin.h"
 
 #define MEMBERS_MAX 20000
 
@@ -25,16 +25,13 @@ struct stretch {
 /* A regular file below the directory, as the owner; or -errno. */
 static int open_below(const struct source *s, const char *name)
 {
-	struct open_how how = {
-		.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
-	};
 	struct stat st;
 	int fd, rc = cred_enter(&s->owner, NULL);
 
 	if (rc < 0)
 		return rc;
-	fd = (int)syscall(SYS_openat2, s->fd, name, &how, sizeof(how));
+	fd = open_in(s->fd, name, O_RDONLY | O_NONBLOCK | O_NOCTTY,
+		     RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
 	if (fd < 0)
 		fd = -errno;
 	cred_leave();

@@ -5,14 +5,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/openat2.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 #include "backends/base/rmtree.h"
+#include "backends/host/openin.h"
 #include "backends/image/inodes.h"
 
 #define DIRS_MAX 500000 /* with modes to be set at the end: they are kept in memory */
@@ -116,14 +115,10 @@ static int name_clean(const char *path, char out[PATH_MAX + 1], struct err *e)
 }
 
 /* As in a changed root directory. */
-static int open_in_root(const struct tree *t, const char *path, uint64_t flags)
+static int open_in_root(const struct tree *t, const char *path, int flags)
 {
-	struct open_how how = {
-		.flags = flags | O_CLOEXEC,
-		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV,
-	};
-
-	return (int)syscall(SYS_openat2, t->root, *path ? path : ".", &how, sizeof(how));
+	return open_in(t->root, *path ? path : ".", flags,
+		       RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV);
 }
 
 /* Directories on the way that have no entry of their own, or not yet. */

@@ -1,26 +1,22 @@
 /* Users of an image: see users.h; passwd(5), group(5). */
 #include "backends/image/users.h"
 
-#include <fcntl.h>
-#include <linux/openat2.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "backends/base/text.h"
+#include "backends/host/openin.h"
 
 static int read_file(int root, const char *name, struct text *out)
 {
-	struct open_how how = {
-		.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
-		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
-	};
-	int fd = (int)syscall(SYS_openat2, root, name, &how, sizeof(how)), rc = -1;
+	int fd = open_in(root, name, O_RDONLY | O_NONBLOCK | O_NOCTTY,
+			 RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
 	struct stat st;
+	int rc = -1;
 
 	if (fd < 0)
 		return -1;
