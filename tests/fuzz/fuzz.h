@@ -366,8 +366,10 @@ static inline int fuzz_main(int argc, char **argv, void (*one)(const char *data,
 		if (!fuzz_file(argv[i], one))
 			return fuzz_end(2);
 	if (argc > 1) {
-		printf("ok 1 - %d inputs\n1..1\n", argc - 1);
-		return fuzz_end(0);
+		bool leaked = __lsan_do_recoverable_leak_check();
+
+		printf("%s 1 - %d inputs\n1..1\n", leaked ? "not ok" : "ok", argc - 1);
+		return fuzz_end(leaked);
 	}
 	clock_gettime(CLOCK_REALTIME, &now);
 	chosen = seed ? strtoull(seed, NULL, 0) : (uint64_t)now.tv_nsec;
