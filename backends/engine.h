@@ -149,7 +149,8 @@ struct exec_spec {
 
 struct exec_state {
 	uint64_t id;
-	bool running; /* else it has ended, as ending says */
+	uint64_t token; /* of the start() that this answers; 0: unasked */
+	bool running;	/* else it has ended, as ending says */
 	pid_t pid;
 	struct ending ending;
 };
@@ -158,18 +159,21 @@ struct engine_host;
 
 /* What an engine tells of its sessions; loop thread. */
 struct exec_listener {
-	/* It runs now (before start is answered), or has ended. */
+	/* It runs now, or has ended. */
 	void (*state)(struct engine_host *host, const struct exec_state *s);
 	/* It has printed; coalesced. Bit 0: stdout, bit 1: stderr. */
 	void (*grew)(struct engine_host *host, uint64_t id, unsigned streams);
-	/* Answers start() or input(), which gave the token, once. code 0, or as e says. */
+	/*
+	 * Answers input(), or a start() of which nothing came; either gave the token, once. code 0,
+	 * or as e says.
+	 */
 	void (*answer)(struct engine_host *host, uint64_t token, int code, const struct err *e);
 };
 
 struct exec_ops {
 	/*
-	 * Returns 0 when it is under way: answer() tells when its program runs, or why not. The
-	 * spec's strings are the caller's and used before this returns.
+	 * Returns 0 when it is under way: state() tells when its program runs, answer() why not.
+	 * The spec's strings are the caller's and used before this returns.
 	 */
 	int (*start)(void *self, struct exec_spec *s, uint64_t token, struct err *e);
 	/*

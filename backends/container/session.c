@@ -307,7 +307,9 @@ static int session_watch(struct session *s, struct err *e)
 /* Its program runs. */
 static void session_begin(struct session *s)
 {
-	struct exec_state state = { .id = s->id, .running = true, .pid = s->pid };
+	struct exec_state state = {
+		.id = s->id, .token = s->token, .running = true, .pid = s->pid
+	};
 	struct err e = { 0 };
 
 	if (session_watch(s, &e) < 0) {
@@ -316,7 +318,6 @@ static void session_begin(struct session *s)
 	}
 	s->running = true;
 	s->host->exec->state(s->host, &state);
-	answer(s, s->token, 0, NULL);
 }
 
 /* What the process says until it executes its program; it may never do so. */

@@ -7,15 +7,27 @@
 
 /* ---- what the engine tells ---- */
 
+/* Who asks, and his number: a daemon that comes meanwhile uses the same numbers. */
+static uint64_t exec_token(const struct monitor *m)
+{
+	return (uint64_t)m->connections << 32 | m->message->header.seq;
+}
+
+static uint32_t token_seq(const struct monitor *m, uint64_t token)
+{
+	return token >> 32 == m->connections ? (uint32_t)token : 0;
+}
+
 static void exec_state(struct engine_host *host, const struct exec_state *x)
 {
 	struct wire_exec_state s = { .id = x->id, .state.run = RUN_ENDED };
+	struct monitor *m = host_monitor(host);
 
 	if (x->running)
 		s.state = (struct wire_state){ .run = RUN_RUNNING, .pid = x->pid };
 	else
 		wire_ending_from(&s.state.ending, &x->ending);
-	monitor_say(host_monitor(host), WIRE_EXEC_STATE, 0, &s, sizeof(s), NULL, 0);
+	monitor_say(m, WIRE_EXEC_STATE, token_seq(m, x->token), &s, sizeof(s), NULL, 0);
 }
 
 static void exec_grew(struct engine_host *host, uint64_t id, unsigned streams)
@@ -25,18 +37,12 @@ static void exec_grew(struct engine_host *host, uint64_t id, unsigned streams)
 	monitor_say(host_monitor(host), WIRE_EXEC_GREW, 0, &g, sizeof(g), NULL, 0);
 }
 
-/* Who asks, and his number: a daemon that comes meanwhile uses the same numbers. */
-static uint64_t exec_token(const struct monitor *m)
-{
-	return (uint64_t)m->connections << 32 | m->message->header.seq;
-}
-
 static void exec_answer(struct engine_host *host, uint64_t token, int code, const struct err *e)
 {
 	struct monitor *m = host_monitor(host);
 
-	if (token >> 32 == m->connections)
-		monitor_reply(m, (uint32_t)token, code, e);
+	if (token_seq(m, token))
+		monitor_reply(m, token_seq(m, token), code, e);
 }
 
 const struct exec_listener monitor_exec_listener = { exec_state, exec_grew, exec_answer };

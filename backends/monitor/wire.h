@@ -12,9 +12,10 @@
  * so the machine starts when GROUPS has come, too, which has its number: so a monitor makes itself
  * ready while the control groups are made. Every VERB, START, CONFIGURE and EXEC message is
  * answered by exactly one REPLY with its sequence number, but for these, which are that at once,
- * since there was no error: another HELLO, with START's number, when the machine runs; and the
- * STATE that a VERB with WIRE_VERB_ONE brought about, with the verb's. STATE comes also unasked,
- * whenever the state changes, and NOTICE when there is one.
+ * since there was no error: another HELLO, with START's number, when the machine runs; the STATE
+ * that a VERB with WIRE_VERB_ONE brought about, with the verb's; and the EXEC_STATE of a session
+ * whose program runs, with EXEC_START's. STATE and EXEC_STATE come also unasked, whenever the state
+ * changes, and NOTICE when there is one.
  *
  * The daemon and its opener (opener.h) speak in the same manner, each OPEN, CHECK_MAP and
  * FIND_USER answered by one OPENED; and with an importer (image/importer.h), whose one IMPORT is
@@ -31,7 +32,7 @@
 #include "backends/base/err.h"
 #include "backends/engine.h"
 
-#define WIRE_VERSION	5
+#define WIRE_VERSION	6
 #define WIRE_MAX	(128u * 1024) /* bytes in one message */
 #define WIRE_CONFIG_MAX (WIRE_MAX - 2048)
 #define WIRE_FDS_MAX	250 /* the kernel takes three more */

@@ -196,6 +196,7 @@ static void handle_exec_state(struct link *l)
 	if (x)
 		exec_told(x, s->state.run == RUN_RUNNING, s->state.pid > 0 ? s->state.pid : 0,
 			  &ending);
+	link_done(l, link_message(l)->header.seq);
 }
 
 static void handle_exec_grew(struct link *l)

@@ -106,9 +106,9 @@ static int null_configure(void *self, const struct machine_config *next, struct 
 	return 0;
 }
 
-static void session_say(struct null_engine *n, uint64_t id, bool running)
+static void session_say(struct null_engine *n, uint64_t id, uint64_t token, bool running)
 {
-	struct exec_state s = { .id = id, .running = running, .pid = 8 };
+	struct exec_state s = { .id = id, .token = token, .running = running, .pid = 8 };
 
 	n->host->exec->state(n->host, &s);
 	n->host->exec->grew(n->host, id, 3);
@@ -136,8 +136,7 @@ static int session_start(void *self, struct exec_spec *s, uint64_t token, struct
 		n->token = token;
 		return 0;
 	}
-	session_say(n, s->id, true);
-	n->host->exec->answer(n->host, token, 0, NULL);
+	session_say(n, s->id, token, true);
 	return 0;
 }
 
@@ -155,13 +154,13 @@ static int session_input(void *self, uint64_t id, const void *data, size_t len, 
 static int session_signal(void *self, uint64_t id, int signo, struct err *e)
 {
 	fuzz_check(signo > 0 && signo < 65);
-	session_say(self, id, false);
+	session_say(self, id, 0, false);
 	return 0;
 }
 
 static void session_list(void *self)
 {
-	session_say(self, 1, true);
+	session_say(self, 1, 0, true);
 }
 
 static const struct exec_ops null_sessions = { session_start, session_input, session_signal,
@@ -350,9 +349,10 @@ static void hear(int fd, uint32_t asked)
 
 	while (wire_recv(fd, WIRE_MONITOR, &m) == 1) {
 		bool state = m.header.type == WIRE_STATE, hello = m.header.type == WIRE_HELLO;
+		bool session = m.header.type == WIRE_EXEC_STATE;
 
 		/* One that is an answer, too, is so only where that is understood. */
-		if (m.header.type == WIRE_REPLY || ((state || hello) && m.header.seq)) {
+		if (m.header.type == WIRE_REPLY || ((state || hello || session) && m.header.seq)) {
 			fuzz_check(m.header.seq < 256 && m.header.seq <= asked &&
 				   !answered[m.header.seq] && (!state || m.header.seq & 1));
 			answered[m.header.seq] = true;
