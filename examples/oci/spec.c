@@ -197,9 +197,29 @@ static int take_gid_map(void *arg, const char *path, const json_t *v, struct err
 				e);
 }
 
+/* Those that are set so far. */
+static json_t *sysctls(struct spec *s)
+{
+	json_t *set = json_object_get(s->settings, "sysctl");
+
+	if (!set) {
+		set = json_object();
+		json_object_set_new(s->settings, "sysctl", set);
+	}
+	return set;
+}
+
 static int take_sysctl(void *arg, const char *path, const json_t *v, struct err *e)
 {
-	json_object_set(((struct spec *)arg)->settings, "sysctl", (json_t *)v);
+	return json_object_update(sysctls(arg), (json_t *)v) < 0 ? refuse(path, "no object", e) : 0;
+}
+
+static int take_domainname(void *arg, const char *path, const json_t *v, struct err *e)
+{
+	if (!json_is_string(v))
+		return refuse(path, "not a string", e);
+	if (*json_string_value(v))
+		json_object_set(sysctls(arg), "kernel.domainname", (json_t *)v);
 	return 0;
 }
 
@@ -351,11 +371,11 @@ static int spec_take(struct spec *s, struct err *e)
 		{ "process", take_process },
 		{ "root", take_root },
 		{ "hostname", take_hostname },
+		{ "domainname", take_domainname },
 		{ "mounts", take_mounts },
 		{ "hooks", spec_hooks },
 		{ "linux", take_linux },
 		{ "annotations", NULL }, // they are read where they are asked for
-		{ "domainname", key_refuse },
 		{ "solaris", key_refuse },
 		{ "windows", key_refuse },
 		{ "vm", key_refuse },

@@ -44,7 +44,7 @@ wait $runner
 is "a signal to run is handed on" "$? $(tail -n 1 "$T/out")" "4 got it"
 
 # --- what is inside is what config.json says
-sh_bundle inside 'hostname; pwd; id -u; id -G; echo $A; ulimit -n; ulimit -Hn
+sh_bundle inside 'hostname; cat /proc/sys/kernel/domainname; pwd; id -u; id -G; echo $A; ulimit -n; ulimit -Hn
 	grep -E "^(CapBnd|CapEff|NoNewPrivs|Seccomp:)" /proc/self/status | xargs
 	touch /x 2>/dev/null || echo read-only; cat /m/f; touch /m/x 2>/dev/null || echo so is the mount
 	touch /t/x && df /t | tail -n 1 | xargs | cut -d" " -f 2; cat /proc/sys/net/ipv4/ip_forward
@@ -53,10 +53,11 @@ p['user'] = {'uid': 5, 'gid': 6, 'additionalGids': [7, 8], 'umask': 18}
 p['env'] += ['A=b c']; p['cwd'] = '/tmp'; p['oomScoreAdj'] = 77
 c['mounts'] += [{'destination': '/m', 'type': 'bind', 'source': 'data', 'options': ['rbind', 'ro', 'rprivate']},
                 {'destination': '/t', 'type': 'tmpfs', 'source': 'tmpfs', 'options': ['nosuid', 'mode=1777', 'size=1m']}]
-c['linux']['sysctl'] = {'net.ipv4.ip_forward': '1'}"
+c['domainname'] = 'inside.example'; c['linux']['sysctl'] = {'net.ipv4.ip_forward': '1'}"
 mkdir -p "$T/bundle-inside/data" "$T/root/m" "$T/root/t"
 echo mounted >"$T/bundle-inside/data/f"
 is "inside" "$(oci run -b "$T/bundle-inside" a </dev/null)" "inside
+inside.example
 /tmp
 5
 6 7 8
@@ -71,6 +72,9 @@ so is the mount
 1
 masked
 77"
+
+sh_bundle nowhere 'cat /proc/sys/kernel/domainname' "c['domainname'] = ''"
+is "an empty domain name is none" "$(oci run -b "$T/bundle-nowhere" a </dev/null)" "$(cat /proc/sys/kernel/domainname)"
 
 sh_bundle ambient 'umask; grep -E "^Cap(Eff|Amb)" /proc/self/status | xargs' "
 p['user'] = {'uid': 5, 'gid': 5, 'umask': 63}; p['surprise'] = c['surprise'] = 'ignored, as the specification wants it'
@@ -422,7 +426,8 @@ refuses "a writable /sys" 'mounts\[2\].options: /sys is read-only' "c['mounts'][
 refuses "ambient capabilities beyond" 'process\.capabilities: ' "p['capabilities']['ambient'] = ['CAP_FOWNER']"
 refuses "an unknown capability" 'CAP_FLY' "p['capabilities']['bounding'] = ['CAP_FLY']"
 refuses "intelRdt" 'linux\.intelRdt: ' "c['linux']['intelRdt'] = {'closID': 'x'}"
-refuses "a domain name" 'domainname: ' "c['domainname'] = 'x'"
+refuses "a domain name that is none" 'domainname: ' "c['domainname'] = ['x']"
+refuses "sysctls that are none" 'linux\.sysctl: ' "c['linux']['sysctl'] = 'x'"
 refuses "a kernel memory limit" 'linux\.resources\.memory\.kernel: ' "c['linux']['resources']['memory'] = {'kernel': 5}"
 refuses "a bad version" 'ociVersion: ' "c['ociVersion'] = '2.0'"
 refuses "no process" 'process: missing' "del c['process']"
