@@ -84,7 +84,7 @@ static int packet_socket(int netns, int index)
 	return fd;
 }
 
-static bool arrives(int fd, const void *want, size_t len, size_t skip)
+static bool arrives_within(int ms, int fd, const void *want, size_t len, size_t skip)
 {
 	char frame[2048];
 
@@ -92,12 +92,32 @@ static bool arrives(int fd, const void *want, size_t len, size_t skip)
 		struct pollfd p = { fd, POLLIN, 0 };
 		ssize_t n;
 
-		if (poll(&p, 1, 5000) != 1)
+		if (poll(&p, 1, ms) != 1)
 			return false;
 		n = read(fd, frame, sizeof(frame));
 		if (n == (ssize_t)(len + skip) && !memcmp(frame + skip, want, len))
 			return true;
 	}
+}
+
+static bool arrives(int fd, const void *want, size_t len, size_t skip)
+{
+	return arrives_within(5000, fd, want, len, skip);
+}
+
+/*
+ * A bridge's new port forwards from when a worker of the kernel's has seen its carrier: what comes
+ * before is lost, as on any network whose link is just coming up.
+ */
+static bool passes(int tap, const unsigned char *frame, size_t len, int to)
+{
+	for (int i = 0; i < 100; i++) {
+		if (write(tap, frame, len) != (ssize_t)len)
+			return false;
+		if (arrives_within(100, to, frame + TAP_HEADER, len - TAP_HEADER, 0))
+			return true;
+	}
+	return false;
 }
 
 static void test_together(struct nl_sock *nl, struct nl_sock *in)
@@ -140,8 +160,7 @@ static void test_together(struct nl_sock *nl, struct nl_sock *in)
 	frame[TAP_HEADER + 12] = 0x88;
 	frame[TAP_HEADER + 13] = 0xb5;
 	packets = packet_socket(there, netlink_index(in, "eth0"));
-	ok(write(fds[1], frame, sizeof(frame)) == sizeof(frame) &&
-		   arrives(packets, frame + TAP_HEADER, 60, 0),
+	ok(passes(fds[1], frame, sizeof(frame), packets),
 	   "a frame from the second queue arrives inside");
 	memcpy(frame + TAP_HEADER + 6, veth.mac.byte, 6);
 	ok(write(packets, frame + TAP_HEADER, 60) == 60, "one from inside");
