@@ -99,14 +99,14 @@ pid=$(cat "$m/pid")
 bash -c 'echo stopped 20 >"$1"; echo $? >"$2"' - "$m/wait" "$T/waited" 2>/dev/null &
 sleep 0.2
 kill -KILL "$(monitor_of "$m")"
-soon "state is failed at once" 5 state_is "$m" failed
+soon "state is failed at once" 1 state_is "$m" failed
 like "exit says so" "$(cat "$m/exit")" '^failed: its monitor was killed by signal 9$'
 like "error says so" "$(cat "$m/error")" '^EIO .*its monitor was killed by signal 9'
-soon "its waiter returns" 10 test -s "$T/waited"
+soon "its waiter returns" 2 test -s "$T/waited"
 isnt_zero() { [ "$(cat "$T/waited")" != 0 ]; }
 ok "with an error" isnt_zero
-soon "no process is left" 10 pid_gone "$pid"
-soon "no control group" 10 eval '[ -z "$(groups_of "$(cat "$m/uuid")")" ]'
+soon "no process is left" 2 pid_gone "$pid"
+soon "no control group" 2 eval '[ -z "$(groups_of "$(cat "$m/uuid")")" ]'
 is "no mount" "$(grep -c "$T/root" /proc/self/mounts)" 0
 is "no socket" "$(ls "$RUN_DIR" | grep -c "$(cat "$m/uuid")")" 0
 again
@@ -119,16 +119,16 @@ pid=$(cat "$m/pid") monitor=$(monitor_of "$m")
 kill -KILL "$MACHINEFS_PID" "$monitor"
 machinefs_kill9
 machinefs_start
-soon "both killed: failed" 10 state_is "$m" failed # not before its process has given up its socket
+soon "both killed: failed" 2 state_is "$m" failed # not before its process has given up its socket
 like "exit says so" "$(cat "$m/exit")" '^failed: '
-soon "no process is left" 10 pid_gone "$pid"
-soon "no control group" 10 eval '[ -z "$(groups_of "$(cat "$m/uuid")")" ]'
+soon "no process is left" 2 pid_gone "$pid"
+soon "no control group" 2 eval '[ -z "$(groups_of "$(cat "$m/uuid")")" ]'
 put "$m/ctl" start
 put "$m/ctl" pause
 monitor=$(monitor_of "$m") pid=$(cat "$m/pid")
 kill -KILL "$monitor"
-soon "the monitor of a paused one killed: failed" 10 state_is "$m" failed
-soon "no process is left" 10 pid_gone "$pid"
+soon "the monitor of a paused one killed: failed" 3 state_is "$m" failed
+soon "no process is left" 3 pid_gone "$pid"
 
 # --- a start that is refused is no run
 container_new r /bin/sh -c "'exit 3'"

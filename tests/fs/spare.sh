@@ -128,7 +128,7 @@ if [ -w /dev/kvm ]; then
 	await "$M/vm/w" stopped
 	put "$M/vm/v/ctl" kill
 	await "$M/vm/v" stopped
-	soon "what has cloned itself is reaped" 10 no_zombies
+	soon "what has cloned itself is reaped" 2 no_zombies
 	put "$M/vm/v/ctl" start
 	soon "root's gets it" 5 grep -q 'tiny: hello' "$M/vm/v/console"
 	ok "its process is a monitor's by its arguments" monitor_of vm/v

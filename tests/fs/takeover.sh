@@ -163,6 +163,6 @@ for i in 1 2 3 4 5 6; do
 	kill_daemon
 done
 soon "one that dies again and again is given up" 5 gone
-soon "so that nobody hangs" 10 not cat "$M/version"
+soon "so that nobody hangs" 1 not cat "$M/version"
 
 done_testing

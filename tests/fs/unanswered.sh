@@ -84,7 +84,7 @@ opener=$(pgrep -P "$MACHINEFS_PID" -f machinefs-opener)
 holds() { # but for a moment what it has opened and sent
 	[ "$(readlink "/proc/$opener/fd/"* | grep -v -e socket: -e '^/dev/null$')" = "$T/machinefs.log" ]
 }
-soon "it holds nothing of the daemon's" 10 holds
+soon "it holds nothing of the daemon's" 2 holds
 machinefs_stop
 soon "it ends with the daemon" 5 pid_gone "$opener"
 stuck_stop

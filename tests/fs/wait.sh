@@ -99,9 +99,9 @@ timed "nor a verb" 0 1 put "$c/ctl" pause
 kill -INT "${waiters[0]}"
 kill -KILL "${waiters[1]}"
 kill -TERM "${waiters[2]}"
-soon "a signal ends a waiter at once" 10 eval "! kill -0 ${waiters[1]} 2>/dev/null && [ \$(value '$M/stat' waiting) -le 38 ]"
+soon "a signal ends a waiter at once" 2 eval "! kill -0 ${waiters[1]} 2>/dev/null && [ \$(value '$M/stat' waiting) -le 38 ]"
 timed "INT frees who waits" 0.2 2 timeout -s INT 0.3 bash -c "echo stopped >'$c/wait'"
-soon "it is forgotten" 10 eval "[ \$(value '$M/stat' waiting) -le 38 ]"
+soon "it is forgotten" 2 eval "[ \$(value '$M/stat' waiting) -le 38 ]"
 start=$EPOCHREALTIME
 put "$c/ctl" kill
 for i in "${waiters[@]:3}"; do
