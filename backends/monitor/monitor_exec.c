@@ -40,9 +40,10 @@ static void exec_grew(struct engine_host *host, uint64_t id, unsigned streams)
 static void exec_answer(struct engine_host *host, uint64_t token, int code, const struct err *e)
 {
 	struct monitor *m = host_monitor(host);
+	uint32_t seq = token_seq(m, token);
 
-	if (token_seq(m, token))
-		monitor_reply(m, token_seq(m, token), code, e);
+	if (seq)
+		monitor_reply(m, seq, code, e);
 }
 
 const struct exec_listener monitor_exec_listener = { exec_state, exec_grew, exec_answer };

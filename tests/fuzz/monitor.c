@@ -158,9 +158,13 @@ static int session_signal(void *self, uint64_t id, int signo, struct err *e)
 	return 0;
 }
 
+/* One that was being started may run only when another daemon listens: not its start, then. */
 static void session_list(void *self)
 {
-	session_say(self, 1, 0, true);
+	struct null_engine *n = self;
+
+	session_say(n, 1, n->token, true);
+	n->token = 0;
 }
 
 static const struct exec_ops null_sessions = { session_start, session_input, session_signal,
