@@ -183,7 +183,9 @@ static void on_message(int fd, short what, void *arg)
 	struct monitor *m = arg;
 	int rc = 0;
 
-	while (m->daemon >= 0 && (rc = wire_recv(m->daemon, WIRE_DAEMON, m->message)) == 1) {
+	/* One that has refused its START is at its end, and takes nothing more. */
+	while (m->daemon >= 0 && !event_base_got_break(m->host.loop) &&
+	       (rc = wire_recv(m->daemon, WIRE_DAEMON, m->message)) == 1) {
 		handlers[m->message->header.type](m);
 		wire_message_close(m->message);
 	}

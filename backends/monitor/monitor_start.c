@@ -241,7 +241,7 @@ void monitor_handle_start(struct monitor *m)
 	struct err e = { 0 };
 	int rc;
 
-	if (m->run != RUN_NEW || m->awaits_groups || m->has_config) {
+	if (m->run != RUN_NEW || m->awaits_groups) {
 		err_set(&e, -EEXIST, "start: this monitor has a machine");
 		monitor_reply(m, m->message->header.seq, -EEXIST, &e);
 		return;
