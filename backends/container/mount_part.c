@@ -152,9 +152,9 @@ static _Noreturn void fail(struct child *c, int errnum, const char *what, const 
 }
 
 /* As the container sees it: no way leads out, and none over a magic link. */
-static int in_root(int root, const char *path, int how)
+static int in_root(int root, const char *path, int open_flags)
 {
-	return open_in(root, path, how, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+	return open_in(root, path, open_flags, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
 }
 
 /* Makes the directories on the way to path, and path itself. */

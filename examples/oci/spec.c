@@ -200,13 +200,13 @@ static int take_gid_map(void *arg, const char *path, const json_t *v, struct err
 /* Those that are set so far. */
 static json_t *sysctls(struct spec *s)
 {
-	json_t *set = json_object_get(s->settings, "sysctl");
+	json_t *so_far = json_object_get(s->settings, "sysctl");
 
-	if (!set) {
-		set = json_object();
-		json_object_set_new(s->settings, "sysctl", set);
+	if (!so_far) {
+		so_far = json_object();
+		json_object_set_new(s->settings, "sysctl", so_far);
 	}
-	return set;
+	return so_far;
 }
 
 static int take_sysctl(void *arg, const char *path, const json_t *v, struct err *e)

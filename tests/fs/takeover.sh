@@ -144,7 +144,7 @@ is "it is still the same mount" "$(grep -c " $M " /proc/self/mounts)" 1
 # --- ends ----------------------------------------------------------------------------------
 kill -TERM "$(daemon_pid)"
 soon "SIGTERM to the daemon ends it" 5 gone
-soon "and the keeper" 5 not kill -0 "$keeper"
+soon "and the keeper" 5 pid_gone "$keeper"
 background
 keeper=$(ps -o ppid= -p "$(daemon_pid)" | tr -d ' ')
 kill -TERM "$keeper"
