@@ -5,8 +5,11 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/if_bridge.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
+#include <netlink/route/link.h>
+#include <netlink/route/link/bridge.h>
 #include <poll.h>
 #include <sched.h>
 #include <string.h>
@@ -84,7 +87,7 @@ static int packet_socket(int netns, int index)
 	return fd;
 }
 
-static bool arrives_within(int ms, int fd, const void *want, size_t len, size_t skip)
+static bool arrives(int fd, const void *want, size_t len, size_t skip)
 {
 	char frame[2048];
 
@@ -92,7 +95,7 @@ static bool arrives_within(int ms, int fd, const void *want, size_t len, size_t 
 		struct pollfd p = { fd, POLLIN, 0 };
 		ssize_t n;
 
-		if (poll(&p, 1, ms) != 1)
+		if (poll(&p, 1, 5000) != 1)
 			return false;
 		n = read(fd, frame, sizeof(frame));
 		if (n == (ssize_t)(len + skip) && !memcmp(frame + skip, want, len))
@@ -100,24 +103,33 @@ static bool arrives_within(int ms, int fd, const void *want, size_t len, size_t 
 	}
 }
 
-static bool arrives(int fd, const void *want, size_t len, size_t skip)
+static int port_state(struct nl_sock *nl, int index)
 {
-	return arrives_within(5000, fd, want, len, skip);
+	struct rtnl_link *link;
+	struct nl_cache *ports;
+	int state = -1;
+
+	if (rtnl_link_alloc_cache(nl, AF_BRIDGE, &ports) < 0)
+		return -1;
+	link = rtnl_link_get(ports, index);
+	if (link)
+		state = rtnl_link_bridge_get_port_state(link);
+	rtnl_link_put(link);
+	nl_cache_free(ports);
+	return state;
 }
 
 /*
  * A bridge's new port forwards from when a worker of the kernel's has seen its carrier: what comes
  * before is lost, as on any network whose link is just coming up.
  */
-static bool passes(int tap, const unsigned char *frame, size_t len, int to)
+static bool forwards(struct nl_sock *nl, const char *port)
 {
-	for (int i = 0; i < 100; i++) {
-		if (write(tap, frame, len) != (ssize_t)len)
-			return false;
-		if (arrives_within(100, to, frame + TAP_HEADER, len - TAP_HEADER, 0))
-			return true;
-	}
-	return false;
+	int index = netlink_index(nl, port);
+
+	for (int i = 0; i < 1000 && port_state(nl, index) != BR_STATE_FORWARDING; i++)
+		usleep(10000);
+	return port_state(nl, index) == BR_STATE_FORWARDING;
 }
 
 static void test_together(struct nl_sock *nl, struct nl_sock *in)
@@ -160,7 +172,9 @@ static void test_together(struct nl_sock *nl, struct nl_sock *in)
 	frame[TAP_HEADER + 12] = 0x88;
 	frame[TAP_HEADER + 13] = 0xb5;
 	packets = packet_socket(there, netlink_index(in, "eth0"));
-	ok(passes(fds[1], frame, sizeof(frame), packets),
+	ok(forwards(nl, "mftap") && forwards(nl, "mfveth"), "both ports come to forward");
+	ok(write(fds[1], frame, sizeof(frame)) == sizeof(frame) &&
+		   arrives(packets, frame + TAP_HEADER, 60, 0),
 	   "a frame from the second queue arrives inside");
 	memcpy(frame + TAP_HEADER + 6, veth.mac.byte, 6);
 	ok(write(packets, frame + TAP_HEADER, 60) == 60, "one from inside");
