@@ -177,6 +177,14 @@ def oci(kind, path):
             "User": "0:0", "WorkingDir": "/etc", "StopSignal": "SIGUSR1"}))
     elif kind == "oci-config-newline":
         lay.index(lay.image([base], config={"Cmd": ["sh", "-c", "a\nb"]}))
+    elif kind == "oci-user-link":
+        lay.index(lay.image([base, lay.layer([entry("etc/passwd", tarfile.SYMTYPE, link="/../etc/who"),
+                                              entry("etc/who", data=b"joe:x:77:78::/:/bin/sh\n")])],
+                            config={"Cmd": ["sh"], "User": "joe"}))
+    elif kind == "oci-user-out":
+        lay.index(lay.image([base, lay.layer([entry("etc/passwd", tarfile.SYMTYPE,
+                                                    link="/proc/self/root/etc/passwd")])],
+                            config={"Cmd": ["sh"], "User": "daemon"}))
     elif kind == "oci-three":
         lay.index(lay.image([lay.layer([entry(f"layer{n}", data=os.urandom(1 << 22))]) for n in range(3)]))
     else:
@@ -199,7 +207,7 @@ SPECIAL = ["bomb", "sparse", "sparse-huge", "truncated", "garbage"]
 OCI = ["oci-" + kind for kind in (
     "whiteouts", "whiteout-out", "whiteout-dot", "whiteout-link", "wrong-layer", "wrong-manifest",
     "digest-path", "link-blob", "deep-json", "no-json", "two", "platforms", "index-loop", "config",
-    "config-newline", "three")]
+    "config-newline", "user-link", "user-out", "three")]
 
 
 def make(kind, path):

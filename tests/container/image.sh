@@ -167,6 +167,10 @@ is "cmd, quoted" "$(cat "$i/cmd")" "'echo \"it'\\''s \$GREETING\"; pwd'"
 is "env" "$(cat "$i/env")" $'GREETING=hello world\nPATH=/bin'
 is "the rest" "$(cat "$i/user" "$i/workdir" "$i/stop.signal" "$i/platform" | xargs)" "0:0 /etc SIGUSR1 linux/amd64"
 taken "what cannot be said on a line is not said" oci-config-newline '[ -z "$(cat "$i/cmd")" ]'
+taken "a list of users that is a link" oci-user-link '[ -L etc/passwd ]'
+is "is one in the image" "$(cat "$i/user.ids")" 77:78
+taken "one that is a link to the host's" oci-user-out '[ -L etc/passwd ]'
+is "is none" "$(cat "$i/user.ids")" ""
 tar -C "$(hostile oci-whiteouts)" -cf "$T/layout.tar" oci-layout index.json blobs
 make layout "$T/layout.tar"
 ok "a layout as an archive" import
