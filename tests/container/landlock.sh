@@ -89,6 +89,8 @@ like "whoever exchanges a directory later does not lead a session elsewhere" "$(
 is "who may do what init may" "$(session 'cat /moved/file')" data
 rm "$T/root/data" && mv "$T/root/moved" "$T/root/data"
 refused "no path that leads out of the root" ENOENT 'landlock: /out' "$c" rules "/out r"
+refused "nor one by what /proc has of a process" EINVAL 'landlock: /proc/self/root: Too many levels' "$c" rules "/proc/self/root r"
+put "$c/landlock" "/proc/self/root default"
 put "$c/landlock" "/out default"
 rules "/bin rx" "/secret/file r"
 is "a single file" "$(session 'cat /secret/file')" secret
