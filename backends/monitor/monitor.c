@@ -10,6 +10,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "backends/monitor/console.h"
@@ -149,6 +150,22 @@ static void monitor_notice(struct engine_host *host, enum engine_notice notice, 
 	}
 }
 
+/* Waits for no more processes than are dead: another machine would have these for children, too. */
+static bool childless(void)
+{
+	while (waitpid(-1, NULL, WNOHANG | __WALL) > 0)
+		;
+	return errno == ECHILD;
+}
+
+/* Only of the daemon that it waited for: what that holds of it no other one has. */
+static void monitor_offer(struct monitor *m)
+{
+	m->again = m->place.again && m->connections == 1 && childless();
+	if (m->again)
+		monitor_say(m, WIRE_AGAIN, 0, NULL, 0, NULL, 0);
+}
+
 static void on_ended(int fd, short what, void *arg)
 {
 	struct monitor *m = arg;
@@ -157,6 +174,7 @@ static void on_ended(int fd, short what, void *arg)
 	m->self = NULL;
 	ending_record(m->fd[WIRE_ROLE_EXIT], &m->ending);
 	m->run = RUN_ENDED;
+	monitor_offer(m);
 	monitor_say_state(m, 0);
 	/* A VM rests when this process has left its control group; a container can by now. */
 	if (m->engine->keeps_root) {
@@ -357,12 +375,12 @@ fail:
 int monitor_main(int listener, const struct monitor_hooks *hooks, struct monitor_place *place)
 {
 	struct monitor *m = monitor_new(listener, hooks, place);
-	bool ran;
+	int rc;
 
 	if (!m)
 		return -ENOMEM;
 	event_base_dispatch(m->host.loop);
-	ran = m->run != RUN_NEW;
+	rc = m->run == RUN_NEW ? -EIO : m->again;
 	monitor_free(m);
-	return ran ? 0 : -EIO;
+	return rc;
 }

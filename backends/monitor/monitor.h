@@ -33,6 +33,7 @@ struct monitor_hooks {
 /* What a process that has waited for its machine (spare_wait.h) has done already. */
 struct monitor_place {
 	bool walled; /* it is behind its walls, where there are no files */
+	bool again;  /* the process can wait for another machine after this one */
 	struct pty pty;
 	struct event_base *loop;
 	const struct engine *engine;
@@ -48,7 +49,8 @@ void monitor_place_free(struct monitor_place *place);
 /*
  * Takes over listener (a listening SOCK_SEQPACKET socket) and returns when the machine has
  * ended, or could not be started, or when no daemon connected within ten seconds. Returns 0 for
- * a machine that ran. Takes over what is in place; NULL: nothing has been done.
+ * a machine that ran, 1 if then the daemon was told that this process waits for another one. Takes
+ * over what is in place; NULL: nothing has been done.
  */
 int monitor_main(int listener, const struct monitor_hooks *hooks, struct monitor_place *place);
 

@@ -36,6 +36,7 @@ struct monitor {
 	struct ending ending; /* written once, by ended(), before ended_once is published */
 	atomic_bool ended_once;
 	struct monitor_place place;
+	bool again;		      /* said so */
 	struct wire_message *message; /* the one in hand; most of its room is never touched */
 };
 

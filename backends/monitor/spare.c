@@ -43,6 +43,9 @@ struct spare {
 	struct waiting mould;
 	int asked;		/* the daemon's end of the copy that the mould makes, or -1 */
 	struct waiting one;	/* the monitor in waiting */
+	bool served;		/* it has been a machine's before ... */
+	uid_t owner;		/* ... of this owner's */
+	bool comes_back;	/* the last one taken had, and will most often again */
 	int told;		/* where the last one was adopted, or -1: see spare_take() */
 	int policy;		/* the scheduler's, that it had before it was made to wait */
 	pid_t spent[SPENT_MAX]; /* told to clone or to end, and still to be reaped */
@@ -124,6 +127,22 @@ static void *spare_spawn(void *arg)
 	return NULL;
 }
 
+/* It ends by itself, and is reaped when it has. There is a slot: spare_make() and spare_back(). */
+static void spare_spend(struct spare *s, pid_t pid)
+{
+	*spare_slot(s) = pid;
+	event_add(s->reaper, &moment);
+}
+
+static void spare_dismiss(struct spare *s)
+{
+	if (!s->one.pid)
+		return;
+	close(s->one.fd);
+	spare_spend(s, s->one.pid);
+	s->one.pid = 0;
+}
+
 static void waiting_end(struct waiting *w)
 {
 	if (!w->pid)
@@ -158,6 +177,7 @@ static void mould_answer(struct spare *s)
 	if (m && poll(&p, 1, ANSWER_MS) == 1 && wire_recv(s->mould.fd, WIRE_MONITOR, m) == 1 &&
 	    m->header.type == WIRE_COPIED)
 		s->one = (struct waiting){ ((struct wire_copied *)m->body)->pid, s->asked };
+	s->served = false;
 	free(m);
 	if (s->one.pid <= 0) {
 		s->one.pid = 0;
@@ -218,7 +238,7 @@ static void on_later(int fd, short what, void *arg)
 /* A copy is made while its mould has nothing else to do, and at no machine's cost. */
 void spare_want(struct spare *s)
 {
-	if (s->walled)
+	if (s->walled || s->comes_back)
 		event_add(s->later, &by_then);
 	else
 		spare_make(s);
@@ -226,7 +246,7 @@ void spare_want(struct spare *s)
 
 void spare_due(struct spare *s)
 {
-	if (event_pending(s->later, EV_TIMEOUT, NULL))
+	if (s->walled && event_pending(s->later, EV_TIMEOUT, NULL))
 		event_add(s->later, &moment);
 }
 
@@ -242,11 +262,19 @@ static void spare_join(struct spare *s)
 		mould_answer(s);
 }
 
-int spare_take(struct spare *s, const char *title, int listener, int group, pid_t *ret_pid)
+/* Nothing of one owner's machine is in the monitor of another's. */
+static void spare_reserve(struct spare *s, uid_t owner)
 {
-	struct wire_adopt w = { 0 };
-	int fds[] = { listener, group }, rc;
+	if (s->served && s->owner != owner)
+		spare_dismiss(s);
+}
 
+int spare_take(struct spare *s, const struct spare_machine *w, struct spare_taken *ret)
+{
+	struct wire_adopt adopt = { 0 };
+	int fds[] = { w->listener, w->group }, rc;
+
+	spare_reserve(s, w->owner);
 	for (int tries = 0; tries < 2 && !s->one.pid; tries++) { /* a mould, then its copy */
 		spare_make(s);
 		spare_join(s);
@@ -255,21 +283,46 @@ int spare_take(struct spare *s, const char *title, int listener, int group, pid_
 		return -ENXIO;
 	if (!spare_hurry(s))
 		return waiting_end(&s->one), -ENXIO;
-	snprintf(w.title, sizeof(w.title), "%s", title);
-	rc = wire_send(s->one.fd, WIRE_ADOPT, 0, &w, sizeof(w), NULL, 0, fds, group < 0 ? 1 : 2);
-	/*
-	 * To close a socket whose descriptors are under way sets off the kernel's garbage
-	 * collector: that is done when the next is made.
-	 */
-	s->told = s->one.fd;
-	*ret_pid = s->one.pid;
+	snprintf(adopt.title, sizeof(adopt.title), "%s", w->title);
+	rc = wire_send(s->one.fd, WIRE_ADOPT, 0, &adopt, sizeof(adopt), NULL, 0, fds,
+		       w->group < 0 ? 1 : 2);
+	s->comes_back = rc == 0 && s->served;
+	*ret = (struct spare_taken){ s->one.pid, s->one.fd };
 	if (rc < 0 || s->walled) {
-		*spare_slot(s) = s->one.pid; /* there is one: spare_want() */
-		event_add(s->reaper, &moment);
-		*ret_pid = 0;
+		/*
+		 * To close a socket whose descriptors are under way sets off the kernel's garbage
+		 * collector: that is done when the next is made.
+		 */
+		s->told = s->one.fd;
+		spare_spend(s, s->one.pid);
+		*ret = SPARE_UNKNOWN;
 	}
 	s->one.pid = 0;
 	return rc < 0 ? -ENXIO : 0;
+}
+
+/* A copy that waits has pages to fetch yet, which one that has served has. */
+static bool spare_prefer(struct spare *s)
+{
+	struct pollfd p = { .fd = s->mould.fd, .events = POLLIN };
+
+	if (s->asked >= 0 && poll(&p, 1, 0) == 1)
+		mould_answer(s);
+	if (s->wanted || s->asked >= 0 || (s->one.pid && s->served))
+		return false;
+	spare_dismiss(s);
+	return spare_slot(s) != NULL;
+}
+
+bool spare_back(struct spare *s, const struct spare_taken *taken, uid_t owner)
+{
+	if (waitpid(taken->pid, NULL, WNOHANG) != 0 || !spare_prefer(s))
+		return false;
+	event_del(s->later);
+	s->one = (struct waiting){ taken->pid, taken->fd };
+	s->served = true;
+	s->owner = owner;
+	return true;
 }
 
 void spare_drop(struct spare *s)

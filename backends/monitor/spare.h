@@ -15,6 +15,11 @@
  * nothing else. Most of what an execution costs is the loading of the program, on a virtual host
  * by far. A VM's are no copies, so that what one guest learns of its monitor's memory is nothing
  * about another's.
+ *
+ * And one whose machine has ended by itself can wait again, for a machine of the same owner's: what
+ * a copy costs is its pages, each of which it takes a fault to have, and their end. Where machines
+ * follow one upon the other the same process so serves one after the other; the next copy is then
+ * made only where it does not come back within a second, or another start finds none.
  */
 #ifndef BACKENDS_MONITOR_SPARE_H
 #define BACKENDS_MONITOR_SPARE_H
@@ -45,12 +50,31 @@ void spare_want(struct spare *s);
 /* That machine has shown that it runs: what is wanted is made in a moment. */
 void spare_due(struct spare *s);
 
+/* For which machine: its descriptors stay the caller's. */
+struct spare_machine {
+	const char *title;
+	uid_t owner;
+	int listener;
+	int group; /* directory of version 2 into which a walled one is to be born, or -1 */
+};
+
+/* Who has become its monitor: the caller's, who closes the socket or gives it back. */
+struct spare_taken {
+	pid_t pid; /* 0: only HELLO will tell */
+	int fd;	   /* by which it waits again, or -1 */
+};
+#define SPARE_UNKNOWN ((struct spare_taken){ 0, -1 })
+
 /*
- * Makes the spare, which is made first if there is none, the monitor that listens on listener; a
- * walled one born into the directory group of version 2 unless that is -1. Both stay the caller's.
- * *ret_pid: the process, or 0 where only HELLO will tell. -ENXIO: there is none.
+ * Makes the spare, which is made first if there is none, the monitor that listens on w->listener.
+ * -ENXIO: there is none.
  */
-int spare_take(struct spare *s, const char *title, int listener, int group, pid_t *ret_pid);
+int spare_take(struct spare *s, const struct spare_machine *w, struct spare_taken *ret);
+/*
+ * It has said AGAIN, after a machine of this owner's. False: it is not needed, or no child of ours;
+ * it stays the caller's and ends with its socket.
+ */
+bool spare_back(struct spare *s, const struct spare_taken *taken, uid_t owner);
 
 /* Ends the one there is, and the mould. */
 void spare_drop(struct spare *s);

@@ -2,6 +2,7 @@
 #include "backends/monitor/spare_wait.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/sched.h>
 #include <malloc.h>
 #include <poll.h>
@@ -17,22 +18,20 @@
 #include "backends/monitor/walls.h"
 #include "backends/monitor/wire.h"
 
-#define SPENT_MS  20
-#define HEAP_ROOM (1 << 20)
+#define SPENT_MS     20
+#define HEAP_ROOM    (1 << 20)
+#define MACHINES_MAX 100 /* what its memory has gathered by then goes with it */
 
 /* The arguments lie in one piece; ps and pgrep read them there. */
-static void title_set(char **argv, const char *title)
+static void title_set(struct spare_self *self, const char *option, const char *title)
 {
-	char *end = argv[0], *start = argv[0];
+	char *at = self->argv[0] + strlen(self->argv[0]) + 1;
 
-	for (int i = 0; argv[i]; i++)
-		end = argv[i] + strlen(argv[i]);
-	memset(start + strlen(start) + 1, 0, (size_t)(end - start) - strlen(start) - 1);
-	start += strlen(start) + 1;
-	for (const char *word = "--monitor"; word; word = word == title ? NULL : title) {
-		int n = snprintf(start, (size_t)(end - start), "%s", word);
+	memset(at, 0, (size_t)(self->title_end - at));
+	for (const char *word = option; word; word = word == title ? NULL : title) {
+		int n = snprintf(at, (size_t)(self->title_end - at), "%s", word);
 
-		start += n < end - start ? n + 1 : end - start;
+		at += n < self->title_end - at ? n + 1 : self->title_end - at;
 	}
 }
 
@@ -61,7 +60,8 @@ static pid_t clone_self(bool own_pids, int group)
 }
 
 /* The listener in the process that is the monitor, which is another where it had to be cloned. */
-static int adopted(const struct wire_message *m, char **argv, struct monitor_place *place)
+static int adopted(struct spare_self *self, const struct wire_message *m,
+		   struct monitor_place *place)
 {
 	struct wire_adopt *w = (struct wire_adopt *)m->body;
 	int group = m->nfds == 2 ? m->fds[1] : -1;
@@ -76,20 +76,19 @@ static int adopted(const struct wire_message *m, char **argv, struct monitor_pla
 			setsid();
 	}
 	if (pid > 0) { /* an address space takes its time to go: the machine's start first */
-		memcpy(argv[1], "--spent", strlen("--spent"));
+		memcpy(self->argv[1], "--spent", strlen("--spent"));
 		poll(NULL, 0, SPENT_MS);
 	}
 	if (pid != 0) /* that it came to nothing, the daemon sees by the listener's end */
 		return -EPIPE;
 	if (group >= 0)
 		close(group);
-	title_set(argv, w->title);
+	title_set(self, "--monitor", w->title);
 	return m->fds[0];
 }
 
 /* Returns in both: the copy is a spare, which hears by a socket of its own. */
-static int copy(const struct wire_message *m, char **argv, const struct monitor_hooks *hooks,
-		enum machine_kind kind, struct monitor_place *place)
+static int copy(struct spare_self *self, const struct wire_message *m, struct monitor_place *place)
 {
 	struct wire_copied done = { .pid = clone_self(false, -1) };
 
@@ -98,16 +97,15 @@ static int copy(const struct wire_message *m, char **argv, const struct monitor_
 		wire_send(SPARE_FD, WIRE_COPIED, 0, &done, sizeof(done), NULL, 0, NULL, 0);
 		return 0;
 	}
-	dup2(m->fds[0], SPARE_FD);
+	dup3(m->fds[0], SPARE_FD, O_CLOEXEC);
 	close(m->fds[0]);
 	setsid();
-	memcpy(argv[1], "--spare", strlen("--spare"));
-	return monitor_prepare(hooks, kind, place);
+	memcpy(self->argv[1], "--spare", strlen("--spare"));
+	return monitor_prepare(self->hooks, self->kind, place);
 }
 
 /* Until it is adopted, the daemon ends, or something is wrong. */
-static int spare_serve(struct wire_message *m, char **argv, const struct monitor_hooks *hooks,
-		       enum machine_kind kind, struct monitor_place *place)
+static int spare_serve(struct spare_self *self, struct wire_message *m, struct monitor_place *place)
 {
 	struct pollfd p = { .fd = SPARE_FD, .events = POLLIN };
 	int rc = -EAGAIN;
@@ -116,41 +114,80 @@ static int spare_serve(struct wire_message *m, char **argv, const struct monitor
 		poll(&p, 1, -1);
 		rc = wire_recv(SPARE_FD, WIRE_ASKER, m);
 		if (rc == 1 && m->nfds > 0 && m->header.type == WIRE_ADOPT)
-			return adopted(m, argv, place);
+			return adopted(self, m, place);
 		if (rc == 1 && m->nfds > 0 && m->header.type == WIRE_COPY) {
-			rc = copy(m, argv, hooks, kind, place);
+			rc = copy(self, m, place);
 			rc = rc < 0 ? rc : -EAGAIN;
 		}
 	}
 	return rc < 0 ? rc : -EPIPE;
 }
 
-int spare_wait(char **argv, const struct monitor_hooks *hooks, enum machine_kind kind,
-	       struct monitor_place *place, struct err *e)
+static void self_begin(struct spare_self *self)
+{
+	for (int i = 0; self->argv[i]; i++)
+		self->title_end = self->argv[i] + strlen(self->argv[i]);
+	prctl(PR_GET_NAME, self->name);
+	/* Messages from the heap, and back to it: to unmap each would be part of every start. */
+	mallopt(M_MMAP_THRESHOLD, HEAP_ROOM);
+	mallopt(M_TRIM_THRESHOLD, HEAP_ROOM);
+	fcntl(SPARE_FD, F_SETFD, FD_CLOEXEC);
+}
+
+/* Whether this process and its children are in the namespaces that the daemon has them in. */
+static bool at_home(void)
+{
+	static const char *const kinds[] = { "net", "pid_for_children", "mnt", "user" };
+	char path[64], ours[64] = "", theirs[64] = "";
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		snprintf(path, sizeof(path), "/proc/self/ns/%s", kinds[i]);
+		if (readlink(path, ours, sizeof(ours) - 1) < 0)
+			return false;
+		snprintf(path, sizeof(path), "/proc/%d/ns/%s", (int)getppid(), kinds[i]);
+		if (readlink(path, theirs, sizeof(theirs) - 1) < 0 || strcmp(ours, theirs) != 0)
+			return false;
+	}
+	return true;
+}
+
+/* What the machine before this one was called, nobody is any more. */
+static int self_begin_again(struct spare_self *self, struct monitor_place *place)
+{
+	prctl(PR_SET_NAME, self->name);
+	title_set(self, "--spare", self->hooks->engine(self->kind)->name);
+	return at_home() ? monitor_prepare(self->hooks, self->kind, place) : -EXDEV;
+}
+
+int spare_wait(struct spare_self *self, struct monitor_place *place, struct err *e)
 {
 	struct wire_message *m;
 	bool raised = false;
 	int rc = 0;
 
-	/* Messages from the heap, and back to it: to unmap each would be part of every start. */
-	mallopt(M_MMAP_THRESHOLD, HEAP_ROOM);
-	mallopt(M_TRIM_THRESHOLD, HEAP_ROOM);
+	if (self->machines == 0)
+		self_begin(self);
 	m = malloc(sizeof(*m));
 	if (!m)
 		return err_sys(e, ENOMEM, "spare monitor");
-	/* What the daemon was born with and did not open itself. */
+	/* What the daemon was born with and did not open itself; and whatever a machine has left.
+	 */
 	close_range(SPARE_FD + 1, ~0u, 0);
 	*place = (struct monitor_place){ .pty = PTY_NONE };
-	if (!hooks->engine(kind)->keeps_root) {
-		rc = monitor_prepare(hooks, kind, place);
+	if (self->machines > 0) {
+		rc = self_begin_again(self, place);
+	} else if (!self->hooks->engine(self->kind)->keeps_root) {
+		rc = monitor_prepare(self->hooks, self->kind, place);
 		place->walled = true;
 		raised = walls_limit(e) == 0 && walls_raise(e) == 0;
 	}
 	if (rc == 0)
-		rc = spare_serve(m, argv, hooks, kind, place);
+		rc = spare_serve(self, m, place);
+	place->again = !place->walled && ++self->machines < MACHINES_MAX;
 	/* Walls that could not be are tried again for the machine, which is told why. */
 	place->walled = raised;
-	close(SPARE_FD);
+	if (!place->again)
+		close(SPARE_FD);
 	free(m);
 	if (rc < 0)
 		monitor_place_free(place);

@@ -40,6 +40,7 @@ static const struct wire_format {
 	[WIRE_OPENED] = { WIRE_OPENER, sizeof(struct wire_opened), 0, 1 },
 	[WIRE_ADOPT] = { WIRE_ASKER, sizeof(struct wire_adopt), 0, 2 },
 	[WIRE_COPY] = { WIRE_ASKER, 0, 0, 1 },
+	[WIRE_AGAIN] = { WIRE_MONITOR, 0, 0, 0 },
 	[WIRE_COPIED] = { WIRE_MONITOR, sizeof(struct wire_copied), 0, 0 },
 	[WIRE_IMPORT] = { WIRE_ASKER, sizeof(struct wire_import), 0, 3 },
 	[WIRE_IMPORTED] = { WIRE_IMPORTER, sizeof(struct wire_imported), WIRE_CONFIG_MAX, 0 },

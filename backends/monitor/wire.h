@@ -15,7 +15,8 @@
  * since there was no error: another HELLO, with START's number, when the machine runs; the STATE
  * that a VERB with WIRE_VERB_ONE brought about, with the verb's; and the EXEC_STATE of a session
  * whose program runs, with EXEC_START's. STATE and EXEC_STATE come also unasked, whenever the state
- * changes, and NOTICE when there is one.
+ * changes, and NOTICE when there is one; AGAIN before the last STATE of one that can be ADOPTed
+ * anew.
  *
  * The daemon and its opener (opener.h) speak in the same manner, each OPEN, CHECK_MAP and
  * FIND_USER answered by one OPENED; and with an importer (image/importer.h), whose one IMPORT is
@@ -64,6 +65,7 @@ enum wire_type {
 	WIRE_COPY,   /* asker: the socket that a copy of the process is to have in place of this */
 	WIRE_COPIED, /* monitor: struct wire_copied */
 	WIRE_GROUPS, /* daemon: struct wire_groups; descriptors as roles say */
+	WIRE_AGAIN,  /* monitor: when its machine has ended it can serve another one (spare.h) */
 	WIRE_TYPE_END,
 };
 

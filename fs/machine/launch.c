@@ -428,24 +428,28 @@ int launch_spare_new(struct event_base *loop, enum machine_kind kind, int progra
 int launch_spare(char **argv)
 {
 	bool vm = argv[2] && !strcmp(argv[2], vm_engine.name);
+	struct spare_self self = { argv, &process_hooks, vm ? KIND_VM : KIND_CONTAINER };
 	struct monitor_place place;
 	struct err e = { 0 };
-	int listener;
+	int listener, rc;
 
 	signals_begin();
-	listener = spare_wait(argv, &process_hooks, vm ? KIND_VM : KIND_CONTAINER, &place, &e);
-	return listener < 0 || monitor_main(listener, &process_hooks, &place) < 0 ? 1 : 0;
+	do {
+		listener = spare_wait(&self, &place, &e);
+		rc = listener < 0 ? listener : monitor_main(listener, &process_hooks, &place);
+	} while (rc > 0);
+	return rc < 0 ? 1 : 0;
 }
 
-static int launch_take_spare(struct launch *l, const char *title, pid_t *ret_pid)
+static int launch_take_spare(struct launch *l, const char *title, struct spare_taken *ret)
 {
 	const struct machine *m = l->m;
+	struct spare_machine w = { title, m->object.owner.uid, l->listener, l->birth_group };
 
-	return spare_take(m->object.daemon->spares[m->kind], title, l->listener, l->birth_group,
-			  ret_pid);
+	return spare_take(m->object.daemon->spares[m->kind], &w, ret);
 }
 
-static int launch_process(struct launch *l, pid_t *ret_pid, struct err *e)
+static int launch_process(struct launch *l, struct spare_taken *ret, struct err *e)
 {
 	char title[96];
 	char name[] = "machinefs-monitor", option[] = "--monitor";
@@ -463,9 +467,9 @@ static int launch_process(struct launch *l, pid_t *ret_pid, struct err *e)
 	};
 
 	snprintf(title, sizeof(title), "%s/%s", engine_of(l->m->kind)->name, l->m->object.name);
-	if (launch_take_spare(l, title, ret_pid) == 0)
+	if (launch_take_spare(l, title, ret) == 0)
 		return 0;
-	return spawn_process(&spawn, ret_pid, e);
+	return spawn_process(&spawn, &ret->pid, e);
 }
 
 static void *monitor_thread(void *arg)
@@ -490,13 +494,15 @@ static int launch_thread(struct launch *l, struct err *e)
 
 static int launch_spawn(struct launch *l, struct err *e)
 {
-	pid_t pid = 0;
+	struct spare_taken monitor = SPARE_UNKNOWN;
 	int rc;
 
 	rc = l->m->config.isolation == ISOLATION_THREAD ? launch_thread(l, e)
-							: launch_process(l, &pid, e);
-	if (rc == 0 && pid > 0)
-		link_own(l->m->link, pid);
+							: launch_process(l, &monitor, e);
+	if (rc == 0 && monitor.pid > 0)
+		link_own(l->m->link, monitor.pid);
+	if (rc == 0)
+		link_take_spare(l->m->link, monitor.fd);
 	return rc;
 }
 

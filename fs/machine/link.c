@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "backends/monitor/spare.h"
 #include "fs/daemon.h"
 #include "fs/machine/link_priv.h"
 #include "fs/machine/vsock_dir.h"
@@ -97,11 +98,19 @@ static void link_autopsy(struct link *l, struct ending *ending)
 			 info.si_status);
 }
 
-/* The link leaves its machine; it stays until its process can be reaped. */
+static void link_drop_spare(struct link *l)
+{
+	if (l->spare >= 0)
+		close(l->spare);
+	l->spare = -1;
+}
+
+/* The link leaves its machine; it stays until its process, which now ends, can be reaped. */
 static void link_retire(struct link *l)
 {
 	struct machine *m = l->machine;
 
+	link_drop_spare(l);
 	if (m->link == l)
 		m->link = NULL;
 	if (l->pidfd < 0) {
@@ -141,11 +150,30 @@ void link_drop_layer(struct link *l)
 	l->layer = -1;
 }
 
+void link_take_spare(struct link *l, int fd)
+{
+	l->spare = fd;
+}
+
+/* The monitor's process has nothing more to do with this machine, and we with it. */
+static bool link_give_back(struct link *l)
+{
+	const struct machine *m = l->machine;
+	const struct spare_taken taken = { l->pid, l->spare };
+
+	if (!l->again || !l->ended || l->spare < 0 ||
+	    !spare_back(m->object.daemon->spares[m->kind], &taken, m->runs_as))
+		return false;
+	l->spare = -1;
+	return true;
+}
+
 static void link_over(struct link *l)
 {
 	struct machine *m = l->machine;
 	struct err e = { 0 };
 	struct ending ending = m->ending;
+	bool back = link_give_back(l);
 
 	link_drop_layer(l);
 	if (l->refused) {
@@ -168,7 +196,10 @@ static void link_over(struct link *l)
 	else
 		machine_ended(m, &ending);
 	link_fail_asked(l, &e);
-	link_retire(l);
+	if (back)
+		link_free(l);
+	else
+		link_retire(l);
 }
 
 static void on_dead(int fd, short what, void *arg)
@@ -348,7 +379,7 @@ int link_connect(struct machine *m, struct link **ret)
 	if (!l)
 		return -ENOMEM;
 	l->machine = m;
-	l->pidfd = l->fd = l->layer = -1;
+	l->pidfd = l->fd = l->layer = l->spare = -1;
 	LIST_INIT(&l->asked);
 	rc = link_dial(l);
 	if (rc < 0) {
@@ -377,6 +408,7 @@ void link_free(struct link *l)
 	link_fail_asked(l, &e);
 	link_hang_up(l);
 	link_drop_layer(l);
+	link_drop_spare(l);
 	if (l->dead)
 		event_free(l->dead);
 	if (l->patience)

@@ -85,6 +85,9 @@ void link_own(struct link *l, pid_t pid);
  * nothing is taken.
  */
 void link_take_page(struct link *l, int fd);
+/* Takes over the socket of a monitor that has waited for its machine, and may wait again; -1: none.
+ */
+void link_take_spare(struct link *l, int fd);
 
 /* Hangs up on a monitor that has no machine, which it takes as its end. NULL: nothing. */
 void link_abandon(struct link *l);

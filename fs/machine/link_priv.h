@@ -34,7 +34,9 @@ struct link {
 	pid_t machine_pid;	/* the machine's own, as the monitor says */
 	char tty[64];
 	const struct engine_page *page;
-	int layer; /* the machine's, or -1: open no longer than it runs, since it keeps a mount */
+	int layer;  /* the machine's, or -1: open no longer than it runs, since it keeps a mount */
+	int spare;  /* by which the monitor waits again (spare.h), or -1 */
+	bool again; /* it has said that it will */
 	uint32_t seq, start_seq;
 	uint16_t foreign;   /* the version of the protocol that it speaks, if it is not ours */
 	bool ended;	    /* it has said how the machine ended */

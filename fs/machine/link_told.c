@@ -139,6 +139,12 @@ static void handle_state(struct link *l)
 	link_done(l, seq);
 }
 
+/* A VM's monitor, its guest's maybe, is for this one alone. */
+static void handle_again(struct link *l)
+{
+	l->again = l->machine->kind == KIND_CONTAINER;
+}
+
 static void handle_reply(struct link *l)
 {
 	struct wire_reply *reply = (struct wire_reply *)link_message(l)->body;
@@ -246,7 +252,7 @@ void link_on_readable(int fd, short what, void *arg)
 		[WIRE_HELLO] = handle_hello,	       [WIRE_REPLY] = handle_reply,
 		[WIRE_STATE] = handle_state,	       [WIRE_GREW] = handle_grew,
 		[WIRE_EXEC_STATE] = handle_exec_state, [WIRE_EXEC_GREW] = handle_exec_grew,
-		[WIRE_NOTICE] = handle_notice,
+		[WIRE_NOTICE] = handle_notice,	       [WIRE_AGAIN] = handle_again,
 	};
 	struct link *l = arg;
 	struct wire_message *message = link_message(l);

@@ -89,6 +89,64 @@ no_zombies() { ! pgrep -r Z -P "$MACHINEFS_PID"; }
 put "$M/container/d/ctl" start
 soon "what has ended is reaped" 5 no_zombies
 
+# One that comes back: its machine has ended by itself, and the next of the same owner's has it.
+live() { # NAME: a life, as its init's exit status
+	put "$M/container/$1/ctl" start && await "$M/container/$1" stopped && cat "$M/container/$1/exit"
+}
+container_new short /bin/true
+container_new other /bin/false
+container_new long /bin/sleep 1000
+container_new foreign /bin/true
+chown 1234:4321 "$M/container/foreign"
+is "a machine ends by itself" "$(live short)" "exited 0"
+soon "its monitor waits" 5 one_waits container
+spare=$(waiting container)
+is "another has it" "$(live other)" "exited 1"
+soon "which waits again" 5 one_waits container
+is "and is the same process" "$(waiting container)" "$spare"
+put "$M/container/long/ctl" start
+is "for one that stays, too" "$(monitor_of container/long)" "$spare"
+ok "no other is made at once" eval '! waiting container'
+soon "but when it stays" 5 one_waits container
+ok "that is another" test "$(waiting container)" != "$spare"
+mkdir "$M/container/long/exec/s" && put "$M/container/long/exec/s/argv" /bin/sleep 100
+put "$M/container/long/exec/s/ctl" start
+put "$M/container/long/ctl" kill
+await "$M/container/long" stopped
+poll 5 eval '[ "$(waiting container)" = "$spare" ]'
+is "after it was killed with its sessions, it waits in place of the one that is new" "$(waiting container)" "$spare"
+is "with no child" "$(pgrep -P "$spare")" ""
+is "its name says nothing of the machine" "$(cat "/proc/$spare/comm") $(tr -s '\0 ' ' ' <"/proc/$spare/cmdline")" \
+	"machinefs machinefs-monitor --spare container "
+open_files() { find "/proc/$spare/fd" -type l -printf '%l\n' | sed 's/[0-9]\+/N/g' | sort; }
+first=$(open_files)
+for _ in 1 2 3 4 5; do live other; done >/dev/null
+poll 5 eval '[ "$(open_files)" = "$first" ]'
+is "nothing of a machine's stays open in it" "$(open_files)" "$first"
+is "another owner's machine ends as well" "$(live foreign)" "exited 0"
+soon "another's monitor it never was" 5 eval '! kill -0 $spare'
+is "that of the foreign one comes back for its owner" "$(live foreign)" "exited 0"
+soon "and waits" 5 one_waits container
+spare=$(waiting container)
+kill -9 "$spare"
+poll 5 pgrep -r Z -P "$MACHINEFS_PID"
+is "one that has died while it waited is no loss" "$(live foreign)" "exited 0"
+is "with the settings of each its own" "$(live short) $(live other)" "exited 0 exited 1"
+soon "one waits" 5 one_waits container
+spare=$(waiting container) lives=0
+while kill -0 "$spare" 2>/dev/null && [ $lives -lt 200 ]; do
+	live short >/dev/null
+	lives=$((lives + 1))
+done
+ok "it ends when it has served a hundred: $lives more" test $lives -gt 90 -a $lives -lt 110
+soon "what has ended is reaped" 5 no_zombies
+mkdir "$T/gone" && put "$M/container/long/root" "$T/gone" && rmdir "$T/gone"
+ok "a start that is refused" eval '! put "$M/container/long/ctl" start 2>/dev/null'
+put "$M/container/long/root" "$PWD/$B/tests/rootfs"
+put "$M/container/long/init" /nowhere
+ok "and one that fails" eval '! put "$M/container/long/ctl" start 2>/dev/null'
+is "are nothing to the next" "$(live short)" "exited 0"
+
 machinefs_stop
 umask 077
 trap '' HUP USR2

@@ -85,9 +85,11 @@ static void peer_say(struct peer *p, unsigned type, const char *body, size_t len
 					[WIRE_GREW] = 0,
 					[WIRE_NOTICE] = sizeof(struct wire_notice),
 					[WIRE_EXEC_STATE] = sizeof(struct wire_exec_state),
-					[WIRE_EXEC_GREW] = sizeof(struct wire_exec_grew) };
+					[WIRE_EXEC_GREW] = sizeof(struct wire_exec_grew),
+					[WIRE_AGAIN] = 0 };
 	size_t known = type < sizeof(sizes) / sizeof(sizes[0]) ? sizes[type] : 0;
-	size_t size = known || type == WIRE_GREW ? known : len;
+	bool empty = type == WIRE_GREW || type == WIRE_AGAIN;
+	size_t size = known || empty ? known : len;
 	size_t at = type == WIRE_STATE ? offsetof(struct wire_state, pid) : 0;
 	bool answers = type == WIRE_REPLY || type == WIRE_STATE;
 	uint32_t seq = answers && len > at ? (unsigned char)body[at] : 0;
@@ -111,10 +113,10 @@ static void peer_say(struct peer *p, unsigned type, const char *body, size_t len
 static void act(struct peer *p, unsigned which, const char *body, size_t len)
 {
 	static const unsigned types[] = {
-		[1] = WIRE_START,      [2] = WIRE_VERB,	    [3] = WIRE_INPUT,
-		[4] = WIRE_HELLO,      [5] = WIRE_REPLY,    [6] = WIRE_STATE,
-		[7] = WIRE_GREW,       [8] = WIRE_NOTICE,   [12] = WIRE_EXEC_STATE,
-		[13] = WIRE_EXEC_GREW, [14] = WIRE_TYPE_END
+		[1] = WIRE_START,      [2] = WIRE_VERB,	     [3] = WIRE_INPUT,
+		[4] = WIRE_HELLO,      [5] = WIRE_REPLY,     [6] = WIRE_STATE,
+		[7] = WIRE_GREW,       [8] = WIRE_NOTICE,    [12] = WIRE_EXEC_STATE,
+		[13] = WIRE_EXEC_GREW, [14] = WIRE_TYPE_END, [18] = WIRE_AGAIN
 	};
 	static const char *const commands[] = { "start\n", "kill\n", "signal HUP\n", "eof\n",
 						"signal 1\neof\n" };
@@ -153,7 +155,7 @@ static void one(const char *data, size_t len)
 
 	machine_make();
 	while (len >= 2) {
-		unsigned type = (unsigned char)data[0] % 18, size = (unsigned char)data[1];
+		unsigned type = (unsigned char)data[0] % 19, size = (unsigned char)data[1];
 
 		size = size < len - 2 ? size : (unsigned)(len - 2);
 		act(peer_find("container/c"), type, data + 2, size);
