@@ -441,15 +441,15 @@ int launch_spare(char **argv)
 	return rc < 0 ? 1 : 0;
 }
 
-static int launch_take_spare(struct launch *l, const char *title, struct spare_taken *ret)
+/* By which ps and pgrep know it. */
+static void launch_title(const struct machine *m, char ret[96])
 {
-	const struct machine *m = l->m;
-	struct spare_machine w = { title, m->object.owner.uid, l->listener, l->birth_group };
-
-	return spare_take(m->object.daemon->spares[m->kind], &w, ret);
+	snprintf(ret, 96, "%s/%s", engine_of(m->kind)->name, m->object.name);
 }
 
-static int launch_process(struct launch *l, struct spare_taken *ret, struct err *e)
+/* Makes one that has not waited. */
+static int launch_execute(const struct machine *m, int listener, int group, pid_t *ret_pid,
+			  struct err *e)
 {
 	char title[96];
 	char name[] = "machinefs-monitor", option[] = "--monitor";
@@ -457,19 +457,34 @@ static int launch_process(struct launch *l, struct spare_taken *ret, struct err 
 	char *env[] = { NULL };
 	struct spawn spawn = {
 		.exe = "/proc/self/exe",
-		.program = l->m->object.daemon->program,
+		.program = m->object.daemon->program,
 		.argv = argv,
 		.env = env,
-		.fd = l->listener,
+		.fd = listener,
 		.fd_as = MONITOR_LISTENER,
-		.cgroup = l->birth_group,
-		.own_pids = launch_walled(l->m->kind) && geteuid() == 0,
+		.cgroup = group,
+		.own_pids = launch_walled(m->kind) && geteuid() == 0,
 	};
 
-	snprintf(title, sizeof(title), "%s/%s", engine_of(l->m->kind)->name, l->m->object.name);
-	if (launch_take_spare(l, title, ret) == 0)
+	launch_title(m, title);
+	return spawn_process(&spawn, ret_pid, e);
+}
+
+int launch_anew(const struct machine *m, int listener, pid_t *ret_pid, struct err *e)
+{
+	return launch_execute(m, listener, -1, ret_pid, e);
+}
+
+static int launch_process(struct launch *l, struct spare_taken *ret, struct err *e)
+{
+	const struct machine *m = l->m;
+	char title[96];
+	struct spare_machine w = { title, m->object.owner.uid, l->listener, l->birth_group };
+
+	launch_title(m, title);
+	if (spare_take(m->object.daemon->spares[m->kind], &w, ret) == 0)
 		return 0;
-	return spawn_process(&spawn, &ret->pid, e);
+	return launch_execute(m, l->listener, l->birth_group, &ret->pid, e);
 }
 
 static void *monitor_thread(void *arg)
@@ -501,8 +516,10 @@ static int launch_spawn(struct launch *l, struct err *e)
 							: launch_process(l, &monitor, e);
 	if (rc == 0 && monitor.pid > 0)
 		link_own(l->m->link, monitor.pid);
-	if (rc == 0)
-		link_take_spare(l->m->link, monitor.fd);
+	if (rc == 0 && monitor.fd >= 0) {
+		link_take_spare(l->m->link, monitor.fd, l->listener);
+		l->listener = -1;
+	}
 	return rc;
 }
 

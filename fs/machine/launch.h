@@ -20,6 +20,12 @@ struct spare;
  */
 int launch_machine(struct machine *m, enum engine_hold hold, struct request *r, struct err *e);
 
+/*
+ * Another monitor on the listener of one that has died before it listened, of a kind that keeps
+ * root: what was sent is still in the socket. The listener stays the caller's.
+ */
+int launch_anew(const struct machine *m, int listener, pid_t *ret_pid, struct err *e);
+
 /* What lets monitors of a kind wait for their machines; program: backends/host/program.h. */
 int launch_spare_new(struct event_base *loop, enum machine_kind kind, int program,
 		     struct spare **ret, struct err *e);

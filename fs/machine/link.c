@@ -16,6 +16,7 @@
 
 #include "backends/monitor/spare.h"
 #include "fs/daemon.h"
+#include "fs/machine/launch.h"
 #include "fs/machine/link_priv.h"
 #include "fs/machine/vsock_dir.h"
 #include "fs/store/store.h"
@@ -98,11 +99,16 @@ static void link_autopsy(struct link *l, struct ending *ending)
 			 info.si_status);
 }
 
-static void link_drop_spare(struct link *l)
+static void link_close(int *fd)
 {
-	if (l->spare >= 0)
-		close(l->spare);
-	l->spare = -1;
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+void link_drop_listener(struct link *l)
+{
+	link_close(&l->listener);
 }
 
 /* The link leaves its machine; it stays until its process, which now ends, can be reaped. */
@@ -110,7 +116,8 @@ static void link_retire(struct link *l)
 {
 	struct machine *m = l->machine;
 
-	link_drop_spare(l);
+	link_close(&l->spare);
+	link_drop_listener(l);
 	if (m->link == l)
 		m->link = NULL;
 	if (l->pidfd < 0) {
@@ -145,14 +152,13 @@ static void link_refused(struct link *l, struct machine *m, const struct err *wh
 
 void link_drop_layer(struct link *l)
 {
-	if (l->layer >= 0)
-		close(l->layer);
-	l->layer = -1;
+	link_close(&l->layer);
 }
 
-void link_take_spare(struct link *l, int fd)
+void link_take_spare(struct link *l, int spare, int listener)
 {
-	l->spare = fd;
+	l->spare = spare;
+	l->listener = listener;
 }
 
 /* The monitor's process has nothing more to do with this machine, and we with it. */
@@ -202,11 +208,33 @@ static void link_over(struct link *l)
 		link_retire(l);
 }
 
+/* One that has waited died before it took the connection: the machine gets another. */
+static bool link_begin_anew(struct link *l)
+{
+	struct err e = { 0 };
+	siginfo_t info;
+	pid_t pid;
+
+	if (!l->machine || l->listener < 0 || l->fd < 0)
+		return false;
+	waitid(P_PIDFD, (id_t)l->pidfd, &info, WEXITED | WNOHANG);
+	event_free(l->dead);
+	l->dead = NULL;
+	link_close(&l->pidfd);
+	link_close(&l->spare);
+	if (launch_anew(l->machine, l->listener, &pid, &e) == 0)
+		link_own(l, pid);
+	link_drop_listener(l);
+	return true;
+}
+
 static void on_dead(int fd, short what, void *arg)
 {
 	struct link *l = arg;
 	siginfo_t info;
 
+	if (link_begin_anew(l))
+		return;
 	event_del(l->dead);
 	if (l->machine)
 		link_over(l);
@@ -379,7 +407,7 @@ int link_connect(struct machine *m, struct link **ret)
 	if (!l)
 		return -ENOMEM;
 	l->machine = m;
-	l->pidfd = l->fd = l->layer = l->spare = -1;
+	l->pidfd = l->fd = l->layer = l->spare = l->listener = -1;
 	LIST_INIT(&l->asked);
 	rc = link_dial(l);
 	if (rc < 0) {
@@ -408,7 +436,8 @@ void link_free(struct link *l)
 	link_fail_asked(l, &e);
 	link_hang_up(l);
 	link_drop_layer(l);
-	link_drop_spare(l);
+	link_close(&l->spare);
+	link_drop_listener(l);
 	if (l->dead)
 		event_free(l->dead);
 	if (l->patience)

@@ -85,9 +85,11 @@ void link_own(struct link *l, pid_t pid);
  * nothing is taken.
  */
 void link_take_page(struct link *l, int fd);
-/* Takes over the socket of a monitor that has waited for its machine, and may wait again; -1: none.
+/*
+ * Takes over the socket of a monitor that has waited for its machine, and may wait again; and its
+ * listener, for another one if it dies before it says HELLO.
  */
-void link_take_spare(struct link *l, int fd);
+void link_take_spare(struct link *l, int spare, int listener);
 
 /* Hangs up on a monitor that has no machine, which it takes as its end. NULL: nothing. */
 void link_abandon(struct link *l);

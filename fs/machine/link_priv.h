@@ -37,6 +37,7 @@ struct link {
 	int layer;  /* the machine's, or -1: open no longer than it runs, since it keeps a mount */
 	int spare;  /* by which the monitor waits again (spare.h), or -1 */
 	bool again; /* it has said that it will */
+	int listener; /* its own, until it has said HELLO, or -1 */
 	uint32_t seq, start_seq;
 	uint16_t foreign;   /* the version of the protocol that it speaks, if it is not ours */
 	bool ended;	    /* it has said how the machine ended */
@@ -54,6 +55,7 @@ bool link_reconnect(struct link *l);
 /* The monitor has closed the connection. */
 void link_closed(struct link *l);
 void link_drop_layer(struct link *l);
+void link_drop_listener(struct link *l);
 
 /* NULL: nothing was asked by that number. */
 struct asked *asked_find(struct link *l, uint32_t seq);

@@ -107,6 +107,7 @@ static void handle_hello(struct link *l)
 	struct wire_hello *h = (struct wire_hello *)link_message(l)->body;
 	int n = link_message(l)->nfds;
 
+	link_drop_listener(l);
 	link_own(l, link_message(l)->pid);
 	h->tty[sizeof(h->tty) - 1] = '\0';
 	/* It becomes a link's target: only a pty's name may. */

@@ -117,7 +117,7 @@ poll 5 eval '[ "$(waiting container)" = "$spare" ]'
 is "after it was killed with its sessions, it waits in place of the one that is new" "$(waiting container)" "$spare"
 is "with no child" "$(pgrep -P "$spare")" ""
 is "its name says nothing of the machine" "$(cat "/proc/$spare/comm") $(tr -s '\0 ' ' ' <"/proc/$spare/cmdline")" \
-	"machinefs machinefs-monitor --spare container "
+	"$(cat "/proc/$(mould)/comm") machinefs-monitor --spare container "
 open_files() { find "/proc/$spare/fd" -type l -printf '%l\n' | sed 's/[0-9]\+/N/g' | sort; }
 first=$(open_files)
 for _ in 1 2 3 4 5; do live other; done >/dev/null
@@ -131,6 +131,21 @@ spare=$(waiting container)
 kill -9 "$spare"
 poll 5 pgrep -r Z -P "$MACHINEFS_PID"
 is "one that has died while it waited is no loss" "$(live foreign)" "exited 0"
+soon "one waits that has served" 5 one_waits container
+for which in "one that comes back" "a copy"; do
+	spare=$(waiting container)
+	kill -STOP "$spare"
+	put "$M/container/long/ctl" start &
+	starting=$!
+	poll 5 state_is "$M/container/long" starting
+	kill -9 "$spare"
+	wait $starting
+	is "nor is $which that dies when it is to be the monitor: another is" $? 0
+	is "of the machine that was to start" "$(cat "$M/container/long/state") $(monitor_of container/long | grep -vcx "$spare")" "running 1"
+	soon "$which: another waits" 5 one_waits container
+	put "$M/container/long/ctl" kill
+	await "$M/container/long" stopped
+done
 is "with the settings of each its own" "$(live short) $(live other)" "exited 0 exited 1"
 soon "one waits" 5 one_waits container
 spare=$(waiting container) lives=0
