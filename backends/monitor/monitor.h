@@ -5,7 +5,7 @@
  * thread of the daemon (isolation = thread). All it shares with the daemon is the listening
  * socket it is given, on which the daemon connects (and, restarted, connects again) and speaks
  * wire.h, and the page of counters that START brings. It owns the machine's run-time: engine,
- * console, ending. It ends when the machine has ended.
+ * console, ending. It ends when the machine has ended; its process may then serve another one.
  */
 #ifndef BACKENDS_MONITOR_MONITOR_H
 #define BACKENDS_MONITOR_MONITOR_H

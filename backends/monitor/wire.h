@@ -8,7 +8,7 @@
  * string in a body is cut at its array's end.
  *
  * A connection begins with the states of the container's sessions that run, and the monitor's
- * HELLO. The daemon sends START once in a monitor's life, as the first message; with one that says
+ * HELLO. The daemon sends START once for a machine, as the first message; with one that says
  * so the machine starts when GROUPS has come, too, which has its number: so a monitor makes itself
  * ready while the control groups are made. Every VERB, START, CONFIGURE and EXEC message is
  * answered by exactly one REPLY with its sequence number, but for these, which are that at once,
