@@ -122,7 +122,7 @@ static int poker_helper_new(struct poker *p, struct err *e)
 	char name[] = "machinefs-poker", option[] = "--poker";
 	char *argv[] = { name, option, NULL };
 	pid_t pid;
-	int rc = spawn_self(argv, -1, POKER_FD, &pid, &p->fd, e);
+	int rc = spawn_self(argv, NULL, -1, POKER_FD, &pid, &p->fd, e);
 
 	if (rc < 0)
 		return rc;

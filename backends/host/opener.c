@@ -86,7 +86,7 @@ static int opener_spawn(struct opener *o, struct err *e)
 	if (!opener_slot(o))
 		return err_set(e, -ENOSPC,
 			       "too many other paths are waited for, which do not answer");
-	return spawn_self(argv, -1, OPENER_FD, &o->pid, &o->fd, e);
+	return spawn_self(argv, NULL, -1, OPENER_FD, &o->pid, &o->fd, e);
 }
 
 /*

@@ -31,8 +31,10 @@ int spawn_process(const struct spawn *s, pid_t *ret_pid, struct err *e);
 
 /*
  * This program once more, as a helper, with one end of a message socket as its fd_as; *ret_fd is
- * the other end, the caller's. Both are untouched on failure. program: as above.
+ * the other end, the caller's. Both are untouched on failure. env NULL: an empty one; program: as
+ * above.
  */
-int spawn_self(char **argv, int program, int fd_as, pid_t *ret_pid, int *ret_fd, struct err *e);
+int spawn_self(char **argv, char **env, int program, int fd_as, pid_t *ret_pid, int *ret_fd,
+	       struct err *e);
 
 #endif

@@ -5,14 +5,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-int spawn_self(char **argv, int program, int fd_as, pid_t *ret_pid, int *ret_fd, struct err *e)
+int spawn_self(char **argv, char **env, int program, int fd_as, pid_t *ret_pid, int *ret_fd,
+	       struct err *e)
 {
-	char *env[] = { NULL };
+	char *none[] = { NULL };
 	struct spawn spawn = {
 		.exe = "/proc/self/exe",
 		.program = program,
 		.argv = argv,
-		.env = env,
+		.env = env ? env : none,
 		.fd_as = fd_as,
 		.cgroup = -1,
 	};

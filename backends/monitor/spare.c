@@ -111,16 +111,21 @@ static bool spare_hurry(struct spare *s)
 	       sched_setscheduler(s->one.pid, SCHED_OTHER, &none) == 0;
 }
 
-/* With room in its arguments for those that a monitor has. */
+/*
+ * With room in its arguments for those that a monitor has. What a mould's copy frees becomes one
+ * piece again: each page that a machine or a session leaves pieces in is a fault of the next one.
+ */
 static void *spare_spawn(void *arg)
 {
 	struct spare *s = arg;
 	char name[] = "machinefs-monitor", spare[] = "--spare", mould[] = "--mould";
 	char room[TITLE_ROOM + 1] = "";
 	char *argv[] = { name, s->walled ? spare : mould, (char *)s->kind, room, NULL };
+	char whole[] = "GLIBC_TUNABLES=glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0";
+	char *env[] = { s->walled ? NULL : whole, NULL };
 
 	memset(room, ' ', TITLE_ROOM);
-	if (spawn_self(argv, s->program, SPARE_FD, &s->spawned.pid, &s->spawned.fd, NULL) < 0)
+	if (spawn_self(argv, env, s->program, SPARE_FD, &s->spawned.pid, &s->spawned.fd, NULL) < 0)
 		s->spawned.pid = 0;
 	else if (s->walled)
 		spare_yield(s);

@@ -91,7 +91,7 @@ static int importer_spawn(struct importer *i, struct err *e)
 	char name[] = "machinefs-importer", option[] = "--importer";
 	char *argv[] = { name, option, NULL };
 
-	return spawn_self(argv, -1, IMPORTER_FD, &i->pid, &i->fd, e);
+	return spawn_self(argv, NULL, -1, IMPORTER_FD, &i->pid, &i->fd, e);
 }
 
 static int importer_watch(struct importer *i, struct daemon *d, struct err *e)
