@@ -155,9 +155,12 @@ static void monitor_notice(struct engine_host *host, enum engine_notice notice, 
 /* Waits for no more processes than are dead: another machine would have these for children, too. */
 static bool childless(void)
 {
-	while (waitpid(-1, NULL, WNOHANG | __WALL) > 0)
-		;
-	return errno == ECHILD;
+	pid_t pid;
+
+	do
+		pid = waitpid(-1, NULL, WNOHANG | __WALL);
+	while (pid > 0);
+	return pid < 0 && errno == ECHILD;
 }
 
 /* Only of the daemon that it waited for: what that holds of it no other one has. */
